@@ -1,0 +1,13 @@
+// Package proof recomputes the promises from what stands in the topics: every
+// request record ended exactly once, and in the truth. The audit command and
+// every test suite use it. It imports schemas alone of ours, never the engine,
+// so that it cannot repeat a mistake of the engine, and it never writes.
+//
+//	check.go    Checker: records in, what is broken out; pure, no I/O
+//	records.go  what is remembered of each record: 40 bytes
+//	digest.go   fingerprints that outcomes are compared by
+//	report.go   Report, Verdict, and how people and programs read them
+//	read.go     Read: one consistent look at the topics of a running system
+//	ledger.go   ReadLedger: what a gateway simulator granted
+//	load.go     Load: seeded requests, so that a suite knows what it sent
+package proof

@@ -1,0 +1,118 @@
+package proof
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupongrant/coupongrant/schemas"
+)
+
+// The headers that the proof reads, as the contracts name them. They stand here
+// again on purpose: the engine's constants could be wrong.
+const (
+	sourceHeader   = "coupongrant-source"
+	reasonHeader   = "coupongrant-reason"
+	attemptsHeader = "coupongrant-attempts"
+	replayOfHeader = "coupongrant-replay-of"
+)
+
+// source finds the request record that r answers. It returns nil after noting
+// the breach, or when that record cannot be looked at.
+func (c *Checker) source(r *kgo.Record) (*record, string) {
+	text := header(r, sourceHeader)
+	topic, number, offset, ok := parseSource(text)
+	if !ok || headerCount(r, sourceHeader) != 1 {
+		c.breach(MalformedSource, found(r, "", "", sourceHeader+" is missing, repeated or names no record"))
+		return nil, ""
+	}
+	p := c.inputs[topicPartition{topic, number}]
+	if p == nil {
+		// The name is not quoted: it can be anything.
+		c.breach(NoSource, found(r, "", "", "its source is no partition of an input topic"))
+		return nil, ""
+	}
+	gone := offset < p.Start
+	rec := p.at(offset, gone)
+	if gone || rec != nil && rec.is(seen) {
+		return rec, text
+	}
+	if !c.isUnread(topic, number) {
+		c.breach(NoSource, found(r, text, "", "no such request record"))
+	}
+	return nil, ""
+}
+
+// isUnread says that a record may lie where we could not read.
+func (c *Checker) isUnread(topic string, partition int32) bool {
+	return slices.ContainsFunc(c.report.Unread, func(u Unread) bool {
+		return u.Topic == topic && u.Partition == partition
+	})
+}
+
+// parseSource reads <topic>/<partition>/<offset>, in the one way to write it.
+func parseSource(s string) (topic string, partition int32, offset int64, ok bool) {
+	parts := strings.Split(s, "/")
+	if len(parts) != 3 {
+		return "", 0, 0, false
+	}
+	p, errP := strconv.ParseInt(parts[1], 10, 32)
+	o, errO := strconv.ParseInt(parts[2], 10, 64)
+	canonical := fmt.Sprintf("%s/%d/%d", parts[0], p, o) == s
+	if errP != nil || errO != nil || p < 0 || o < 0 || !canonical {
+		return "", 0, 0, false
+	}
+	return parts[0], int32(p), o, true
+}
+
+func found(r *kgo.Record, source, requestID, detail string) Finding {
+	return Finding{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Source: source, RequestID: requestID, Detail: detail}
+}
+
+// header is the value of the first header of this name, empty if there is none.
+func header(r *kgo.Record, key string) string {
+	for _, h := range r.Headers {
+		if h.Key == key {
+			return string(h.Value)
+		}
+	}
+	return ""
+}
+
+// attempts that a dead letter tells of; it is outside text, so 0 if it is none.
+func attempts(r *kgo.Record) int64 {
+	n, err := strconv.ParseInt(header(r, attemptsHeader), 10, 32)
+	if err != nil {
+		return 0
+	}
+	return max(n, 0)
+}
+
+func headerCount(r *kgo.Record, key string) (n int) {
+	for _, h := range r.Headers {
+		if h.Key == key {
+			n++
+		}
+	}
+	return n
+}
+
+func knownReason(s string) bool {
+	switch schemas.DeadLetterReason(s) {
+	case schemas.Undecodable, schemas.UnknownSchema, schemas.InvalidRequest,
+		schemas.TooLarge, schemas.GrantUnknown, schemas.ConflictingRequest:
+		return true
+	default:
+		return false
+	}
+}
+
+func ceilSeconds(t time.Time) uint32 {
+	s := t.Add(time.Second - 1).Unix()
+	return uint32(min(max(s, 0), math.MaxUint32))
+}
