@@ -1,0 +1,62 @@
+# What can be done with this checkout; `make help` lists it.
+.DEFAULT_GOAL := help
+SHELL := bash
+
+BIN     := bin/coupongrant
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unversioned)
+PYTHON  := .cache/python
+FUZZTIME ?= 30s
+
+GOLANGCI    := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
+GO_LICENSES := go run github.com/google/go-licenses@v1.6.0
+ALL_TAGS    := integration chaos synctests
+
+.PHONY: help run build test lint fuzz kafka-test vuln licenses clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## build, then everything in one process with sample traffic, until Ctrl-C
+	$(BIN) dev
+
+build: ## bin/coupongrant, with its version stamped in
+	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o $(BIN) ./cmd/coupongrant
+
+# Tests in a synctest bubble need the tag: the Kafka client then takes mutexes that the bubble
+# understands. Only the packages that have such tests are built with it; real sockets run without.
+test: ## everything that needs only Go: vet, and all tests with the race detector
+	go vet ./...
+	go test -race ./...
+	grep -rl --include='*_test.go' '^//go:build.*[^!]synctests' . | xargs -r -n1 dirname | sort -u | \
+		xargs -r go test -race -tags synctests
+
+lint: ## vet with every build tag, then the linters and formatters of .golangci.yml
+	go vet -tags '$(ALL_TAGS)' ./...
+	$(GOLANGCI) run
+
+fuzz: ## every fuzz target for FUZZTIME (30s)
+	@set -e; for pkg in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$pkg $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done
+
+kafka-test: export COUPONGRANT_TEST_PYTHON ?= $(CURDIR)/$(PYTHON)/bin/python3
+kafka-test: $(PYTHON)/ready ## the tests on real Kafka and a real registry, in containers: needs Docker and Python 3
+	go test -tags integration -count=1 -v -timeout 15m ./processor/proof/
+
+$(PYTHON)/ready: processor/proof/testdata/foreign/requirements.txt
+	python3 -m venv $(PYTHON)
+	$(PYTHON)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+vuln: ## known vulnerabilities in what we build on; needs the network
+	$(GOVULNCHECK) ./...
+
+licenses: ## the licence of every module in the binary; fails on one that we cannot ship
+	$(GO_LICENSES) check --allowed_licenses=Apache-2.0,MIT,BSD-2-Clause,BSD-3-Clause,ISC,MPL-2.0 ./cmd/coupongrant
+
+clean: ## away with what these targets made
+	rm -rf bin .cache
