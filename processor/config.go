@@ -1,0 +1,160 @@
+package processor
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Topics are the names of the six topics.
+type Topics struct {
+	Store, Loyalty    string // input
+	Granted, Failed   string // output
+	DeadLetter, Retry string // Retry is the program's own third input
+}
+
+// Inputs are the topics a Processor consumes.
+func (t Topics) Inputs() []string { return []string{t.Store, t.Loyalty, t.Retry} }
+
+// All are all six topics.
+func (t Topics) All() []string {
+	return []string{t.Store, t.Loyalty, t.Granted, t.Failed, t.DeadLetter, t.Retry}
+}
+
+// RefusalInDoubt says what a refusal of a request in doubt ends in.
+type RefusalInDoubt string
+
+// What a refusal of a request in doubt can end in.
+const (
+	ParkRefusal RefusalInDoubt = "park" // call again later: the doubtful attempt may be what was refused
+	FailRefusal RefusalInDoubt = "fail" // Tmall is known to recognise a repeat before it looks at limits
+)
+
+// Retry says how long and how often a request is tried.
+type Retry struct {
+	MinBackoff       time.Duration // before the second attempt; doubles from there
+	MaxBackoff       time.Duration // never longer than this between two attempts
+	DoubtfulAttempts int           // answers that leave doubt, before the request is parked
+	BusinessAttempts int           // answers that said -11, before the request is refused
+	RefusalInDoubt   RefusalInDoubt
+	Delay            time.Duration // a parked request waits this long, always the same
+	ParkAfter        time.Duration // a request that waits longer than this is parked
+	GiveUpAfter      time.Duration // a parked request in doubt becomes a dead letter
+}
+
+// Config of a Processor. DefaultConfig has what a field says by default.
+type Config struct {
+	Group              string
+	TransactionalID    string // stable across restarts of this replica, unique in the cluster
+	Topics             Topics
+	SessionTimeout     time.Duration
+	HeartbeatInterval  time.Duration
+	TransactionTimeout time.Duration // a transaction takes milliseconds; this bounds a broken one
+	RequireTV2         bool          // refuse brokers without transaction version 2
+
+	WindowRecords int // of one partition
+	WindowBytes   int // of one partition
+
+	CallTimeout       time.Duration // gateway.timeout, of one whole call
+	MaxInFlight       int           // calls at once of this replica
+	Rate              float64       // calls per second of the whole fleet; 0: no limit
+	IdempotencyWindow time.Duration // how long Tmall is taken to honour an out_id
+
+	MaxAge time.Duration // of a request that has no expires_at; 0: none
+	Retry  Retry
+
+	StopTimeout          time.Duration // from the request to stop until calls in flight are given up
+	AcceptForeignOffsets bool
+	AcceptLostInput      bool
+	Version              string // stamped on dead letters
+}
+
+// DefaultConfig is what runs where nothing else is said.
+func DefaultConfig() Config {
+	return Config{
+		Group: "coupongrant",
+		Topics: Topics{
+			Store: "coupon-grant-requested.store", Loyalty: "coupon-grant-requested.loyalty",
+			Granted: "coupon-granted", Failed: "coupon-grant-failed",
+			DeadLetter: "coupon-grant-dead-letter", Retry: "coupon-grant-retry",
+		},
+		SessionTimeout:     45 * time.Second,
+		HeartbeatInterval:  3 * time.Second,
+		TransactionTimeout: 15 * time.Second,
+		WindowRecords:      4096,
+		WindowBytes:        8 << 20,
+		CallTimeout:        10 * time.Second,
+		MaxInFlight:        256,
+		IdempotencyWindow:  24 * time.Hour,
+		Retry: Retry{
+			MinBackoff: 200 * time.Millisecond, MaxBackoff: 30 * time.Second,
+			DoubtfulAttempts: 5, BusinessAttempts: 3, RefusalInDoubt: ParkRefusal,
+			Delay: 5 * time.Minute, ParkAfter: time.Minute, GiveUpAfter: 12 * time.Hour,
+		},
+		StopTimeout: 15 * time.Second,
+	}
+}
+
+// Validate reports every problem at once, each naming the key, the value and
+// the mend.
+func (c Config) Validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(c.Group != "", "kafka.group is empty: name the consumer group")
+	check(c.TransactionalID != "", "kafka.transactional_id is empty: give this replica a name of its own that survives a restart")
+	errs = append(errs, c.Topics.validate()...)
+	check(c.SessionTimeout >= time.Second, "kafka.session_timeout is %v: brokers take no less than a second or so; 45s is usual", c.SessionTimeout)
+	check(c.HeartbeatInterval > 0 && c.HeartbeatInterval*3 <= c.SessionTimeout, "kafka.heartbeat_interval is %v: use at most a third of kafka.session_timeout (%v)", c.HeartbeatInterval, c.SessionTimeout)
+	check(c.TransactionTimeout >= time.Second, "kafka.transaction_timeout is %v: use at least 1s; 15s is usual", c.TransactionTimeout)
+	check(c.WindowRecords >= 1, "window.records is %d: use at least 1", c.WindowRecords)
+	check(c.WindowBytes >= 1<<20, "window.bytes is %d: use at least 1048576, so that the largest record fits", c.WindowBytes)
+	check(c.CallTimeout > 0, "gateway.timeout is %v: use a positive duration such as 10s", c.CallTimeout)
+	check(c.MaxInFlight >= 1, "gateway.max_in_flight is %d: use at least 1", c.MaxInFlight)
+	check(c.Rate >= 0, "gateway.rate is %v: use calls per second, or 0 for no limit", c.Rate)
+	check(c.IdempotencyWindow > 0, "gateway.idempotency_window is %v: use how long Tmall honours an out_id, such as 24h", c.IdempotencyWindow)
+	check(c.MaxAge >= 0, "request.max_age is %v: use a positive duration, or 0 for none", c.MaxAge)
+	check(c.StopTimeout > c.CallTimeout, "stop_timeout is %v: it must be longer than gateway.timeout (%v), so that a call in flight can end", c.StopTimeout, c.CallTimeout)
+	errs = append(errs, c.Retry.validate()...)
+	return errors.Join(errs...)
+}
+
+func (t Topics) validate() []error {
+	var errs []error
+	seen := map[string]string{}
+	for _, topic := range []struct{ key, name string }{
+		{"topics.store", t.Store}, {"topics.loyalty", t.Loyalty}, {"topics.granted", t.Granted},
+		{"topics.failed", t.Failed}, {"topics.dead_letter", t.DeadLetter}, {"topics.retry", t.Retry},
+	} {
+		if topic.name == "" {
+			errs = append(errs, fmt.Errorf("%s is empty: name the topic", topic.key))
+			continue
+		}
+		if other, ok := seen[topic.name]; ok {
+			errs = append(errs, fmt.Errorf("%s is %q, as is %s: each topic needs a name of its own", topic.key, topic.name, other))
+		}
+		seen[topic.name] = topic.key
+	}
+	return errs
+}
+
+func (r Retry) validate() []error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(r.MinBackoff > 0, "retry.min_backoff is %v: use a positive duration such as 200ms", r.MinBackoff)
+	check(r.MaxBackoff >= r.MinBackoff, "retry.max_backoff is %v: it must not be below retry.min_backoff (%v)", r.MaxBackoff, r.MinBackoff)
+	check(r.DoubtfulAttempts >= 1, "retry.doubtful_attempts is %d: use at least 1", r.DoubtfulAttempts)
+	check(r.BusinessAttempts >= 1, "retry.business_attempts is %d: use at least 1", r.BusinessAttempts)
+	check(r.RefusalInDoubt == ParkRefusal || r.RefusalInDoubt == FailRefusal, "retry.refusal_in_doubt is %q: use park or fail", r.RefusalInDoubt)
+	check(r.Delay > 0, "retry.delay is %v: use a positive duration such as 5m", r.Delay)
+	check(r.ParkAfter > 0, "retry.park_after is %v: use a positive duration such as 1m", r.ParkAfter)
+	check(r.GiveUpAfter >= r.Delay, "retry.give_up_after is %v: it must not be below retry.delay (%v)", r.GiveUpAfter, r.Delay)
+	return errs
+}

@@ -1,0 +1,122 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupongrant/coupongrant/schemas"
+)
+
+// newTask is an admitted record before it is decoded, with what its headers say
+// of earlier attempts.
+func newTask(a assignment, r *kgo.Record, retryTopic string, longestDelay time.Duration) *task {
+	t := &task{assignment: a, offset: r.Offset, record: r}
+	t.source = t.partition.String() + "/" + strconv.FormatInt(r.Offset, 10)
+	headers := make(map[string]string, len(r.Headers))
+	for _, h := range r.Headers {
+		headers[h.Key] = string(h.Value)
+	}
+	// A replay of a dead letter in doubt says so on an input topic too; to
+	// believe it of any producer costs caution, not truth.
+	t.inDoubt = headers[headerInDoubt] == "true"
+	if at, err := time.Parse(time.RFC3339, headers[headerFirstAttempt]); err == nil {
+		t.firstCall = at
+	}
+	if t.topic != retryTopic {
+		return t
+	}
+	if source := headers[headerSource]; source != "" {
+		t.source = source
+	}
+	if n, err := strconv.Atoi(headers[headerAttempts]); err == nil && n > 0 {
+		t.attempts = n
+	}
+	if due, err := time.Parse(time.RFC3339, headers[headerNextAt]); err == nil {
+		t.due = due
+		if latest := time.Now().Add(longestDelay); due.After(latest) {
+			t.due = latest // a clock elsewhere, or a header not ours, must not hold it for ever
+		}
+	}
+	return t
+}
+
+// decode reads the request of a task. bad is the dead letter that the record
+// ends as; missing is the id of a schema to fetch first.
+func decode(codec *schemas.Codec, t *task) (request schemas.Request, bad *end, missing int) {
+	request, err := codec.Decode(t.record.Value)
+	var unfetched *schemas.NotFetchedError
+	var broken *schemas.DecodeError
+	switch {
+	case err == nil:
+		return request, nil, 0
+	case errors.As(err, &unfetched):
+		return request, nil, unfetched.ID
+	case errors.As(err, &broken):
+		return request, deadLetter(t, broken.Reason, broken.Err.Error()), 0
+	default:
+		return request, deadLetter(t, schemas.Undecodable, fmt.Sprintf("decoding: %T", err)), 0
+	}
+}
+
+func deadLetter(t *task, reason schemas.DeadLetterReason, detail string) *end {
+	return &end{task: t, kind: endDeadLetter, at: time.Now().UTC(), reason: reason, detail: detail}
+}
+
+// resolver fetches the writers' schemas that records name, one at a time, until
+// the registry has answered for each. It holds no state of its own: what waits
+// for a schema waits in its lane.
+type resolver struct {
+	registry *schemas.Registry
+	holds    *holds
+	wanted   *mailbox[int]
+	resolved *mailbox[int]
+}
+
+// run ends with ctx.
+func (r *resolver) run(ctx context.Context) {
+	open := map[int]struct{}{}
+	for {
+		for _, id := range r.wanted.take() {
+			open[id] = struct{}{}
+		}
+		var failed error
+		for id := range open {
+			if err := r.registry.Fetch(ctx, id); err != nil {
+				failed = fmt.Errorf("schema %d: %w", id, err)
+				continue
+			}
+			delete(open, id)
+			r.resolved.put(id)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if !r.wait(ctx, failed) {
+			return
+		}
+	}
+}
+
+// wait waits for the next id, or after a failure for a second; false: ctx ended.
+func (r *resolver) wait(ctx context.Context, failed error) bool {
+	var again <-chan time.Time
+	if failed != nil {
+		r.holds.Set(holdRegistry, "schemas", fmt.Sprintf("%v: records written with it wait, others go on; check registry.url and the registry", failed))
+		again = time.After(time.Second)
+	} else {
+		r.holds.Clear(holdRegistry, "schemas")
+	}
+	select {
+	case <-r.wanted.notify:
+		return true
+	case <-again:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

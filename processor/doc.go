@@ -1,0 +1,108 @@
+// Package processor is the engine: it reads coupon-grant requests from Kafka,
+// has the gateway grant each, and publishes one outcome or dead letter for each
+// request, exactly once. It must never speak HTTP to the registry or gateway
+// itself (schemas and topclient do), never know where its broker comes from,
+// and only module.go may import fx.
+//
+// # The way of a record
+//
+//	Kafka ──poll──▶ decode ──▶ admit ──▶ lane ──▶ attempt ──▶ verdict ──▶ outcome ──▶ transaction ──▶ Kafka
+//	      session   decode     window    lanes    attempt     policy      outcome     transaction
+//	      └──────── session goroutine ──┘└── scheduler goroutine ───────┘└──── session goroutine ───┘
+//
+// One direction: nothing later calls anything earlier. What comes back to an
+// earlier step is data in a mailbox: ends, and wishes for a higher ceiling.
+// HTTP never happens inside a transaction; a transaction is open for the
+// milliseconds of Begin, Produce, commit offsets, End.
+//
+// # States
+//
+// A record in its window (window.go; offsets grow to the right):
+//
+//	        committed offset              committed ceiling
+//	            │ watermark                   │                 next
+//	            ▼                             ▼                  ▼
+//	  ──ended───┼──ended──called──called──called──┼──waits──waits──┼── not yet polled
+//	            └─ finished above the watermark waits for the ones below it
+//
+//	polled ─▶ unfinished ─▶ finished ─▶ committed (then forgotten)
+//	   └───▶ dropped: below next (redelivered), or in the finished set read back
+//
+// A record found between watermark and ceiling by a new owner is in doubt: its
+// predecessor may have called for it.
+//
+// A partition (assignment.go): unassigned ─▶ assigned (an epoch opens when its
+// committed offset and metadata are read, before its first poll) ─▶ dropped
+// (revoked, lost, or found missing when a commit looked). Work of an older epoch
+// is counted and thrown away. Held: its metadata cannot be read, or its input
+// has a gap; it is paused until a person decides.
+//
+// # Who owns what
+//
+//	goroutine     started by     ends when             owns
+//	session       Processor.Run  ctx ends, or an error  kgo session, windows, transaction
+//	scheduler     session        told to, calls drained lanes, timers, slots, app pause
+//	attempt (n)   scheduler      the call ends          one call; n <= gateway.max_in_flight
+//	resolver      session        told to                nothing; fetches writer's schemas
+//	watchdog      Processor.Run  Run returns            nothing; sees a wedged session goroutine
+//	callbacks     kgo            return                 nothing; leave messages in the session's mailbox
+//
+// Session and scheduler share no state: each has a mailbox, and a task belongs
+// to the scheduler from the moment it is handed over until its end comes back.
+//
+// # The ten rules
+//
+// Of using kgo.GroupTransactSession with commits rewritten to a watermark. Each
+// with the test that fails without it.
+//
+//	 1 One goroutine polls, begins, produces, flushes, ends.        TestSessionOwnsTheClient
+//	 2 The window is the only truth on what was taken in.           TestRedeliveredRecordsAreDropped, control windows-cleared
+//	 3 A transaction holds exactly the ends its commit covers.      TestCommitCoversExactlyItsEnds
+//	 4 The commit is rewritten to watermark and metadata.           TestCommitIsRewrittenToTheWatermark
+//	 5 Ownership is checked where the commit is made.               TestSlowCallsAcrossTwoRebalances, control ownership-filter
+//	 6 After an abort results are kept and go out again.            TestAbortKeepsResults, control windows-cleared
+//	 7 An unexplained abort is looked up, with RequireStable.       TestUnknownCommitIsLookedUp, control unstable-proof
+//	 8 After an error the session is rebuilt; End is never          TestLostEndTxnAnswer
+//	   cancelled by a stop.
+//	 9 A failed produce aborts; too large shrinks, never changes    TestFailedProduceAborts, control promise-errors
+//	   kind.
+//	10 ProducerID before the first poll; an explicit start offset;  TestFirstAbortDoesNotRewind
+//	   no silent reset.
+//
+// And the one that makes doubt survive: a record is called only below its
+// partition's committed ceiling (TestDoubtSurvivesACrash, control ceiling).
+//
+// # What is not obvious
+//
+//   - kgo's belief of what is committed is the polled heads, not our watermark.
+//     After an abort it rewinds to its belief, so records between the watermark
+//     and there exist in our windows only.
+//   - kgo swallows OnPartitionsRevoked after the first one until End is called.
+//   - BlockRebalanceOnPoll: between a poll and AllowRebalance no partition can
+//     change hands, so a polled record always meets the window it was fetched for.
+//   - The committed offset may be below the end of the log by transaction
+//     markers although everything is done.
+//
+// # Files, in the order of the record
+//
+//	processor.go    Processor: New, Run, Start, Stop, Health; rebuilds the session
+//	preflight.go    what must be there before the group is joined
+//	session.go      the loop: poll, admit, collect, commit
+//	assignment.go   what the group callbacks tell, epochs, gaps in the input
+//	decode.go       record to request or dead letter; the resolver
+//	task.go         a record on its way, and its end
+//	window.go       one partition: watermark, ceiling, what is finished
+//	windows.go      all partitions of the replica: epochs, bounds, pause and resume
+//	lanes.go        the requests of one key, in order
+//	scheduler.go    who is called when
+//	attempt.go      one call of the gateway
+//	policy.go       what an answer means
+//	quota.go        this replica's share of the fleet's rate
+//	outcome.go      an end as the records to publish
+//	transaction.go  Begin to End, the rewritten commit, the proof
+//	metadata.go     the commit metadata
+//	holds.go        why something waits
+//	watchdog.go     the session goroutine has not passed
+//	mailbox.go      how the goroutines talk
+//	config.go, metrics.go, module.go
+package processor

@@ -1,0 +1,132 @@
+package processor
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/coupongrant/coupongrant/breaker"
+	"github.com/coupongrant/coupongrant/schemas"
+)
+
+// metrics are all the numbers the engine shows. A struct built from a
+// registerer, not globals: two processors can live in one process.
+type metrics struct {
+	polled       *prometheus.CounterVec // by topic
+	redelivered  prometheus.Counter
+	outcomes     *prometheus.CounterVec // by reason: granted, or a FailureReason
+	deadLetters  *prometheus.CounterVec // by reason
+	parked       prometheus.Counter
+	attempts     *prometheus.CounterVec // by about and code
+	callSeconds  prometheus.Histogram
+	inFlight     prometheus.Gauge
+	transactions *prometheus.CounterVec // by state: committed, aborted, unknown, error
+	endSeconds   prometheus.Histogram
+	rebuilds     prometheus.Counter
+	staleResults prometheus.Counter
+	holds        *prometheus.GaugeVec // by kind
+	unfinished   prometheus.Gauge
+	windowBytes  prometheus.Gauge
+	partitions   prometheus.Gauge
+}
+
+func newMetrics(reg prometheus.Registerer, b *breaker.Breaker) (*metrics, error) {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: "coupongrant_" + name, Help: help})
+	}
+	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "coupongrant_" + name, Help: help}, labels)
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: "coupongrant_" + name, Help: help})
+	}
+	m := &metrics{
+		polled:       counters("records_polled_total", "Records read from an input topic, redeliveries included.", "topic"),
+		redelivered:  counter("records_redelivered_total", "Records that Kafka delivered again and the window dropped."),
+		outcomes:     counters("outcomes_total", "Outcomes published in committed transactions; granted, or the reason of a failure.", "reason"),
+		deadLetters:  counters("dead_letters_total", "Dead letters published in committed transactions.", "reason"),
+		parked:       counter("parked_total", "Requests handed to the retry topic in committed transactions."),
+		attempts:     counters("attempts_total", "Calls of the gateway by whom the answer is about; empty: granted.", "about", "code"),
+		callSeconds:  histogram("call_duration_seconds", "How long a call of the gateway took.", 0.001, 2, 15),
+		inFlight:     gauge("calls_in_flight", "Calls of the gateway at this moment."),
+		transactions: counters("transactions_total", "Transactions by how they ended.", "state"),
+		endSeconds:   histogram("transaction_duration_seconds", "From Begin to the answer of End.", 0.001, 2, 15),
+		rebuilds:     counter("session_rebuilds_total", "Times the Kafka session was thrown away and built anew."),
+		staleResults: counter("stale_results_total", "Answers that came after their partition had moved; harmless, out_id covers them."),
+		holds: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "coupongrant_holds", Help: "Reasons why something waits at this moment, by kind.",
+		}, []string{"reason"}),
+		unfinished:  gauge("requests_unfinished", "Requests taken in that have no committed end."),
+		windowBytes: gauge("window_bytes", "Bytes of records in the windows of this replica."),
+		partitions:  gauge("partitions_assigned", "Input partitions this replica holds."),
+	}
+	state := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "coupongrant_breaker_state", Help: "The breaker: 0 closed, 1 half-open, 2 open.",
+	}, func() float64 { return float64(b.State()) })
+	m.startAtZero()
+	for _, c := range []prometheus.Collector{
+		m.polled, m.redelivered, m.outcomes, m.deadLetters, m.parked, m.attempts, m.callSeconds, m.inFlight,
+		m.transactions, m.endSeconds, m.rebuilds, m.staleResults, m.holds, m.unfinished, m.windowBytes,
+		m.partitions, state,
+	} {
+		if err := reg.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func histogram(name, help string, start, factor float64, count int) prometheus.Histogram {
+	return prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "coupongrant_" + name, Help: help, Buckets: prometheus.ExponentialBuckets(start, factor, count),
+	})
+}
+
+const outcomeGranted = "granted"
+
+// startAtZero creates every label value that is known, so that rates work from
+// the first event on.
+func (m *metrics) startAtZero() {
+	m.outcomes.WithLabelValues(outcomeGranted)
+	for _, reason := range schemas.FailureReasons() {
+		m.outcomes.WithLabelValues(string(reason))
+	}
+	for _, reason := range schemas.DeadLetterReasons() {
+		m.deadLetters.WithLabelValues(string(reason))
+	}
+	for _, state := range []string{"committed", "aborted", "unknown", "error"} {
+		m.transactions.WithLabelValues(state)
+	}
+	for _, kind := range holdKinds {
+		m.holds.WithLabelValues(kind)
+	}
+}
+
+func (m *metrics) attempt(ans answered) {
+	m.callSeconds.Observe(ans.took.Seconds())
+	if ans.err == nil {
+		m.attempts.WithLabelValues("", "").Inc()
+		return
+	}
+	m.attempts.WithLabelValues(ans.err.About.String(), codeLabel(ans.logged().Code)).Inc()
+}
+
+// codeLabel keeps a hostile or surprising gateway from growing the label set.
+func codeLabel(code string) string {
+	if len(code) > 24 {
+		return "other"
+	}
+	return code
+}
+
+// published counts an end whose transaction has committed.
+func (m *metrics) published(e *end) {
+	switch e.kind {
+	case endGranted:
+		m.outcomes.WithLabelValues(outcomeGranted).Inc()
+	case endFailed:
+		m.outcomes.WithLabelValues(string(e.failure)).Inc()
+	case endDeadLetter:
+		m.deadLetters.WithLabelValues(string(e.reason)).Inc()
+	case endParked:
+		m.parked.Inc()
+	}
+}

@@ -1,0 +1,202 @@
+package processor
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupongrant/coupongrant/schemas"
+	"github.com/coupongrant/coupongrant/topclient"
+)
+
+// The headers of the program's own records, as readers rely on them.
+const (
+	headerSource       = "coupongrant-source"
+	headerAttempts     = "coupongrant-attempts"
+	headerFirstAttempt = "coupongrant-first-attempt-at"
+	headerInDoubt      = "coupongrant-in-doubt"
+	headerNextAt       = "coupongrant-next-at"
+	headerReason       = "coupongrant-reason"
+	headerError        = "coupongrant-error"
+	headerFailedAt     = "coupongrant-failed-at"
+	headerVersion      = "coupongrant-version"
+	headerValueSize    = "coupongrant-value-size"
+	headerValueSHA256  = "coupongrant-value-sha256"
+
+	headerTraceParent = "traceparent" // W3C trace context
+	headerTraceState  = "tracestate"
+)
+
+// publisher turns ends into records. Pure but for the codec's known schemas.
+type publisher struct {
+	topics  Topics
+	codec   *schemas.Codec
+	version string
+}
+
+// record is what is published for an end. shrunk asks for the smallest form of
+// the same kind: an outcome without its optional members, a dead letter with an
+// empty value.
+func (p publisher) record(e *end, shrunk bool) (*kgo.Record, error) {
+	switch e.kind {
+	case endGranted, endFailed:
+		return p.outcome(e, shrunk)
+	case endParked:
+		if shrunk {
+			return p.deadLetter(tooLarge(e), true), nil
+		}
+		return p.parked(e), nil
+	case endDeadLetter:
+		if shrunk {
+			e = tooLarge(e)
+		}
+		return p.deadLetter(e, shrunk), nil
+	default:
+		panic(fmt.Sprintf("publisher: end of kind %d", e.kind))
+	}
+}
+
+// tooLarge is the end of a record whose bytes fit no topic of ours.
+func tooLarge(e *end) *end {
+	return &end{
+		task: e.task, kind: endDeadLetter, at: e.at, reason: schemas.TooLarge,
+		detail: "the record is larger than the topic takes; " + strings.TrimSpace(string(e.reason)+" "+e.detail),
+	}
+}
+
+func (p publisher) outcome(e *end, shrunk bool) (*kgo.Record, error) {
+	outcome, topic := p.event(e)
+	if shrunk {
+		shrink(outcome)
+	}
+	value, err := p.codec.EncodeOutcome(outcome)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the outcome of %s: %w", e.task.source, err)
+	}
+	headers := append([]kgo.RecordHeader{{Key: headerSource, Value: []byte(e.task.source)}}, traceContext(e.task.record)...)
+	return &kgo.Record{Topic: topic, Key: e.task.record.Key, Value: value, Headers: headers}, nil
+}
+
+func (p publisher) event(e *end) (outcome schemas.Outcome, topic string) {
+	t := e.task
+	ending := schemas.Ending{
+		RequestID: t.request.RequestID, OccurredAt: t.request.OccurredAt, EndedAt: e.at,
+		BizCode: t.request.BizCode, Channel: t.request.Channel,
+		CouponCode: t.request.CouponCode, CouponType: t.request.CouponType, Trigger: t.request.Trigger,
+		Attempts: int32(min(t.attempts, 1<<30)), AttemptLog: t.log, //nolint:gosec // bounded right here
+	}
+	if e.kind == endGranted {
+		ending.GatewayRequestID = optional(e.coupon.RequestID)
+		return &schemas.Granted{Ending: ending, Coupon: coupon(e.coupon)}, p.topics.Granted
+	}
+	failed := &schemas.Failed{Ending: ending, Reason: e.failure}
+	if answer := t.lastAnswer; answer != nil && e.failure != schemas.ReasonExpired {
+		failed.GatewayRequestID = optional(answer.RequestID)
+		failed.GatewayCode = optional(answer.Code)
+		failed.GatewaySubCode = optional(answer.SubCode)
+		failed.GatewayMessage = optional(answer.Message)
+	}
+	return failed, p.topics.Failed
+}
+
+func coupon(c topclient.Coupon) schemas.Coupon {
+	return schemas.Coupon{
+		InstanceID: c.InstanceID, TemplateID: c.TemplateID, Discount: c.Discount, StartFee: c.StartFee,
+		StartTime: c.StartTime, EndTime: c.EndTime, Name: c.Name,
+	}
+}
+
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// shrink takes the optional members away: less to tell, but the same outcome.
+func shrink(o schemas.Outcome) {
+	switch o := o.(type) {
+	case *schemas.Granted:
+		o.Trigger, o.AttemptLog, o.GatewayRequestID, o.Coupon.Name = nil, nil, nil, nil
+	case *schemas.Failed:
+		o.Trigger, o.AttemptLog, o.GatewayRequestID = nil, nil, nil
+		o.GatewayCode, o.GatewaySubCode, o.GatewayMessage = nil, nil, nil
+	}
+}
+
+// parked carries the request's own bytes to the retry topic, with what is known
+// of it in headers.
+func (p publisher) parked(e *end) *kgo.Record {
+	headers := append(p.trail(e.task), kgo.RecordHeader{Key: headerNextAt, Value: []byte(rfc3339(e.next))})
+	return &kgo.Record{
+		Topic: p.topics.Retry, Key: e.task.record.Key, Value: e.task.record.Value,
+		Headers: append(headers, traceContext(e.task.record)...),
+	}
+}
+
+func (p publisher) deadLetter(e *end, empty bool) *kgo.Record {
+	raw := e.task.record
+	headers := append(p.trail(e.task),
+		kgo.RecordHeader{Key: headerReason, Value: []byte(e.reason)},
+		kgo.RecordHeader{Key: headerError, Value: []byte(oneLine(e.detail))},
+		kgo.RecordHeader{Key: headerFailedAt, Value: []byte(rfc3339(e.at))},
+		kgo.RecordHeader{Key: headerVersion, Value: []byte(p.version)})
+	value := raw.Value
+	if empty {
+		sum := sha256.Sum256(raw.Value)
+		headers = append(headers,
+			kgo.RecordHeader{Key: headerValueSize, Value: []byte(strconv.Itoa(len(raw.Value)))},
+			kgo.RecordHeader{Key: headerValueSHA256, Value: []byte(hex.EncodeToString(sum[:]))})
+		value = []byte{}
+	}
+	return &kgo.Record{
+		Topic: p.topics.DeadLetter, Key: raw.Key, Value: value,
+		Headers: append(headers, traceContext(raw)...),
+	}
+}
+
+// trail is what parked records and dead letters say of the past.
+func (p publisher) trail(t *task) []kgo.RecordHeader {
+	headers := []kgo.RecordHeader{
+		{Key: headerSource, Value: []byte(t.source)},
+		{Key: headerAttempts, Value: []byte(strconv.Itoa(t.attempts))},
+		{Key: headerInDoubt, Value: []byte(strconv.FormatBool(t.inDoubt))},
+	}
+	if !t.firstCall.IsZero() {
+		headers = append(headers, kgo.RecordHeader{Key: headerFirstAttempt, Value: []byte(rfc3339(t.firstCall))})
+	}
+	return headers
+}
+
+// traceContext copies the request's W3C trace context, nothing else: headers of
+// producers may hold what results must not.
+func traceContext(r *kgo.Record) []kgo.RecordHeader {
+	var headers []kgo.RecordHeader
+	for _, h := range r.Headers {
+		if h.Key == headerTraceParent || h.Key == headerTraceState {
+			headers = append(headers, h)
+		}
+	}
+	return headers
+}
+
+func rfc3339(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z07:00") }
+
+// oneLine keeps an error fit for a header.
+func oneLine(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, s)
+	if len(s) > 500 {
+		s = strings.ToValidUTF8(s[:500], "") + "…"
+	}
+	return s
+}

@@ -1,0 +1,175 @@
+package processor
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/coupongrant/coupongrant/breaker"
+	"github.com/coupongrant/coupongrant/schemas"
+	"github.com/coupongrant/coupongrant/topclient"
+)
+
+// policy says what an answer means for a request. It decides and does nothing.
+type policy struct {
+	cfg Config
+}
+
+// action is what to do with a request after an answer.
+type action uint8
+
+const (
+	actGrant      action = iota // end it as granted
+	actFail                     // end it as failed
+	actRetry                    // call again after wait
+	actBan                      // call again, and nobody calls before wait is over
+	actPause                    // call again, and nobody calls until the app's trouble is mended
+	actPark                     // hand it to the retry topic
+	actDeadLetter               // end it as grant-unknown
+)
+
+// verdict is the policy's decision, with the reason for the log.
+type verdict struct {
+	action  action
+	wait    time.Duration
+	failure schemas.FailureReason
+	why     string
+}
+
+const (
+	banWithoutNumber = time.Minute      // a throttle that does not say how long
+	probeApp         = 30 * time.Second // between two tries while the app is in trouble
+)
+
+// next judges the newest answer for t, whose counters already include it; nil
+// is a grant. parked says that t came from the retry topic.
+func (p policy) next(answer *topclient.Error, t *task, parked bool, now time.Time) verdict {
+	switch {
+	case answer == nil:
+		return verdict{action: actGrant}
+	case answer.Canceled:
+		return verdict{action: actRetry, why: "the call was given up by us"}
+	case answer.Throttled:
+		return verdict{action: actBan, wait: banLength(answer), why: "the gateway limits our calls"}
+	case answer.About == topclient.AboutApp:
+		return p.appTrouble(answer, t)
+	case answer.About == topclient.AboutGateway:
+		return verdict{action: actRetry, wait: p.backoff(t.attempts), why: "gateway trouble"}
+	case answer.Business == "-11" && t.business < p.cfg.Retry.BusinessAttempts:
+		return verdict{action: actRetry, wait: p.backoff(t.business), why: "business exception"}
+	case answer.Business == "-11" && t.inDoubt && p.cfg.Retry.RefusalInDoubt == ParkRefusal:
+		return p.park(t, parked, now, "business exception, and an attempt in doubt")
+	case answer.MayHaveGranted, answer.About == topclient.AboutUnknown:
+		return p.doubtful(t, parked, now, "the answer leaves open whether a coupon was granted")
+	case t.inDoubt && p.cfg.Retry.RefusalInDoubt == ParkRefusal:
+		return p.doubtful(t, parked, now, "a refusal after an attempt in doubt proves nothing")
+	default:
+		return verdict{action: actFail, failure: failureReason(answer), why: "the gateway refused it"}
+	}
+}
+
+// appTrouble stops all calls, except that a timestamp refused once is signed
+// anew at once (top-protocol: 30 and 31 may be a matter of seconds).
+func (p policy) appTrouble(answer *topclient.Error, t *task) verdict {
+	if isTimestamp(answer) && !isTimestamp(t.lastAnswer) {
+		return verdict{action: actRetry, why: "timestamp refused once"}
+	}
+	return verdict{action: actPause, wait: probeApp, why: "the gateway refuses our app"}
+}
+
+func isTimestamp(e *topclient.Error) bool {
+	return e != nil && (e.Code == "30" || e.Code == "31")
+}
+
+// doubtful calls again a few times, then parks.
+func (p policy) doubtful(t *task, parked bool, now time.Time, why string) verdict {
+	if t.doubtful < p.cfg.Retry.DoubtfulAttempts {
+		return verdict{action: actRetry, wait: p.backoff(t.doubtful), why: why}
+	}
+	return p.park(t, parked, now, why)
+}
+
+// park hands over to the retry topic; what comes from there goes back until it
+// is given up.
+func (p policy) park(t *task, parked bool, now time.Time, why string) verdict {
+	if parked && !t.firstCall.IsZero() && now.Sub(t.firstCall) >= p.cfg.Retry.GiveUpAfter {
+		return verdict{action: actDeadLetter, why: fmt.Sprintf("in doubt for longer than retry.give_up_after (%v)", p.cfg.Retry.GiveUpAfter)}
+	}
+	return verdict{action: actPark, why: why}
+}
+
+// beforeCall ends a request that must not be called any more; ok is false when
+// it may be called.
+func (p policy) beforeCall(t *task, now time.Time) (v verdict, ended bool) {
+	if t.inDoubt {
+		if since := firstKnown(t); now.Sub(since) > p.cfg.IdempotencyWindow {
+			return verdict{action: actDeadLetter, why: fmt.Sprintf(
+				"in doubt since %s, longer than gateway.idempotency_window (%v): a repeat might grant again",
+				since.UTC().Format(time.RFC3339), p.cfg.IdempotencyWindow)}, true
+		}
+		return verdict{}, false // never EXPIRED in doubt
+	}
+	if at := t.expiry(p.cfg.MaxAge); !at.IsZero() && !now.Before(at) {
+		return verdict{action: actFail, failure: schemas.ReasonExpired, why: "its time has passed"}, true
+	}
+	return verdict{}, false
+}
+
+// firstKnown is the earliest time at which a doubtful attempt can have been
+// made: what a parked record says, else the record's own Kafka timestamp, the
+// only time that survives everything.
+func firstKnown(t *task) time.Time {
+	if !t.firstCall.IsZero() && t.firstCall.Before(t.record.Timestamp) {
+		return t.firstCall
+	}
+	return t.record.Timestamp
+}
+
+// backoff doubles with each attempt and is jittered downwards by up to half, so
+// that what failed together does not come back together.
+func (p policy) backoff(attempts int) time.Duration {
+	d := p.cfg.Retry.MaxBackoff
+	if shift := max(attempts-1, 0); shift < 32 {
+		d = min(d, p.cfg.Retry.MinBackoff<<shift)
+	}
+	return d - rand.N(d/2+1)
+}
+
+func banLength(answer *topclient.Error) time.Duration {
+	if answer.RetryAfter > 0 {
+		return answer.RetryAfter
+	}
+	return banWithoutNumber - rand.N(banWithoutNumber/4)
+}
+
+func failureReason(answer *topclient.Error) schemas.FailureReason {
+	switch answer.Business {
+	case "-7":
+		return schemas.ReasonLimitReached
+	case "-6":
+		return schemas.ReasonOutOfStock
+	case "-3":
+		return schemas.ReasonCouponInvalid
+	case "-11":
+		return schemas.ReasonBusinessException
+	default:
+		return schemas.ReasonRejected
+	}
+}
+
+// health is what an answer tells the breaker of the gateway. Answers about the
+// request are successes, -11 and -9999 too: the gateway works.
+func health(answer *topclient.Error) breaker.Result {
+	switch {
+	case answer == nil:
+		return breaker.Success
+	case answer.Canceled, answer.Throttled:
+		return breaker.Excluded
+	case answer.About == topclient.AboutGateway:
+		return breaker.Failure
+	case answer.About == topclient.AboutRequest:
+		return breaker.Success
+	default:
+		return breaker.Excluded
+	}
+}

@@ -1,0 +1,172 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/coupongrant/coupongrant/schemas"
+)
+
+// preflight waits until everything is there that a session needs: brokers,
+// topics, schemas. Each that is missing is a hold; it looks again every second.
+type preflight struct {
+	cfg      Config
+	log      *slog.Logger
+	holds    *holds
+	registry *schemas.Registry
+	kafka    []kgo.Opt
+	passed   func() // tells the watchdog that waiting is no hang
+}
+
+// cluster is what a session needs to know of the brokers.
+type cluster struct {
+	maxMessageBytes map[string]int32 // by topic; none where we may not ask
+	tv2             bool             // transaction version 2 (KIP-890)
+}
+
+// errOldBrokers: kafka.require_tv2 is set and the brokers do not have it. No
+// waiting mends that.
+var errOldBrokers = errors.New("kafka.require_tv2 is true, but the brokers do not run transaction version 2: upgrade them to Kafka 4.0 or later with transaction.version=2, or set it to false")
+
+const (
+	preflightEvery   = time.Second
+	preflightTimeout = 5 * time.Second
+)
+
+// wait returns when all is there, or with an error when ctx ends or waiting
+// cannot help.
+func (p *preflight) wait(ctx context.Context) (cluster, error) {
+	client, err := kgo.NewClient(slices.Concat(p.kafka, []kgo.Opt{
+		kgo.RetryTimeout(preflightTimeout), kgo.WithContext(ctx),
+	})...)
+	if err != nil {
+		return cluster{}, fmt.Errorf("preparing a Kafka client: %w", err)
+	}
+	defer client.Close()
+	for {
+		p.passed()
+		c, ok, err := p.look(ctx, client)
+		if ok || err != nil {
+			return c, err
+		}
+		select {
+		case <-time.After(preflightEvery):
+		case <-ctx.Done():
+			return cluster{}, ctx.Err()
+		}
+	}
+}
+
+// look checks everything once; ok is false when something is missing.
+func (p *preflight) look(ctx context.Context, client *kgo.Client) (c cluster, ok bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, preflightTimeout)
+	defer cancel()
+	adm := kadm.NewClient(client)
+	topics, err := adm.ListTopics(ctx, p.cfg.Topics.All()...)
+	if err != nil {
+		p.holds.Set(holdKafka, "", fmt.Sprintf("no broker of kafka.brokers answers: %v; check the address and the cluster", err))
+		return c, false, nil
+	}
+	p.holds.Clear(holdKafka, "")
+	present := p.topicsPresent(topics)
+	registered := p.schemasRegistered(ctx)
+	if c.tv2, err = p.transactionVersion2(ctx, client); err != nil {
+		return c, false, err
+	}
+	c.maxMessageBytes = maxMessageBytes(ctx, adm, p.cfg.Topics.All())
+	return c, present && registered, nil
+}
+
+func (p *preflight) topicsPresent(topics kadm.TopicDetails) bool {
+	var missing, refused []string
+	for _, topic := range p.cfg.Topics.All() {
+		err := topics[topic].Err
+		switch {
+		case err == nil && topics.Has(topic):
+		case errors.Is(err, kerr.TopicAuthorizationFailed):
+			refused = append(refused, topic)
+		default:
+			missing = append(missing, topic)
+		}
+	}
+	if len(missing)+len(refused) == 0 {
+		p.holds.Clear(holdTopic, "")
+		return true
+	}
+	var reasons []string
+	if len(missing) > 0 {
+		reasons = append(reasons, strings.Join(missing, ", ")+" missing: run `coupongrant topics create`")
+	}
+	if len(refused) > 0 {
+		reasons = append(reasons, strings.Join(refused, ", ")+" not ours to use: grant this user the rights to them")
+	}
+	p.holds.Set(holdTopic, "", "topics "+strings.Join(reasons, "; "))
+	return false
+}
+
+func (p *preflight) schemasRegistered(ctx context.Context) bool {
+	err := p.registry.FetchOwn(ctx, schemas.Topics{
+		Inputs: []string{p.cfg.Topics.Store, p.cfg.Topics.Loyalty}, Granted: p.cfg.Topics.Granted, Failed: p.cfg.Topics.Failed,
+	})
+	var missing *schemas.MissingSubjectsError
+	switch {
+	case err == nil:
+		p.holds.Clear(holdRegistry, "")
+		return true
+	case errors.As(err, &missing):
+		p.holds.Set(holdRegistry, "", fmt.Sprintf("%v: run `coupongrant topics create`", err))
+	default:
+		p.holds.Set(holdRegistry, "", fmt.Sprintf("%v; check registry.url and the registry", err))
+	}
+	return false
+}
+
+// transactionVersion2 warns, or refuses, where a late message of one
+// transaction could still end up in another (KIP-890 part 2 is the cure).
+func (p *preflight) transactionVersion2(ctx context.Context, client *kgo.Client) (bool, error) {
+	resp, err := kmsg.NewPtrApiVersionsRequest().RequestWith(ctx, client)
+	if err != nil {
+		return false, nil //nolint:nilerr // the brokers are looked at again in the next round
+	}
+	for _, f := range resp.FinalizedFeatures {
+		if f.Name == "transaction.version" && f.MaxVersionLevel >= 2 {
+			return true, nil
+		}
+	}
+	if p.cfg.RequireTV2 {
+		return false, errOldBrokers
+	}
+	return false, nil
+}
+
+// maxMessageBytes asks how large a batch each topic takes. Without the right to
+// ask, the brokers' default is assumed.
+func maxMessageBytes(ctx context.Context, adm *kadm.Client, topics []string) map[string]int32 {
+	limits := make(map[string]int32, len(topics))
+	configs, err := adm.DescribeTopicConfigs(ctx, topics...)
+	if err != nil {
+		return limits
+	}
+	for _, topic := range configs {
+		for _, c := range topic.Configs {
+			if c.Key != "max.message.bytes" || c.Value == nil {
+				continue
+			}
+			if n, err := strconv.ParseInt(*c.Value, 10, 32); err == nil {
+				limits[topic.Name] = int32(n)
+			}
+		}
+	}
+	return limits
+}

@@ -1,0 +1,296 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupongrant/coupongrant/breaker"
+	"github.com/coupongrant/coupongrant/schemas"
+	"github.com/coupongrant/coupongrant/topclient"
+)
+
+// Deps are what a Processor works with. All are required.
+type Deps struct {
+	Logger      *slog.Logger
+	Metrics     prometheus.Registerer
+	Registry    *schemas.Registry
+	Codec       *schemas.Codec // over Registry
+	Client      *topclient.Client
+	Credentials *topclient.CredentialSource
+	Breaker     *breaker.Breaker
+	Kafka       []kgo.Opt // how to reach the cluster: seeds, dialer, TLS, SASL
+}
+
+// Processor is the engine of one replica.
+type Processor struct {
+	cfg      Config
+	deps     Deps
+	log      *slog.Logger
+	metrics  *metrics
+	holds    *holds
+	watchdog *watchdog
+
+	mu     sync.Mutex // guards what Start and Stop share
+	cancel context.CancelFunc
+	done   chan struct{}
+	err    error
+}
+
+// Health is what probes and people ask first.
+type Health struct {
+	Live  bool   `json:"live"`  // the session goroutine passes
+	Holds []Hold `json:"holds"` // why something waits; none: ready
+}
+
+// New checks the configuration and prepares a Processor. It contacts nobody.
+func New(cfg Config, d Deps) (*Processor, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	m, err := newMetrics(d.Metrics, d.Breaker)
+	if err != nil {
+		return nil, fmt.Errorf("registering the metrics: %w", err)
+	}
+	log := d.Logger.With("component", "processor")
+	p := &Processor{
+		cfg: cfg, deps: d, log: log, metrics: m,
+		holds: newHolds(log, func(kind string, count int) {
+			m.holds.WithLabelValues(kind).Set(float64(count))
+		}),
+		watchdog: newWatchdog(2 * endBound(cfg)),
+	}
+	p.holds.Set(holdStarting, "", "not yet a member of the consumer group")
+	return p, nil
+}
+
+// endBound is how long a transaction may take before it is given up.
+func endBound(cfg Config) time.Duration { return cfg.TransactionTimeout + 5*time.Second }
+
+// Health may be called at any time.
+func (p *Processor) Health() Health {
+	return Health{Live: !p.watchdog.stuck.Load(), Holds: p.holds.Current()}
+}
+
+// Run works until ctx ends, then stops in good order and returns nil. An error
+// means that this process should end and another take over.
+func (p *Processor) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	p.watchdog.passed()
+	wedged := make(chan error, 1)
+	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	go func() { wedged <- p.watchdog.run(watching) }()
+	finished := make(chan error, 1)
+	go func() { finished <- p.sessions(ctx) }()
+	select {
+	case err := <-finished:
+		stopWatching()
+		<-wedged
+		return err
+	case err := <-wedged: // the session goroutine cannot be waited for
+		stopWatching()
+		return err
+	}
+}
+
+// sessions builds one session after the other: after an error only the
+// committed state tells the truth (rule 8).
+func (p *Processor) sessions(ctx context.Context) error {
+	var fenced time.Time
+	for failures := 0; ; failures++ {
+		began := time.Now()
+		err := p.session(ctx)
+		switch {
+		case ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)):
+			return nil
+		case errors.Is(err, errOldBrokers):
+			return err
+		case errors.Is(err, kerr.ProducerFenced):
+			if time.Since(fenced) < time.Minute {
+				return fmt.Errorf("another process uses kafka.transactional_id %q: give each replica a name of its own: %w", p.cfg.TransactionalID, err)
+			}
+			fenced = time.Now()
+		}
+		if ctx.Err() != nil {
+			p.log.Warn("stopped while the session was broken, the successor reads the committed state", "error", err)
+			return nil
+		}
+		if time.Since(began) > time.Minute {
+			failures = 0
+		}
+		p.metrics.rebuilds.Inc()
+		p.holds.Set(holdStarting, "", "the Kafka session is built anew")
+		p.log.Warn("the Kafka session is thrown away and built anew", "error", err)
+		p.pause(ctx, min(100*time.Millisecond<<min(failures, 6), 5*time.Second))
+	}
+}
+
+// pause waits for d, jittered, or until ctx ends.
+func (p *Processor) pause(ctx context.Context, d time.Duration) {
+	p.watchdog.passed()
+	select {
+	case <-time.After(d/2 + rand.N(d/2+1)):
+	case <-ctx.Done():
+	}
+}
+
+// session runs one life of the Kafka client.
+func (p *Processor) session(ctx context.Context) error {
+	pre := &preflight{
+		cfg: p.cfg, log: p.log, holds: p.holds, registry: p.deps.Registry,
+		kafka: p.deps.Kafka, passed: p.watchdog.passed,
+	}
+	cluster, err := pre.wait(ctx)
+	if err != nil {
+		return err
+	}
+	// The client's own context ends when the session is thrown away: Close then
+	// does not wait for brokers that are gone.
+	clientCtx, closeHard := context.WithCancel(context.WithoutCancel(ctx))
+	defer closeHard()
+	s, err := p.newSession(clientCtx, cluster)
+	if err != nil {
+		return err
+	}
+	if err = s.begin(ctx); err == nil {
+		err = s.run(ctx)
+	}
+	if err != nil {
+		closeHard()
+		p.refused(err)
+	}
+	defer time.AfterFunc(leaveTimeout, closeHard).Stop()
+	s.kafka.CloseAllowingRebalance()
+	return err
+}
+
+// leaveTimeout bounds how long brokers may take to see us leave the group.
+const leaveTimeout = 5 * time.Second
+
+// refused states a hold where an error is about rights: it is mended by a
+// person, not by building the session anew.
+func (p *Processor) refused(err error) {
+	for _, right := range []struct {
+		err  error
+		text string
+	}{
+		{kerr.TransactionalIDAuthorizationFailed, "this user may not use kafka.transactional_id " + p.cfg.TransactionalID + ": grant WRITE and DESCRIBE on it"},
+		{kerr.GroupAuthorizationFailed, "this user may not use kafka.group " + p.cfg.Group + ": grant READ on it"},
+		{kerr.ClusterAuthorizationFailed, "the cluster refuses this user: grant IDEMPOTENT_WRITE or use brokers of 2.8 or later"},
+	} {
+		if errors.Is(err, right.err) {
+			p.holds.Set(holdKafka, "rights", right.text)
+		}
+	}
+}
+
+func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error) {
+	bell := newBell()
+	s := &session{
+		cfg: p.cfg, log: p.deps.Logger.With("component", "session"), metrics: p.metrics, holds: p.holds,
+		codec: p.deps.Codec, windows: newWindows(p.cfg.WindowRecords, p.cfg.WindowBytes),
+		bell: bell, events: newMailbox[event](bell), reports: newMailbox[report](bell), resolved: newMailbox[int](bell),
+		wanted:  newMailbox[int](newBell()),
+		pending: map[int][]*task{}, budget: metadataBudget, passed: p.watchdog.passed,
+	}
+	s.resolver = &resolver{registry: p.deps.Registry, holds: p.holds, wanted: s.wanted, resolved: s.resolved}
+	s.scheduler = newScheduler(p.cfg, p.deps, p.metrics, p.holds, s.reports)
+	opts := slices.Concat(p.deps.Kafka, p.options(ctx, c), newAssignments(s.events, p.cfg).options())
+	kafka, err := kgo.NewGroupTransactSession(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("preparing the Kafka session: %w", err)
+	}
+	s.kafka = kafka
+	s.tx = &transaction{
+		kafka: kafka, group: p.cfg.Group, log: s.log, metrics: p.metrics,
+		publish:  publisher{topics: p.cfg.Topics, codec: p.deps.Codec, version: p.cfg.Version},
+		deadline: endBound(p.cfg), nonce: newNonce(), shrunk: map[*end]bool{},
+	}
+	return s, nil
+}
+
+// options are those that the promises need.
+func (p *Processor) options(ctx context.Context, c cluster) []kgo.Opt {
+	return []kgo.Opt{
+		kgo.WithContext(ctx),
+		kgo.WithHooks(&contact{holds: p.holds}),
+
+		kgo.ConsumerGroup(p.cfg.Group),
+		kgo.ConsumeTopics(p.cfg.Topics.Inputs()...),
+		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.SessionTimeout(p.cfg.SessionTimeout),
+		kgo.HeartbeatInterval(p.cfg.HeartbeatInterval),
+		kgo.BlockRebalanceOnPoll(),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), // or aborted upstream requests would be granted
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // a gap is a hold, never a silent skip
+		kgo.FetchMaxBytes(fetchMaxBytes),
+		kgo.FetchMaxPartitionBytes(fetchMaxPartitionBytes),
+		kgo.MaxDecompressBatchBytes(maxDecompressed),
+
+		kgo.TransactionalID(p.cfg.TransactionalID),
+		kgo.TransactionTimeout(p.cfg.TransactionTimeout),
+		kgo.ProducerLinger(0), // a transaction is flushed at once
+		kgo.ProducerBatchMaxBytesFn(func(topic string) int32 {
+			if limit, ok := c.maxMessageBytes[topic]; ok {
+				return limit
+			}
+			return defaultMaxMessageBytes
+		}),
+	}
+}
+
+const (
+	fetchMaxBytes          = 8 << 20 // of one fetch of one broker
+	fetchMaxPartitionBytes = 1 << 20
+	maxDecompressed        = 16 << 20 // a batch that grows larger is a decompression bomb
+	defaultMaxMessageBytes = 1048588  // the brokers' own default
+)
+
+// Start runs the processor in the background. fatal is called if it ends by
+// itself. Start returns at once and contacts nobody.
+func (p *Processor) Start(ctx context.Context, fatal func(error)) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cancel != nil {
+		return errors.New("the processor is started already")
+	}
+	ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx)) // a start's context ends with the start
+	p.done = make(chan struct{})
+	go func() {
+		defer close(p.done)
+		if p.err = p.Run(ctx); p.err != nil {
+			fatal(p.err)
+		}
+	}()
+	return nil
+}
+
+// Stop ends the processor in good order and waits for it, or until ctx ends. It
+// may be called more than once, and before Start.
+func (p *Processor) Stop(ctx context.Context) error {
+	p.mu.Lock()
+	cancel, done := p.cancel, p.done
+	p.mu.Unlock()
+	if cancel == nil {
+		return nil
+	}
+	p.holds.Set(holdStopping, "", "asked to stop")
+	cancel()
+	select {
+	case <-done:
+		return p.err
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the processor to stop: %w", ctx.Err())
+	}
+}

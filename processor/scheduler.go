@@ -1,0 +1,399 @@
+package processor
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/coupongrant/coupongrant/breaker"
+	"github.com/coupongrant/coupongrant/schemas"
+	"github.com/coupongrant/coupongrant/topclient"
+)
+
+// scheduler decides who is called when. A task is data in a lane: it takes a
+// call slot only when it is first of its lane, below the committed ceiling,
+// due, and hold, quota and breaker let it. Nobody sleeps in a worker, and a
+// waiting request holds no slot. One goroutine owns everything in here; others
+// speak to it through its inbox, and it answers in reports.
+type scheduler struct {
+	cfg      Config
+	log      *slog.Logger
+	metrics  *metrics
+	holds    *holds
+	policy   policy
+	breaker  *breaker.Breaker
+	attempts *attempter
+
+	inbox   *mailbox[func()]
+	results chan answered // as many places as calls in flight: a worker never waits
+	reports *mailbox[report]
+
+	quota    *quota
+	lanes    lanes
+	supplies map[assignment]*supply
+	ready    *turns
+	timers   timers
+	inFlight int
+	gate     gate
+	draining bool
+
+	nextExpiry time.Time
+}
+
+// report is what the scheduler tells the session.
+type report struct {
+	assignment
+	end    *end      // a task came to its end
+	wish   int64     // a ceiling it would like committed
+	banned time.Time // the gateway banned the app until then
+}
+
+func newScheduler(cfg Config, d Deps, m *metrics, h *holds, reports *mailbox[report]) *scheduler {
+	return &scheduler{
+		cfg: cfg, log: d.Logger.With("component", "scheduler"), metrics: m, holds: h,
+		policy: policy{cfg}, breaker: d.Breaker,
+		attempts: &attempter{client: d.Client, credentials: d.Credentials, timeout: cfg.CallTimeout},
+		inbox:    newMailbox[func()](newBell()),
+		results:  make(chan answered, cfg.MaxInFlight),
+		reports:  reports,
+		quota:    newQuota(cfg.Rate),
+		lanes:    lanes{},
+		supplies: map[assignment]*supply{},
+		ready:    newTurns(cfg.Topics.Inputs()),
+	}
+}
+
+// Assign opens an assignment at its committed ceiling.
+func (s *scheduler) Assign(a assignment, ceiling int64) {
+	s.inbox.put(func() { s.supplies[a] = newSupply(ceiling) })
+}
+
+// Drop forgets an assignment. Calls in flight end, and their answers with them.
+func (s *scheduler) Drop(a assignment) {
+	s.inbox.put(func() {
+		delete(s.supplies, a)
+		s.lanes.drop(a)
+		s.ready.drop(a)
+		s.timers.drop(a)
+	})
+}
+
+// Add hands over admitted tasks, in offset order.
+func (s *scheduler) Add(tasks []*task) {
+	s.inbox.put(func() {
+		for _, t := range tasks {
+			if _, ok := s.supplies[t.assignment]; ok && s.lanes.join(t, s.cfg.Topics.Retry) {
+				s.enqueue(t)
+			}
+		}
+	})
+}
+
+// Decoded says that the schema of a pending task is known now: the request, or
+// the end that it comes to without one.
+func (s *scheduler) Decoded(t *task, request schemas.Request, bad *end) {
+	s.inbox.put(func() {
+		if _, ok := s.supplies[t.assignment]; !ok {
+			return
+		}
+		t.request, t.pending = request, false
+		first := t.lane == nil || t.lane.tasks[0] == t
+		switch {
+		case bad != nil && first:
+			s.finish(bad)
+		case bad != nil:
+			t.lane.remove(t)
+			s.reports.put(report{assignment: t.assignment, end: bad})
+		case first:
+			s.enqueue(t)
+		}
+	})
+}
+
+// Raise says that a ceiling is committed.
+func (s *scheduler) Raise(a assignment, ceiling int64) {
+	s.inbox.put(func() {
+		if sup, ok := s.supplies[a]; ok {
+			for _, t := range sup.raise(ceiling) {
+				s.enqueue(t)
+			}
+		}
+	})
+}
+
+// Share says how many of all input partitions this replica holds.
+func (s *scheduler) Share(held, all int) {
+	s.inbox.put(func() { s.quota.SetShare(held, all) })
+}
+
+// Ban obeys a ban that a predecessor learned of.
+func (s *scheduler) Ban(until time.Time) {
+	s.inbox.put(func() { s.gate.ban(until) })
+}
+
+// Drain starts no more calls; run returns when those in flight have ended.
+func (s *scheduler) Drain() {
+	s.inbox.put(func() { s.draining = true })
+}
+
+// run owns the scheduler until it has drained or ctx ends. Calls end with ctx.
+func (s *scheduler) run(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		timer.Reset(s.pass(ctx))
+		if s.draining && s.inFlight == 0 {
+			return
+		}
+		select {
+		case <-s.inbox.notify:
+			for _, do := range s.inbox.take() {
+				do()
+			}
+		case ans := <-s.results:
+			s.judge(ans)
+		case <-s.attempts.credentials.Changed():
+			s.gate.credentialsChanged()
+		case <-timer.C:
+		case <-ctx.Done():
+			s.abandon()
+			return
+		}
+	}
+}
+
+// abandon waits for the calls that ctx has just ended, so that no goroutine
+// outlives the scheduler.
+func (s *scheduler) abandon() {
+	for ; s.inFlight > 0; s.inFlight-- {
+		<-s.results
+	}
+}
+
+// pass starts what can be started and returns how long it can be until the next
+// look.
+func (s *scheduler) pass(ctx context.Context) time.Duration {
+	now := time.Now()
+	for _, ans := range s.takeResults() {
+		s.judge(ans)
+	}
+	for _, t := range s.timers.due(now) {
+		s.enqueue(t)
+	}
+	wait := s.dispatch(ctx, now)
+	s.expireWaiting(now)
+	s.wish()
+	s.metrics.inFlight.Set(float64(s.inFlight))
+	if next, ok := s.timers.next(); ok {
+		wait = min(wait, max(next.Sub(now), 0))
+	}
+	return wait
+}
+
+// takeResults empties the channel, so that a pass serves all that ended at once.
+func (s *scheduler) takeResults() []answered {
+	var answers []answered
+	for {
+		select {
+		case ans := <-s.results:
+			answers = append(answers, ans)
+		default:
+			return answers
+		}
+	}
+}
+
+// idle is how often a scheduler with nothing to do looks whether a waiting
+// request has expired.
+const idle = time.Second
+
+// dispatch starts calls until something does not let it, and returns when to
+// try again.
+func (s *scheduler) dispatch(ctx context.Context, now time.Time) time.Duration {
+	for !s.draining && s.inFlight < s.cfg.MaxInFlight {
+		t := s.ready.peek()
+		if t == nil {
+			return idle
+		}
+		if v, ended := s.policy.beforeCall(t, now); ended {
+			s.ready.pop()
+			s.supplies[t.assignment].forget(t)
+			s.conclude(t, v, answered{at: now.UTC()})
+			continue
+		}
+		if wait, ok := s.gate.open(now, s.inFlight); !ok {
+			return min(wait, idle)
+		}
+		if wait, ok := s.quota.Take(now); !ok {
+			return min(wait, idle)
+		}
+		done, wait, ok := s.breaker.Allow()
+		if !ok {
+			s.holds.Set(holdGateway, "", "the gateway does not answer as it should, the breaker is "+s.breaker.State().String()+
+				": calls wait and it is probed by itself; see the gateway's status if this lasts")
+			return min(wait, idle)
+		}
+		s.ready.pop()
+		s.start(ctx, t, done)
+	}
+	return idle
+}
+
+// start makes the call in a goroutine of its own, which ends with the call.
+func (s *scheduler) start(ctx context.Context, t *task, done func(breaker.Result)) {
+	s.inFlight++
+	s.gate.started()
+	if !t.called {
+		t.called = true
+		s.supplies[t.assignment].leave(t)
+	}
+	go func() {
+		ans := s.attempts.Attempt(ctx, t)
+		done(health(ans.err))
+		s.results <- ans
+	}()
+}
+
+// judge acts on an answer.
+func (s *scheduler) judge(ans answered) {
+	s.inFlight--
+	s.metrics.attempt(ans)
+	t := ans.task
+	s.gate.ended(ans.err, s.holds)
+	if health(ans.err) == breaker.Success && s.breaker.State() == breaker.Closed {
+		s.holds.Clear(holdGateway, "")
+	}
+	if _, ok := s.supplies[t.assignment]; !ok {
+		s.metrics.staleResults.Inc()
+		return
+	}
+	t.remember(ans.logged())
+	count(t, ans.err)
+	v := s.policy.next(ans.err, t, t.topic == s.cfg.Topics.Retry, time.Now())
+	t.lastAnswer = ans.err
+	s.conclude(t, v, ans)
+}
+
+// count adds an answer to the counters that the policy reads.
+func count(t *task, answer *topclient.Error) {
+	if answer == nil || answer.Canceled || answer.Throttled {
+		return
+	}
+	t.inDoubt = t.inDoubt || answer.MayHaveGranted
+	switch answer.About {
+	case topclient.AboutRequest, topclient.AboutUnknown:
+		if answer.Business == "-11" {
+			t.business++
+		} else if t.inDoubt {
+			t.doubtful++
+		}
+	case topclient.AboutGateway, topclient.AboutApp:
+		// Not about this request: nothing is held against it.
+	}
+}
+
+// conclude carries out a verdict.
+func (s *scheduler) conclude(t *task, v verdict, ans answered) {
+	e := &end{task: t, at: time.Now().UTC()}
+	switch v.action {
+	case actGrant:
+		e.kind, e.coupon, e.at = endGranted, ans.coupon, ans.at.Add(ans.took)
+	case actFail:
+		e.kind, e.failure = endFailed, v.failure
+	case actDeadLetter:
+		e.kind, e.reason, e.detail = endDeadLetter, schemas.GrantUnknown, v.why
+	case actPark:
+		e.kind, e.next = endParked, e.at.Add(s.cfg.Retry.Delay)
+	case actBan:
+		s.ban(t.assignment, e.at.Add(v.wait))
+		s.enqueue(t)
+		return
+	case actPause:
+		s.gate.pause(ans.err, e.at.Add(v.wait), s.holds)
+		s.enqueue(t)
+		return
+	case actRetry:
+		t.due = e.at.Add(v.wait)
+		s.enqueue(t)
+		return
+	}
+	s.finish(e)
+}
+
+func (s *scheduler) ban(a assignment, until time.Time) {
+	s.gate.ban(until)
+	s.holds.Set(holdGateway, "limit", "the gateway limits our calls until "+until.UTC().Format(time.RFC3339)+
+		": calls wait; raise the app's quota or lower gateway.rate if this comes often")
+	s.reports.put(report{assignment: a, banned: until})
+}
+
+// finish sends an end back and brings up the next of its lane.
+func (s *scheduler) finish(e *end) {
+	s.reports.put(report{assignment: e.task.assignment, end: e})
+	s.supplies[e.task.assignment].ended(e.task)
+	if next := s.lanes.leave(e.task); next != nil {
+		s.enqueue(next)
+	}
+}
+
+// enqueue places a task that is first of its lane: to wait for its schema, for
+// its time, for the ceiling, or for its turn.
+func (s *scheduler) enqueue(t *task) {
+	sup := s.supplies[t.assignment]
+	switch {
+	case t.pending: // Decoded comes back to it
+	case t.due.After(time.Now()):
+		s.timers.push(t)
+	case t.offset >= sup.ceiling:
+		sup.block(t)
+	default:
+		sup.enter(t)
+		s.ready.push(t)
+	}
+}
+
+// expireWaiting ends requests whose time passes while nothing is called, so
+// that an outage does not keep the news from those who wait for it.
+func (s *scheduler) expireWaiting(now time.Time) {
+	if now.Before(s.nextExpiry) {
+		return
+	}
+	s.nextExpiry = now.Add(idle)
+	waiting := slices.Concat(s.ready.all(), s.timers.all())
+	for _, t := range waiting {
+		v, over := s.policy.beforeCall(t, now)
+		if !over {
+			continue
+		}
+		s.ready.remove(t)
+		s.timers.remove(t)
+		s.supplies[t.assignment].forget(t)
+		s.conclude(t, v, answered{at: now.UTC()})
+	}
+}
+
+// wish tells the session which ceilings keep the calls supplied.
+func (s *scheduler) wish() {
+	if s.draining {
+		return
+	}
+	for a, sup := range s.supplies {
+		if ceiling, ok := sup.wish(s.cfg.MaxInFlight); ok {
+			s.reports.put(report{assignment: a, wish: ceiling})
+		}
+	}
+}
+
+// calledUnfinished tells which offsets of an assignment were called and have no
+// end. Only after run has returned.
+func (s *scheduler) calledUnfinished(a assignment) func(offset int64) bool {
+	return func(offset int64) bool {
+		sup, ok := s.supplies[a]
+		if !ok {
+			return true
+		}
+		_, called := sup.called[offset]
+		return called
+	}
+}

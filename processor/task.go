@@ -1,0 +1,98 @@
+package processor
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupongrant/coupongrant/schemas"
+	"github.com/coupongrant/coupongrant/topclient"
+)
+
+// partition names a partition of an input topic.
+type partition struct {
+	topic  string
+	number int32
+}
+
+func (p partition) String() string { return p.topic + "/" + strconv.Itoa(int(p.number)) }
+
+// assignment is a partition in one go of ownership. A partition that comes
+// back comes back under another epoch, so late results of the time before
+// cannot meet the new window.
+type assignment struct {
+	partition
+	epoch uint64
+}
+
+// task is one admitted record on its way to its end. From the moment the
+// session hands it over until its end comes back it belongs to the scheduler.
+type task struct {
+	assignment
+	offset int64
+	record *kgo.Record // raw: retry and dead letter carry it unchanged
+	source string      // of the original record: <topic>/<partition>/<offset>
+
+	request schemas.Request
+	pending bool // the writer's schema is not fetched yet; waits at its place in the lane
+
+	inDoubt    bool      // a grant may have happened that we do not know of
+	called     bool      // at least one attempt was started by this replica
+	attempts   int       // those we know of
+	doubtful   int       // of them, answers that left doubt since it was last parked
+	business   int       // of them, answers that said -11
+	firstCall  time.Time // of the first attempt anyone told us of; zero: none
+	log        []schemas.Attempt
+	lastAnswer *topclient.Error
+
+	lane    *lane     // nil: a lane by itself
+	due     time.Time // not to be called before; zero: at once
+	counted bool      // among what its supply has available
+}
+
+// expiry is when the request is of no use any more; zero: never.
+func (t *task) expiry(maxAge time.Duration) time.Time {
+	if !t.request.ExpiresAt.IsZero() {
+		return t.request.ExpiresAt
+	}
+	if maxAge > 0 {
+		return t.request.OccurredAt.Add(maxAge)
+	}
+	return time.Time{}
+}
+
+// remember adds an attempt to the log that outcomes carry.
+func (t *task) remember(a schemas.Attempt) {
+	t.attempts++
+	if t.firstCall.IsZero() {
+		t.firstCall = a.At
+	}
+	if len(t.log) == schemas.AttemptLogSize {
+		copy(t.log, t.log[1:])
+		t.log = t.log[:schemas.AttemptLogSize-1]
+	}
+	t.log = append(t.log, a)
+}
+
+// endKind says what a record ended in.
+type endKind uint8
+
+const (
+	endGranted endKind = iota
+	endFailed
+	endDeadLetter
+	endParked
+)
+
+// end is what a task came to: exactly one is published for each record.
+type end struct {
+	task    *task
+	kind    endKind
+	at      time.Time
+	coupon  topclient.Coupon         // of endGranted
+	failure schemas.FailureReason    // of endFailed
+	reason  schemas.DeadLetterReason // of endDeadLetter
+	detail  string                   // of endDeadLetter: one line, no payload
+	next    time.Time                // of endParked: when to call again
+}

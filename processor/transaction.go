@@ -1,0 +1,275 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// transaction makes one transaction at a time out of a batch: Begin, Produce,
+// Flush, End, with the commit rewritten to the batch's positions. The session
+// goroutine owns it (rule 1).
+type transaction struct {
+	kafka    *kgo.GroupTransactSession
+	group    string
+	publish  publisher
+	log      *slog.Logger
+	metrics  *metrics
+	deadline time.Duration // for everything from Begin to the proof
+	nonce    nonce
+	shrunk   map[*end]bool // ends whose record was refused as too large once (rule 9)
+}
+
+// batch is what one transaction publishes and commits: exactly the ends that
+// its positions cover (rule 3).
+type batch struct {
+	ends      []*end
+	positions map[assignment]position
+	ban       time.Time
+}
+
+func (b *batch) empty() bool { return len(b.positions) == 0 }
+
+// Why a transaction did not commit, for callers that decide by it.
+var (
+	errAborted       = errors.New("transaction aborted")              // keep the results, try again
+	errNotOwned      = errors.New("a partition is not ours any more") // look at the assignment first
+	errMetadataLarge = errors.New("commit metadata is larger than the broker takes")
+	errUnwritable    = errors.New("a result topic cannot be written")
+)
+
+// commit publishes a batch. nil: it is committed. An error of the four above:
+// it is not, everything in memory is as it was, and it can be tried again. Any
+// other: the session must be thrown away and the committed state read back
+// (rule 8).
+//
+// ctx may end at any time: a transaction is never torn by a stop.
+func (tx *transaction) commit(ctx context.Context, b *batch) error {
+	began := time.Now()
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), tx.deadline,
+		errors.New("the transaction took longer than kafka.transaction_timeout allows"))
+	defer cancel()
+	tx.nonce = tx.nonce.next()
+
+	err := tx.run(ctx, b)
+	tx.metrics.endSeconds.Observe(time.Since(began).Seconds())
+	switch {
+	case err == nil:
+		tx.metrics.transactions.WithLabelValues("committed").Inc()
+		for _, e := range b.ends {
+			tx.metrics.published(e)
+			delete(tx.shrunk, e)
+		}
+	case retriable(err):
+		tx.metrics.transactions.WithLabelValues("aborted").Inc()
+	default:
+		tx.metrics.transactions.WithLabelValues("error").Inc()
+	}
+	return err
+}
+
+// retriable says that a batch was certainly not committed and may go out again.
+func retriable(err error) bool {
+	return errors.Is(err, errAborted) || errors.Is(err, errNotOwned) ||
+		errors.Is(err, errMetadataLarge) || errors.Is(err, errUnwritable)
+}
+
+func (tx *transaction) run(ctx context.Context, b *batch) error {
+	records, err := tx.records(b)
+	if err != nil {
+		return err
+	}
+	if err := tx.kafka.Begin(); err != nil {
+		return fmt.Errorf("beginning a transaction: %w", err)
+	}
+	if failed := tx.produce(ctx, b.ends, records); failed != nil {
+		if _, err := tx.kafka.End(ctx, kgo.TryAbort); err != nil {
+			return fmt.Errorf("aborting after %w: %w", failed, err)
+		}
+		return failed
+	}
+	return tx.end(ctx, b)
+}
+
+func (tx *transaction) records(b *batch) ([]*kgo.Record, error) {
+	records := make([]*kgo.Record, len(b.ends))
+	for i, e := range b.ends {
+		r, err := tx.publish.record(e, tx.shrunk[e])
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errAborted, err)
+		}
+		records[i] = r
+	}
+	return records, nil
+}
+
+// produce sends the records and waits for all of them. kgo commits whatever
+// succeeded if asked to (its own comment says so), so every promise is looked
+// at here, before End (rule 9).
+func (tx *transaction) produce(ctx context.Context, ends []*end, records []*kgo.Record) error {
+	failures := make([]error, len(records)) // each promise has its own place
+	for i, r := range records {
+		tx.kafka.Produce(ctx, r, func(r *kgo.Record, err error) {
+			if err != nil {
+				failures[i] = fmt.Errorf("producing to %s: %w", r.Topic, err)
+			}
+		})
+	}
+	if err := tx.kafka.Client().Flush(ctx); err != nil {
+		return fmt.Errorf("flushing: %w", err)
+	}
+	var failed error
+	for i, err := range failures {
+		if err == nil {
+			continue
+		}
+		err = tx.refusal(ends[i], err)
+		if failed == nil || errors.Is(err, errUnwritable) {
+			failed = err
+		}
+	}
+	return failed
+}
+
+// refusal says what a failed produce means for the batch. What is too large
+// goes out smaller the next time; it never becomes another kind of event.
+func (tx *transaction) refusal(e *end, err error) error {
+	switch {
+	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge), errors.Is(err, kerr.InvalidRecord):
+		if tx.shrunk[e] {
+			return fmt.Errorf("%w: %w", errUnwritable, err)
+		}
+		tx.shrunk[e] = true
+		return fmt.Errorf("%w: %w", errAborted, err)
+	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.TopicAuthorizationFailed),
+		errors.Is(err, kerr.PolicyViolation), errors.Is(err, kerr.InvalidTopicException):
+		return fmt.Errorf("%w: %w", errUnwritable, err)
+	default:
+		return fmt.Errorf("%w: %w", errAborted, err)
+	}
+}
+
+// end commits, with the offsets rewritten, and makes sure of the outcome.
+func (tx *transaction) end(ctx context.Context, b *batch) error {
+	var refused error
+	rewrite := func(req *kmsg.TxnOffsetCommitRequest) error {
+		if refused = tx.rewrite(req, b); refused != nil {
+			return kerr.RebalanceInProgress // which End answers with a clean abort
+		}
+		return nil
+	}
+	committed, err := tx.kafka.End(kgo.PreTxnCommitFnContext(ctx, rewrite), kgo.TryCommit)
+	switch {
+	case refused != nil && err == nil:
+		return refused
+	case errors.Is(err, kerr.OffsetMetadataTooLarge):
+		return fmt.Errorf("%w: %w", errMetadataLarge, err)
+	case err != nil:
+		return fmt.Errorf("ending the transaction: %w", err)
+	case committed:
+		return nil
+	}
+	return tx.prove(ctx, b)
+}
+
+// rewrite replaces the polled heads that kgo would commit with the batch's
+// positions (rule 4), provided that we still hold every partition of it. The
+// look at CommittedOffsets is the one that counts: kgo swallows revocations
+// until End, and a broker accepts a commit of any member (rule 5).
+func (tx *transaction) rewrite(req *kmsg.TxnOffsetCommitRequest, b *batch) error {
+	owned := tx.kafka.Client().CommittedOffsets()
+	ids := make(map[string][16]byte, len(req.Topics))
+	for _, t := range req.Topics {
+		ids[t.Topic] = t.TopicID
+	}
+	byTopic := map[string][]kmsg.TxnOffsetCommitRequestTopicPartition{}
+	for a, pos := range b.positions {
+		if _, ok := owned[a.topic][a.number]; !ok {
+			return fmt.Errorf("%w: %s", errNotOwned, a.partition)
+		}
+		text := metadata{nonce: tx.nonce, position: pos, ban: b.ban}.encode()
+		p := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+		p.Partition, p.Offset, p.LeaderEpoch, p.Metadata = a.number, pos.watermark, pos.leaderEpoch, &text
+		byTopic[a.topic] = append(byTopic[a.topic], p)
+	}
+	req.Topics = req.Topics[:0]
+	for topic, partitions := range byTopic {
+		t := kmsg.NewTxnOffsetCommitRequestTopic()
+		t.Topic, t.TopicID, t.Partitions = topic, ids[topic], partitions
+		req.Topics = append(req.Topics, t)
+	}
+	return nil
+}
+
+// prove finds out whether a transaction that End reports as not committed has
+// committed all the same: an answer UNKNOWN_SERVER_ERROR to EndTxn looks the
+// same either way (rule 7). The nonce in the group's offsets is the proof.
+func (tx *transaction) prove(ctx context.Context, b *batch) error {
+	for {
+		found, err := tx.committedNonce(ctx, b)
+		switch {
+		case err == nil && found:
+			tx.metrics.transactions.WithLabelValues("unknown").Inc()
+			tx.log.Warn("a transaction reported as aborted had committed", "nonce", tx.nonce.session)
+			return nil
+		case err == nil:
+			return errAborted
+		}
+		select {
+		case <-time.After(proofInterval):
+		case <-ctx.Done():
+			return fmt.Errorf("looking up whether the transaction committed: %w", errors.Join(err, context.Cause(ctx)))
+		}
+	}
+}
+
+const proofInterval = 100 * time.Millisecond
+
+// committedNonce fetches the offsets of the batch's partitions. RequireStable:
+// real brokers write the markers after they have answered, and until then a
+// plain fetch shows the old offsets.
+func (tx *transaction) committedNonce(ctx context.Context, b *batch) (bool, error) {
+	req := kmsg.NewPtrOffsetFetchRequest()
+	req.RequireStable = true
+	group := kmsg.NewOffsetFetchRequestGroup()
+	group.Group = tx.group
+	byTopic := map[string][]int32{}
+	for a := range b.positions {
+		byTopic[a.topic] = append(byTopic[a.topic], a.number)
+	}
+	for topic, partitions := range byTopic {
+		t := kmsg.NewOffsetFetchRequestGroupTopic()
+		t.Topic, t.Partitions = topic, partitions
+		group.Topics = append(group.Topics, t)
+	}
+	req.Groups = append(req.Groups, group)
+	fetched, err := req.RequestWith(ctx, tx.kafka.Client())
+	if err != nil {
+		return false, err
+	}
+	found := false
+	for _, g := range fetched.Groups {
+		if err := kerr.ErrorForCode(g.ErrorCode); err != nil {
+			return false, err
+		}
+		for _, t := range g.Topics {
+			for _, p := range t.Partitions {
+				if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+					return false, err
+				}
+				if p.Metadata == nil {
+					continue
+				}
+				m, err := decodeMetadata(p.Offset, p.LeaderEpoch, *p.Metadata)
+				found = found || err == nil && m.nonce == tx.nonce
+			}
+		}
+	}
+	return found, nil
+}

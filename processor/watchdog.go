@@ -1,0 +1,45 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+)
+
+// watchdog sees when the session goroutine itself has not passed: kgo keeps a
+// wedged member in the group by heartbeats, so its partitions would stay with
+// it for ever. Waiting for gateway, limiter, breaker, broker or registry is a
+// hold, and passes.
+type watchdog struct {
+	limit time.Duration
+	last  atomic.Int64 // Unix nanoseconds of the last pass
+	stuck atomic.Bool
+}
+
+var errWedged = errors.New("the session goroutine has not passed for too long: exiting, so that another replica takes over")
+
+func newWatchdog(limit time.Duration) *watchdog {
+	w := &watchdog{limit: limit}
+	w.passed()
+	return w
+}
+
+func (w *watchdog) passed() { w.last.Store(time.Now().UnixNano()) }
+
+// run returns errWedged, or nil when ctx ends.
+func (w *watchdog) run(ctx context.Context) error {
+	ticker := time.NewTicker(w.limit / 10)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			if time.Since(time.Unix(0, w.last.Load())) > w.limit {
+				w.stuck.Store(true)
+				return errWedged
+			}
+		}
+	}
+}

@@ -1,0 +1,272 @@
+package processor
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sort"
+)
+
+// window is one partition's records between the watermark and the newest one
+// taken in. Pure: no lock, clock, context, logger or Kafka type; the session
+// goroutine owns it.
+//
+//	watermark <= every offset in entries < next
+//
+// It tracks what was received, not ranges of offsets, so gaps (compaction,
+// transaction markers) cost nothing.
+type window struct {
+	watermark   int64 // inclusive lower bound: everything below has its end committed
+	next        int64 // exclusive upper bound: the next offset to take in
+	leaderEpoch int32 // of the record below the watermark, -1 unknown; goes into the commit
+
+	ceiling    int64 // committed: records below may have been called
+	doubtBelow int64 // the ceiling found at assignment: an unfinished record below is in doubt
+
+	entries []entry            // by offset
+	ended   map[int64]struct{} // finished set read back and not polled yet
+
+	live  int // entries that are not ended: what the bounds count
+	bytes int // of live entries
+
+	maxRecords, maxBytes int
+	full                 bool // from reaching a bound until falling to half of it
+}
+
+type entry struct {
+	offset      int64
+	size        int
+	leaderEpoch int32
+	state       entryState
+	end         *end // of finished
+}
+
+type entryState uint8
+
+const (
+	unfinished entryState = iota // has no end yet
+	finished                     // has an end that is not committed
+	ended                        // its end is committed, above the watermark
+)
+
+// position is what one commit says of one partition.
+type position struct {
+	watermark   int64
+	leaderEpoch int32
+	ceiling     int64
+	finished    []int64 // ascending, all above the watermark
+}
+
+// admission is what the window makes of a polled record.
+type admission uint8
+
+const (
+	admitted        admission = iota
+	admittedInDoubt           // a predecessor may have called for it
+	alreadyHere               // redelivered: it is in the window, or below it
+	alreadyEnded              // in the finished set: its end is published
+)
+
+// newWindow opens a window at a committed position.
+func newWindow(pos position, maxRecords, maxBytes int) *window {
+	w := &window{
+		watermark: pos.watermark, next: pos.watermark, leaderEpoch: pos.leaderEpoch,
+		ceiling: max(pos.ceiling, pos.watermark), doubtBelow: pos.ceiling,
+		ended:      make(map[int64]struct{}, len(pos.finished)),
+		maxRecords: maxRecords, maxBytes: maxBytes,
+	}
+	for _, offset := range pos.finished {
+		if offset >= pos.watermark {
+			w.ended[offset] = struct{}{}
+		}
+	}
+	return w
+}
+
+// Admit takes in the next record of the partition. Kafka delivers in offset
+// order, so an offset below next was delivered before.
+func (w *window) Admit(offset int64, size int, leaderEpoch int32) admission {
+	if offset < w.next {
+		return alreadyHere
+	}
+	w.next = offset + 1
+	if _, ok := w.ended[offset]; ok {
+		delete(w.ended, offset)
+		w.entries = append(w.entries, entry{offset: offset, leaderEpoch: leaderEpoch, state: ended})
+		return alreadyEnded
+	}
+	w.entries = append(w.entries, entry{offset: offset, size: size, leaderEpoch: leaderEpoch})
+	w.live++
+	w.bytes += size
+	w.full = w.full || w.live >= w.maxRecords || w.bytes >= w.maxBytes
+	if offset < w.doubtBelow {
+		return admittedInDoubt
+	}
+	return admitted
+}
+
+// Finish records the end of an admitted record. To finish a record twice, or
+// one that was never admitted, would break P1 or P2: it panics, and a successor
+// reads the committed truth.
+func (w *window) Finish(offset int64, e *end) {
+	i := w.search(offset)
+	if i == len(w.entries) || w.entries[i].offset != offset {
+		panic(fmt.Sprintf("window: offset %d was never admitted, or is committed", offset))
+	}
+	if w.entries[i].state != unfinished {
+		panic(fmt.Sprintf("window: offset %d is finished already", offset))
+	}
+	w.entries[i].state, w.entries[i].end = finished, e
+}
+
+// search returns the index of the first entry at or above offset.
+func (w *window) search(offset int64) int {
+	return sort.Search(len(w.entries), func(i int) bool { return w.entries[i].offset >= offset })
+}
+
+// Ready returns the position to commit now and the ends that it covers, in
+// offset order: by the watermark, or by the finished set as far as fits allows.
+// ok is false when not even the ends committed before fit: then this partition
+// cannot be committed until its watermark moves. Nothing changes until
+// Committed.
+func (w *window) Ready(fits func(position) bool) (pos position, ends []*end, ok bool) {
+	pos = position{watermark: w.watermark, leaderEpoch: w.leaderEpoch, ceiling: w.ceiling}
+	i := 0
+	for ; i < len(w.entries) && w.entries[i].state != unfinished; i++ {
+		pos.watermark, pos.leaderEpoch = w.entries[i].offset+1, w.entries[i].leaderEpoch
+		if w.entries[i].state == finished {
+			ends = append(ends, w.entries[i].end)
+		}
+	}
+	pos.ceiling = max(pos.ceiling, pos.watermark)
+
+	above := w.entries[i:]
+	early := 0
+	for _, e := range above {
+		if e.state == finished {
+			early++
+		}
+	}
+	pos.finished = w.finishedSet(pos.watermark, above, early)
+	if !fits(pos) {
+		// Ends go out later instead: fewer of them, lowest offsets first.
+		early = sort.Search(early, func(n int) bool {
+			pos.finished = w.finishedSet(pos.watermark, above, n+1)
+			return !fits(pos)
+		})
+		pos.finished = w.finishedSet(pos.watermark, above, early)
+		ok = early > 0 || fits(pos)
+	} else {
+		ok = true
+	}
+	for _, e := range above {
+		if early == 0 {
+			break
+		}
+		if e.state == finished {
+			ends = append(ends, e.end)
+			early--
+		}
+	}
+	return pos, ends, ok
+}
+
+// finishedSet lists what is ended above the watermark, and the first early
+// entries that are finished.
+func (w *window) finishedSet(watermark int64, above []entry, early int) []int64 {
+	var set []int64
+	for _, e := range above {
+		if e.state == ended {
+			set = append(set, e.offset)
+		}
+		if e.state == finished && early > 0 {
+			set = append(set, e.offset)
+			early--
+		}
+	}
+	if len(w.ended) > 0 { // beyond next: not polled yet
+		for _, offset := range slices.Sorted(maps.Keys(w.ended)) {
+			if offset >= max(watermark, w.next) {
+				set = append(set, offset)
+			}
+		}
+	}
+	return set
+}
+
+// Committed moves the window to a position that Ready gave and Kafka has
+// committed since.
+func (w *window) Committed(pos position) {
+	if pos.watermark < w.watermark {
+		panic(fmt.Sprintf("window: committed watermark %d is below %d", pos.watermark, w.watermark))
+	}
+	done := w.search(pos.watermark)
+	for i := range w.entries[:done] {
+		if w.entries[i].state == unfinished {
+			panic(fmt.Sprintf("window: watermark %d passes unfinished offset %d", pos.watermark, w.entries[i].offset))
+		}
+		w.retire(&w.entries[i])
+	}
+	w.entries = slices.Delete(w.entries, 0, done)
+	for _, offset := range pos.finished {
+		if i := w.search(offset); i < len(w.entries) && w.entries[i].offset == offset {
+			w.retire(&w.entries[i])
+		}
+	}
+	w.watermark, w.leaderEpoch, w.ceiling = pos.watermark, pos.leaderEpoch, pos.ceiling
+	maps.DeleteFunc(w.ended, func(offset int64, _ struct{}) bool { return offset < max(w.watermark, w.next) })
+	if w.live <= w.maxRecords/2 && w.bytes <= w.maxBytes/2 {
+		w.full = false
+	}
+}
+
+func (w *window) retire(e *entry) {
+	if e.state == ended {
+		return
+	}
+	w.live--
+	w.bytes -= e.size
+	e.state, e.end = ended, nil
+}
+
+// Full says that the partition is to be paused; it stays so down to half.
+func (w *window) Full() bool { return w.full }
+
+// LowestCeiling is the ceiling that a graceful stop may leave at pos: above the
+// last unfinished record that may have been called, by a predecessor or, as
+// called says, by us; else the watermark.
+func (w *window) LowestCeiling(pos position, called func(offset int64) bool) int64 {
+	if w.next < w.doubtBelow {
+		return w.doubtBelow // records that were not polled again are in doubt as before
+	}
+	for _, e := range slices.Backward(w.entries) {
+		if e.state == unfinished && (e.offset < w.doubtBelow || called(e.offset)) {
+			return e.offset + 1
+		}
+	}
+	return pos.watermark
+}
+
+// check asserts the invariants; tests and fuzzing call it after each step.
+func (w *window) check() error {
+	last, live, bytes := w.watermark-1, 0, 0
+	for _, e := range w.entries {
+		if e.offset <= last {
+			return fmt.Errorf("offset %d after %d", e.offset, last)
+		}
+		last = e.offset
+		if e.state != ended {
+			live++
+			bytes += e.size
+		}
+	}
+	switch {
+	case last >= w.next:
+		return fmt.Errorf("offset %d at or above next %d", last, w.next)
+	case live != w.live || bytes != w.bytes:
+		return fmt.Errorf("%d live of %d bytes, counted %d of %d", live, bytes, w.live, w.bytes)
+	case w.ceiling < w.watermark:
+		return fmt.Errorf("ceiling %d below watermark %d", w.ceiling, w.watermark)
+	}
+	return nil
+}
