@@ -87,3 +87,16 @@ const (
 	GrantUnknown       DeadLetterReason = "grant-unknown"
 	ConflictingRequest DeadLetterReason = "conflicting-request"
 )
+
+// FailureReasons lists every reason, in the order of the enum.
+func FailureReasons() []FailureReason {
+	return []FailureReason{
+		ReasonUnknown, ReasonLimitReached, ReasonOutOfStock, ReasonCouponInvalid,
+		ReasonBusinessException, ReasonRejected, ReasonExpired,
+	}
+}
+
+// DeadLetterReasons lists every reason.
+func DeadLetterReasons() []DeadLetterReason {
+	return []DeadLetterReason{Undecodable, UnknownSchema, InvalidRequest, TooLarge, GrantUnknown, ConflictingRequest}
+}
