@@ -95,7 +95,7 @@ func (c *Checker) Trimmed(t time.Time) {
 func (c *Checker) Unread(u Unread) { c.report.Unread = append(c.report.Unread, u) }
 
 // AddRequest takes a record of an input topic and what schemas.Codec.Decode
-// made of it.
+// made of it: with InvalidRequest, that is a request as well.
 func (c *Checker) AddRequest(r *kgo.Record, req schemas.Request, err error) {
 	p := c.inputs[topicPartition{r.Topic, r.Partition}]
 	if p == nil || r.Offset < 0 || r.Offset >= p.End {
@@ -116,10 +116,12 @@ func (c *Checker) AddRequest(r *kgo.Record, req schemas.Request, err error) {
 		seconds: ceilSeconds(r.Timestamp),
 		flags:   seen,
 	}
-	if err != nil {
-		if d, ok := errors.AsType[*schemas.DecodeError](err); !ok || d.Reason == schemas.UnknownSchema {
-			rec.flags |= unjudged
-		}
+	switch reasonOf(err) {
+	case "", schemas.InvalidRequest: // the rules are configuration, so an outcome of old is no breach
+	case schemas.UnknownSchema:
+		rec.flags |= unjudged // the schema may have been there once
+		return
+	default:
 		return
 	}
 	rec.flags |= readable
@@ -127,6 +129,16 @@ func (c *Checker) AddRequest(r *kgo.Record, req schemas.Request, err error) {
 	rec.copied = c.digest.copied(req.OccurredAt, req.BizCode, req.Channel, req.CouponCode, req.CouponType)
 	rec.trigger = c.digest.trigger(req.Trigger)
 	c.addIdentity(r, rec.id, &req, replay)
+}
+
+func reasonOf(err error) schemas.DeadLetterReason {
+	if err == nil {
+		return ""
+	}
+	if d, ok := errors.AsType[*schemas.DecodeError](err); ok {
+		return d.Reason
+	}
+	return schemas.UnknownSchema
 }
 
 // addIdentity counts repeats and conflicts of a request id. Neither is a breach

@@ -3,6 +3,7 @@ package proof
 import (
 	"encoding/binary"
 	"hash/maphash"
+	"strings"
 	"time"
 
 	"github.com/coupongrant/coupongrant/schemas"
@@ -26,8 +27,10 @@ func (d *digest) number(n int64) {
 	_, _ = d.h.Write(b[:]) // never fails
 }
 
-// text is written with its length, so that members cannot run into each other.
+// text is written with its length, so that members cannot run into each other,
+// and mended as outcomes are, which must be UTF-8.
 func (d *digest) text(s string) {
+	s = strings.ToValidUTF8(s, "\uFFFD")
 	d.number(int64(len(s)))
 	_, _ = d.h.WriteString(s)
 }
@@ -62,8 +65,8 @@ func (d *digest) bytes(b []byte) uint32 {
 	if b == nil {
 		return 0
 	}
-	d.text(string(b))
-	return d.sum32()
+	_, _ = d.h.Write(b)
+	return max(d.sum32(), 1)
 }
 
 func (d *digest) id(requestID string) uint64 {

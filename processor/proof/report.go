@@ -136,6 +136,9 @@ func newReport() Report {
 func (c *Checker) Report() Report {
 	r := c.report
 	r.Failed, r.DeadLetters, r.Violations = maps.Clone(r.Failed), maps.Clone(r.DeadLetters), maps.Clone(r.Violations)
+	r.Unread = slices.SortedFunc(slices.Values(r.Unread), func(a, b Unread) int {
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+	})
 	partitions := slices.SortedFunc(maps.Values(c.inputs), func(a, b *partition) int {
 		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
 	})

@@ -158,13 +158,14 @@ func TestCheckerOutcomesOfRecordsThatAreNoRequest(t *testing.T) {
 		want int64
 	}{
 		{"undecodable", &schemas.DecodeError{Reason: schemas.Undecodable, Err: errors.New("x")}, 1},
-		{"invalid", &schemas.DecodeError{Reason: schemas.InvalidRequest, Err: errors.New("x")}, 1},
+		{"too large", &schemas.DecodeError{Reason: schemas.TooLarge, Err: errors.New("x")}, 1},
+		{"against rules that may have changed", &schemas.DecodeError{Reason: schemas.InvalidRequest, Err: errors.New("x")}, 0},
 		{"of a schema that was deleted since", &schemas.DecodeError{Reason: schemas.UnknownSchema, Err: errors.New("x")}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := &system{Checker: NewChecker(testTopics())}
 			s.AddRange(Range{Topic: "store", End: 1, Committed: 1})
-			s.AddRequest(requestRecord(0), schemas.Request{}, c.err)
+			s.AddRequest(requestRecord(0), request(0), c.err)
 			s.grant(0)
 			require.Equal(t, c.want, s.Report().Violations[Mismatch].Total)
 		})

@@ -1,0 +1,247 @@
+package proof
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupongrant/coupongrant/schemas"
+)
+
+// defaultPatience outlasts the broker's scan for transactions that timed out.
+const defaultPatience = 30 * time.Second
+
+// fetchEvery is the pause between questions to a registry that does not answer.
+const fetchEvery = time.Second
+
+// Source says where a system's topics are and how to read them.
+type Source struct {
+	Options  []kgo.Opt // brokers, TLS, SASL; nothing of consuming
+	Topics   Topics
+	Group    string
+	Codec    *schemas.Codec
+	Registry *schemas.Registry // fetches the schemas that the Codec does not know yet
+
+	// Patience is how long reading waits while nothing moves, as before an open
+	// transaction, until it calls the rest Unread, and how long it asks a
+	// registry that gives no answer. 0: 30 s.
+	Patience time.Duration
+	// Progress is told how many offsets of how many were read. nil: nobody.
+	Progress func(read, total int64)
+}
+
+// Read takes one look at a system, which may be running, and returns a Checker
+// that knows everything but the ledger. A breach or an open transaction is no
+// error; not reaching brokers or registry is one, and so is a missing topic.
+//
+// The order of looking makes it sound: watermarks before ends, so that what a
+// watermark covers is in view; ends before requests, so that no end is without
+// its request. Commit and ends of one transaction become visible apart from
+// each other on real brokers; reading to the high watermark under read_committed
+// waits for the late ones.
+func Read(ctx context.Context, s *Source) (*Checker, error) {
+	client, err := s.client()
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	l := &look{Source: s, admin: kadm.NewClient(client), checker: NewChecker(s.Topics), absent: map[int]error{}}
+	committed, err := l.committed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ends, err := l.ranges(ctx, committed, s.Topics.Retry, s.Topics.Granted, s.Topics.Failed, s.Topics.DeadLetter)
+	if err != nil {
+		return nil, err
+	}
+	requests, err := l.ranges(ctx, committed, s.Topics.Inputs...)
+	if err != nil {
+		return nil, err
+	}
+	return l.checker, l.read(ctx, requests, ends)
+}
+
+// look is one Read under way.
+type look struct {
+	*Source
+	admin       *kadm.Client
+	checker     *Checker
+	seen, total int64         // offsets
+	absent      map[int]error // schema ids that the registry does not know, asked for once
+}
+
+func (s *Source) client(opts ...kgo.Opt) (*kgo.Client, error) {
+	client, err := kgo.NewClient(slices.Concat(s.Options, opts)...)
+	if err != nil {
+		return nil, fmt.Errorf("setting up the Kafka client: %w", err)
+	}
+	return client, nil
+}
+
+func (s *Source) patience() time.Duration {
+	if s.Patience > 0 {
+		return s.Patience
+	}
+	return defaultPatience
+}
+
+// committed reads the watermarks without waiting for pending transactions: an
+// older watermark only makes the verdict milder.
+func (l *look) committed(ctx context.Context) (kadm.OffsetResponses, error) {
+	offsets, err := l.admin.FetchOffsets(ctx, l.Group)
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		return nil, nil // it has not committed yet
+	}
+	if err == nil {
+		err = offsets.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the offsets of group %s: %w", l.Group, err)
+	}
+	return offsets, nil
+}
+
+func (l *look) ranges(ctx context.Context, committed kadm.OffsetResponses, topics ...string) ([]Range, error) {
+	ends, err := listed(l.admin.ListEndOffsets(ctx, topics...))
+	if err != nil {
+		return nil, err
+	}
+	starts, err := listed(l.admin.ListStartOffsets(ctx, topics...))
+	if err != nil {
+		return nil, err
+	}
+	var all []Range
+	ends.Each(func(end kadm.ListedOffset) {
+		r := Range{Topic: end.Topic, Partition: end.Partition, End: end.Offset, Committed: -1}
+		if start, ok := starts.Lookup(end.Topic, end.Partition); ok {
+			r.Start = start.Offset
+		}
+		if at, ok := committed.Lookup(end.Topic, end.Partition); ok {
+			r.Committed = at.At
+		}
+		l.checker.AddRange(r)
+		l.total += max(r.End-r.Start, 0)
+		all = append(all, r)
+	})
+	return all, nil
+}
+
+func listed(offsets kadm.ListedOffsets, err error) (kadm.ListedOffsets, error) {
+	if err != nil {
+		return nil, fmt.Errorf("listing offsets: %w", err)
+	}
+	for topic, partitions := range offsets {
+		for _, p := range partitions {
+			if p.Err != nil {
+				return nil, fmt.Errorf("listing offsets of %s: %w", topic, p.Err)
+			}
+		}
+	}
+	return offsets, nil
+}
+
+func (l *look) read(ctx context.Context, requests, ends []Range) error {
+	spans, err := scanRanges(ctx, l.Source, requests, l.progress, func(r *kgo.Record) error { return l.request(ctx, r) })
+	if err != nil {
+		return err
+	}
+	if err := l.requestsRead(ctx, requests, spans); err != nil {
+		return err
+	}
+	spans, err = scanRanges(ctx, l.Source, ends, l.progress, func(r *kgo.Record) error { return l.end(ctx, r) })
+	if err != nil {
+		return err
+	}
+	return l.endsRead(ctx, spans)
+}
+
+func (l *look) progress(offsets int64) {
+	l.seen += offsets
+	if l.Progress != nil {
+		l.Progress(l.seen, l.total)
+	}
+}
+
+func (l *look) request(ctx context.Context, r *kgo.Record) error {
+	req, bad, err := decode(ctx, l, l.Codec.Decode, r.Value)
+	if err != nil {
+		return err
+	}
+	l.checker.AddRequest(r, req, bad)
+	return nil
+}
+
+func (l *look) end(ctx context.Context, r *kgo.Record) error {
+	switch r.Topic {
+	case l.Topics.Retry:
+		l.checker.AddParked(r)
+	case l.Topics.DeadLetter:
+		l.checker.AddDeadLetter(r)
+	default:
+		outcome, bad, err := decode(ctx, l, l.Codec.DecodeOutcome, r.Value)
+		if err != nil {
+			return err
+		}
+		l.checker.AddOutcome(r, outcome, bad)
+	}
+	return nil
+}
+
+// decode fetches the schema when the codec asks for it. bad says that the value
+// cannot be read, err that the registry gave no answer.
+func decode[T any](ctx context.Context, l *look, read func([]byte) (T, error), value []byte) (v T, bad, err error) {
+	v, bad = read(value)
+	missing, ok := errors.AsType[*schemas.NotFetchedError](bad)
+	if !ok {
+		return v, bad, nil
+	}
+	if l.absent[missing.ID] == nil {
+		if err := l.fetch(ctx, missing.ID); err != nil {
+			return v, nil, fmt.Errorf("fetching schema %d: %w", missing.ID, err)
+		}
+		v, bad = read(value)
+		if reasonOf(bad) != schemas.UnknownSchema {
+			return v, bad, nil
+		}
+		l.absent[missing.ID] = bad
+	}
+	return v, l.absent[missing.ID], nil
+}
+
+// fetch returns once the codec knows the schema, or the registry answers but
+// does not give this one. It does not wait until Registry is sure of the
+// absence: here that costs a comparison, not a dead letter, and every id that a
+// producer has made up would cost seconds.
+func (l *look) fetch(ctx context.Context, id int) error {
+	ctx, cancel := context.WithTimeout(ctx, l.patience())
+	defer cancel()
+	again := time.NewTicker(fetchEvery)
+	defer again.Stop()
+	for {
+		err := l.Registry.Fetch(ctx, id)
+		if err == nil {
+			return nil
+		}
+		if l.registryAnswers(ctx) {
+			_ = l.Registry.Fetch(ctx, id) // the first may have met a short failure
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-again.C:
+		}
+	}
+}
+
+func (l *look) registryAnswers(ctx context.Context) bool {
+	err := l.Registry.FetchOwn(ctx, schemas.Topics{Granted: l.Topics.Granted, Failed: l.Topics.Failed})
+	_, missing := errors.AsType[*schemas.MissingSubjectsError](err)
+	return err == nil || missing
+}

@@ -1,0 +1,96 @@
+package proof
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+)
+
+// requestsRead looks again where the logs start, since retention may have moved
+// on while they were read.
+func (l *look) requestsRead(ctx context.Context, ranges []Range, spans map[topicPartition]*span) error {
+	starts, err := listed(l.admin.ListStartOffsets(ctx, l.Topics.Inputs...))
+	if err != nil {
+		return err
+	}
+	for _, r := range ranges {
+		if start, ok := starts.Lookup(r.Topic, r.Partition); ok {
+			r.Start = start.Offset
+			l.checker.AddRange(r)
+		}
+	}
+	return l.unread(ctx, starts, spans)
+}
+
+// endsRead tells the checker before which time ends may be missing.
+func (l *look) endsRead(ctx context.Context, spans map[topicPartition]*span) error {
+	starts, err := listed(l.admin.ListStartOffsets(ctx, l.Topics.Granted, l.Topics.Failed, l.Topics.DeadLetter, l.Topics.Retry))
+	if err != nil {
+		return err
+	}
+	for _, topic := range []string{l.Topics.Granted, l.Topics.Failed, l.Topics.DeadLetter} {
+		kept := time.Time{} // asked for once a topic, and only if anything is gone
+		for _, start := range starts[topic] {
+			if start.Offset == 0 {
+				continue
+			}
+			if kept.IsZero() {
+				kept = l.keptSince(ctx, topic)
+			}
+			l.checker.Trimmed(trimmedBefore(spans[topicPartition{topic, start.Partition}], kept))
+		}
+	}
+	return l.unread(ctx, starts, spans)
+}
+
+// trimmedBefore: what retention took is older than what is left, and older than
+// the topic's retention.
+func trimmedBefore(sp *span, kept time.Time) time.Time {
+	if sp == nil || sp.firstAt.IsZero() || kept.Before(sp.firstAt) {
+		return kept
+	}
+	return sp.firstAt
+}
+
+// keptSince is the time from which on the topic keeps everything; now, if that
+// cannot be known, since a limit by size can take any record.
+func (l *look) keptSince(ctx context.Context, topic string) time.Time {
+	now := time.Now()
+	described, err := l.admin.DescribeTopicConfigs(ctx, topic)
+	if err != nil || len(described) != 1 || described[0].Err != nil {
+		return now
+	}
+	values := map[string]int64{"retention.ms": -1, "retention.bytes": 0}
+	for _, c := range described[0].Configs {
+		if n, err := strconv.ParseInt(c.MaybeValue(), 10, 64); err == nil {
+			values[c.Key] = n
+		}
+	}
+	if values["retention.ms"] < 0 || values["retention.bytes"] >= 0 {
+		return now
+	}
+	return time.UnixMilli(now.UnixMilli() - values["retention.ms"])
+}
+
+// unread tells the checker of partitions that did not reach their end, and why.
+func (l *look) unread(ctx context.Context, starts kadm.ListedOffsets, spans map[topicPartition]*span) error {
+	for tp, sp := range spans {
+		start, _ := starts.Lookup(tp.topic, tp.partition)
+		if max(sp.next, start.Offset) >= sp.end {
+			continue // read, or deleted meanwhile
+		}
+		stable, err := listed(l.admin.ListCommittedOffsets(ctx, tp.topic))
+		if err != nil {
+			return err
+		}
+		why := "the brokers gave nothing more"
+		if at, ok := stable.Lookup(tp.topic, tp.partition); ok && at.Offset < sp.end {
+			why = fmt.Sprintf("a transaction is open since offset %d", at.Offset)
+		}
+		l.checker.Unread(Unread{Topic: tp.topic, Partition: tp.partition, From: sp.next, End: sp.end, Why: why})
+	}
+	return nil
+}
