@@ -2,48 +2,170 @@ package topclient
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
 	"net/http"
+	"net/url"
+	"syscall"
 	"time"
 )
 
-// Config of a Client.
-type Config struct {
-	URL        string        // of the gateway's /router/rest
-	SignMethod string        // md5, hmac or hmac-sha256
-	Timeout    time.Duration // of the whole call
-	UserAgent  string
+// Client makes calls. It holds no credentials. Safe for concurrent use.
+type Client struct {
+	signMethod string
+	timeout    time.Duration
+	transport  http.RoundTripper
+	request    *http.Request // what all calls have in common; cloned, never sent
+	bodies     bodyReader
 }
 
-// Grant is the business content of one call: the DTO of tmall.nrt.coupon.send.
-type Grant struct {
-	BizCode    string
-	OpenID     string // personal: Grant redacts it when printed
-	Extra      string // empty: not sent
-	Channel    string
-	OutID      string // the idempotency id
-	UUID       string // the coupon's code
-	CouponType int32
+// New returns a client. Of hc only the transport is used: no timeout, no cookies
+// and no redirects of its own, and its transport must not retry. If hc is nil or
+// has no transport, the client makes one. The error is that of Validate.
+func New(cfg Config, hc *http.Client) (*Client, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("gateway client: %w", err)
+	}
+	cfg = cfg.withDefaults()
+	target, err := url.Parse(cfg.URL)
+	if err != nil {
+		return nil, errors.New("gateway client: gateway.url is not a URL")
+	}
+	c := &Client{signMethod: cfg.SignMethod, timeout: cfg.Timeout, request: newRequest(target, cfg.UserAgent)}
+	if hc != nil {
+		c.transport = hc.Transport
+	}
+	if c.transport == nil {
+		c.transport = newTransport(cfg)
+	}
+	return c, nil
 }
 
-// Coupon is a granted coupon as the gateway describes it, with raw numbers.
-type Coupon struct {
-	InstanceID int64
-	TemplateID *int64
-	Discount   *int64
-	StartFee   *int64
-	StartTime  *int64
-	EndTime    *int64
-	Name       *string
-	RequestID  string // the gateway's id of the call; empty if it gave none
+func newRequest(target *url.URL, userAgent string) *http.Request {
+	return &http.Request{
+		Method: http.MethodPost, URL: target, Host: target.Host,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{
+			"Accept":          {"text/javascript,application/json,text/xml"},
+			"Accept-Encoding": {"gzip"},
+			"Content-Type":    {"application/x-www-form-urlencoded;charset=UTF-8"},
+			"User-Agent":      {userAgent},
+		},
+	}
 }
 
-// Client makes calls. Safe for concurrent use.
-type Client struct{}
+// CloseIdleConnections closes what no call uses, and with it the goroutines that
+// keep it. For the end of a program or test; calls may go on.
+func (c *Client) CloseIdleConnections() {
+	if t, ok := c.transport.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
+}
 
-// New returns a client; hc nil means a transport of its own.
-func New(cfg Config, hc *http.Client) (*Client, error) { panic("unwritten") }
-
-// Send makes exactly one attempt. Every error is an *Error.
+// Send makes exactly one attempt and returns within Config.Timeout. A Coupon
+// means granted; every error is an *Error. It signs anew with the time of the
+// call, so an attempt is repeated by calling Send again with the same Grant.
 func (c *Client) Send(ctx context.Context, cred Credentials, g Grant) (Coupon, error) {
-	panic("unwritten")
+	coupon, err := c.send(ctx, cred, g)
+	if err != nil { // a nil *Error in an error would not be nil
+		return Coupon{}, err
+	}
+	return coupon, nil
+}
+
+func (c *Client) send(ctx context.Context, cred Credentials, g Grant) (Coupon, *Error) {
+	if !cred.complete() {
+		return Coupon{}, &Error{
+			About: AboutApp, Code: CodeNoCredentials, Message: "app key, app secret or session is empty",
+		}
+	}
+	text, refused := encodeDTO(g)
+	if refused != nil {
+		return Coupon{}, refused
+	}
+	form := newForm(c.signMethod, cred, text, time.Now())
+	rep, failed := c.exchange(ctx, form.body)
+	s := newScrubber(cred, g, form.sign)
+	if failed != nil {
+		failed.Message = s.clean(failed.Message, maxMessage)
+		return Coupon{}, failed
+	}
+	return rep.outcome(s)
+}
+
+// exchange sends the body and reads the reply, both within the deadline. It goes
+// to the transport itself: an http.Client would follow redirects.
+func (c *Client) exchange(ctx context.Context, body []byte) (reply, *Error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	out := newOutgoing(body)
+	req := c.request.WithContext(ctx)
+	req.Header = c.request.Header.Clone()
+	req.Body, req.ContentLength = out, int64(len(body))
+	resp, err := c.transport.RoundTrip(req)
+	if err != nil {
+		return reply{}, noAnswer(ctx, err, out.withdraw())
+	}
+	defer func() { _ = resp.Body.Close() }()
+	rep, err := c.bodies.newReply(resp)
+	if err != nil {
+		return reply{}, noAnswer(ctx, err, true)
+	}
+	return rep, nil
+}
+
+// noAnswer is the error of an attempt that no complete answer came to. What may
+// have left may have granted.
+func noAnswer(ctx context.Context, err error, sent bool) *Error {
+	e := &Error{About: AboutGateway, Sent: sent, MayHaveGranted: sent}
+	e.Code, e.Message, e.err = failureCode(ctx, err, sent)
+	if e.Code == CodeCanceled {
+		e.About, e.Canceled = AboutUnknown, true
+	}
+	return e
+}
+
+// failureCode names a failure, in the order of what is surest. The cause given
+// back is one that holds no bytes of an answer: net/http quotes malformed ones.
+func failureCode(ctx context.Context, err error, sent bool) (code, message string, cause error) {
+	var (
+		dns     *net.DNSError
+		cert    *tls.CertificateVerificationError
+		alert   tls.AlertError
+		record  tls.RecordHeaderError
+		errno   syscall.Errno
+		timeout net.Error
+	)
+	if errors.As(err, &errno) {
+		cause = errno
+	}
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return CodeCanceled, "the caller cancelled", context.Canceled
+	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded):
+		return CodeTimeout, "no complete answer in time", context.DeadlineExceeded
+	case sent:
+		return CodeConnectionLost, "the connection broke before the answer was complete" + detail(cause), cause
+	case errors.As(err, &dns):
+		return CodeDNS, "the host's name was not resolved", dns
+	case errors.As(err, &cert):
+		return CodeTLS, cert.Error(), cert
+	case errors.As(err, &alert), errors.As(err, &record):
+		return CodeTLS, "the handshake failed: " + err.Error(), nil
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return CodeRefused, "nobody listens there", cause
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return CodeConnectTimeout, "no connection in time", cause
+	default:
+		return CodeConnect, "no connection: " + err.Error(), cause
+	}
+}
+
+func detail(cause error) string {
+	if cause == nil {
+		return ""
+	}
+	return ": " + cause.Error()
 }

@@ -1,0 +1,3 @@
+package topclient
+
+func serveBenchmarks() bool { return false }

@@ -1,0 +1,103 @@
+package topclient
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+const (
+	maxMessage = 200 // runes of Error.Message
+	maxWord    = 80  // runes of a code, an id, a host
+)
+
+// entities unescapes what XML has; texts inside JSON come with it too.
+var entities = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&quot;", `"`, "&apos;", "'", "&#39;", "'", "&amp;", "&")
+
+// A shorter value is no secret and nobody's id, and taking it out of a text that
+// has it by chance would only spoil the text.
+const (
+	shortestSecret = 8
+	shortestID     = 4
+)
+
+// scrubber takes what we sent out of what the gateway says: old answers echo
+// every parameter, the session with them, and an echo would land in logs.
+type scrubber struct{ values []string }
+
+func newScrubber(cred Credentials, g Grant, sign string) scrubber {
+	values := make([]string, 0, 5)
+	add := func(value string, shortest int) {
+		if value = strings.TrimSpace(value); len(value) >= shortest {
+			values = append(values, value)
+		}
+	}
+	add(cred.Session.Reveal(), shortestSecret)
+	add(cred.AppSecret.Reveal(), shortestSecret)
+	add(sign, shortestSecret)
+	add(g.OpenID, shortestID)
+	add(g.Extra, shortestID)
+	return scrubber{values}
+}
+
+// hide replaces the values in each spelling an echo can have.
+func (s scrubber) hide(text string) string {
+	var found []string
+	for _, v := range s.values {
+		if len(text) < len(v) { // no spelling is shorter; nearly every text of a success ends here
+			continue
+		}
+		for _, spelling := range spellings(v) {
+			if strings.Contains(text, spelling) {
+				found = append(found, spelling)
+			}
+		}
+	}
+	if found == nil {
+		return text
+	}
+	// The longest first: of a value that begins another, the rest would stay.
+	slices.SortFunc(found, func(a, b string) int { return len(b) - len(a) })
+	pairs := make([]string, 0, 2*len(found))
+	for _, f := range found {
+		pairs = append(pairs, f, redacted)
+	}
+	return strings.NewReplacer(pairs...).Replace(text)
+}
+
+// spellings are a value raw, inside JSON by two habits, and inside a form or URL.
+func spellings(v string) []string {
+	quoted, _ := json.Marshal(v) // a string is always JSON
+	inJSON := string(quoted[1 : len(quoted)-1])
+	return []string{
+		v, strings.ToLower(v), inJSON, strings.ReplaceAll(inJSON, "/", `\/`),
+		url.QueryEscape(v), url.PathEscape(v),
+	}
+}
+
+// clean makes foreign text fit for one line of a log: what we sent is hidden
+// before and after entities are unescaped, control characters become visible,
+// and it ends after limit runes. Hiding comes before cutting, which would leave
+// half a secret unrecognised.
+func (s scrubber) clean(text string, limit int) string {
+	text = s.hide(strings.TrimSpace(text))
+	text = s.hide(entities.Replace(text))
+	var b strings.Builder
+	n := 0
+	for _, r := range text {
+		if n == limit {
+			b.WriteString("…")
+			break
+		}
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+		} else {
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+		n++
+	}
+	return b.String()
+}

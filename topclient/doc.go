@@ -1,0 +1,46 @@
+// Package topclient calls tmall.nrt.coupon.send, the API of the Taobao Open
+// Platform (TOP) that grants a Tmall coupon to a member.
+//
+// One call goes through the files in this order:
+//
+//	config.go       what a Client needs to know, checked
+//	credentials.go  whose app calls: read from files, read again when they change
+//	secret.go       a text that does not print
+//	request.go      Grant -> one JSON text -> signed parameters -> form
+//	sign.go         the canonical text and its three signatures; pure
+//	client.go       Client.Send: the one attempt
+//	transport.go    connections; and whether a byte of the request left
+//	response.go     HTTP answer -> at most 64 KiB of text
+//	tree.go         JSON or XML -> one kind of tree
+//	envelope.go     tree -> coupon, code, sub-code, message
+//	codes.go        code and sub-code -> whom it is about, may it have granted
+//	errors.go       Error, the answer of an attempt that granted nothing we know of
+//	clean.go        foreign text made fit to print; what we sent taken out of it
+//
+// # What an attempt tells
+//
+// Two independent things: whom the answer is about (Error.About) and whether a
+// coupon may have been granted all the same (Error.MayHaveGranted). A timeout is
+// about the gateway and may have granted; "limit reached" is about the request
+// and granted nothing; an expired session is about the app. What is not listed
+// in codes.go is about nobody known and may have granted. A Coupon comes back
+// only if the answer holds the id of one.
+//
+// A caller that repeats an attempt that may have granted must keep Grant.OutID,
+// which is what the gateway recognises a repeat by. How long it does so, and
+// whether it looks at limits first, is not documented: a refusal on a repeat is
+// no proof that the first attempt granted nothing.
+//
+// # What stays out
+//
+// No retry, no waiting, no rate limit: Send makes exactly one attempt, follows
+// no redirect, and its transport replays nothing. No Kafka, no metrics, no
+// logging: everything a caller may want to count or log is in the Error. No
+// other API of the platform.
+//
+// # What is never printed
+//
+// The app secret, the session, the signature and the open_id stand in no error,
+// and not in the printed form of any type of this package, whatever the gateway
+// echoes.
+package topclient

@@ -1,0 +1,215 @@
+package topclient
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Coupon is a granted coupon as the gateway describes it, with raw numbers: the
+// units of fees and times are not documented.
+type Coupon struct {
+	InstanceID int64   // above 0
+	TemplateID *int64  // this and the others: nil if missing or not a whole number
+	Discount   *int64  // fen, probably
+	StartFee   *int64  // fen, probably
+	StartTime  *int64  // milliseconds since 1970, probably
+	EndTime    *int64  // the same
+	Name       *string // personal data of the request never stands in it
+	RequestID  string  // the gateway's id of the call; empty if it gave none
+	Host       string  // the gateway's machine, as it names itself; empty if it did not
+}
+
+// answer is an envelope taken apart, texts still raw.
+type answer struct {
+	coupon    Coupon // InstanceID 0: none
+	ambiguous bool   // it says two things
+	refusal   bool   // error_response: code is the platform's
+	code      string // empty: none, or "0"
+	subCode   string
+	msg       string
+	subMsg    string
+	requestID string
+}
+
+// Where siblings of the API put a failure's code and its text; which of them
+// this one uses is not documented.
+var (
+	codeNames    = []string{"code", "err_code", "errcode", "error_code", "result_code"}
+	messageNames = []string{"message", "msg", "err_msg", "errmsg", "error_msg", "error_message", "sub_msg"}
+)
+
+const instanceID = "coupon_instance_id"
+
+// takeApart finds the one envelope in a tree. ok is false if there is none.
+func takeApart(root node) (a answer, ok bool) {
+	var r reading
+	refusal, success := r.get(root, "error_response"), r.get(root, responseRoot)
+	candidates := 0
+	for _, found := range []bool{refusal.kind != absent, success.kind != absent, r.isBareSuccess(root)} {
+		if found {
+			candidates++
+		}
+	}
+	switch {
+	case candidates == 0 && !r.twice:
+		return answer{}, false
+	case candidates != 1:
+		a = answer{ambiguous: true}
+	case refusal.kind != absent:
+		a = r.refusal(refusal)
+	case success.kind != absent:
+		a = r.success(success)
+	default:
+		a = r.success(root)
+	}
+	a.ambiguous = a.ambiguous || r.twice
+	return a, true
+}
+
+// reading looks members up and notes when one stands there twice.
+type reading struct{ twice bool }
+
+func (r *reading) get(n node, name string) node {
+	var found node
+	for _, m := range n.members {
+		if m.name == name {
+			r.twice = r.twice || found.kind != absent
+			found = m.value
+		}
+	}
+	return found
+}
+
+func (r *reading) text(n node, name string) string {
+	return strings.TrimSpace(r.get(n, name).text)
+}
+
+// isBareSuccess recognises the form of simplify=true, which has no root. We do
+// not ask for it. A bare code is taken for one only beside a request_id, as any
+// proxy may answer {"code":-7}.
+func (r *reading) isBareSuccess(root node) bool {
+	if r.get(root, "model").kind != absent || r.get(root, "result").kind != absent {
+		return true
+	}
+	return r.text(root, "request_id") != "" && len(r.codes(root)) > 0
+}
+
+func (r *reading) refusal(n node) answer {
+	return answer{
+		refusal:   true,
+		code:      notNone(r.text(n, "code")),
+		subCode:   r.text(n, "sub_code"),
+		msg:       r.text(n, "msg"),
+		subMsg:    r.text(n, "sub_msg"),
+		requestID: r.text(n, "request_id"),
+	}
+}
+
+// success reads a success root: {model}, or {result{code,message,model}} as
+// siblings have it. A code counts only where nothing claims to be a coupon.
+func (r *reading) success(root node) answer {
+	a := answer{requestID: r.text(root, "request_id")}
+	result := r.get(root, "result")
+	model, inner := r.get(root, "model"), r.get(result, "model")
+	outside := append(r.codes(root), r.codes(result)...)
+	switch {
+	case r.claimsCoupon(model) && r.claimsCoupon(inner):
+		a.ambiguous = true
+	case r.claimsCoupon(model):
+		a.coupon = r.coupon(model)
+	case r.claimsCoupon(inner):
+		a.coupon = r.coupon(inner)
+	default:
+		a.code = one(append(append(outside, r.codes(model)...), r.codes(inner)...), &a.ambiguous)
+		a.msg = r.message(root, result, model, inner)
+		return a
+	}
+	a.ambiguous = a.ambiguous || len(outside) > 0
+	return a
+}
+
+// claimsCoupon says whether a model has, or may have, the id of a coupon: then
+// no code beside it proves that nothing was granted.
+func (r *reading) claimsCoupon(model node) bool {
+	switch model.kind {
+	case object:
+		return r.get(model, instanceID).kind != absent
+	case scalar:
+		return !isBlank(model.text)
+	case list:
+		return true
+	case absent:
+	}
+	return false
+}
+
+func (r *reading) coupon(model node) Coupon {
+	c := Coupon{
+		TemplateID: r.number(model, "coupon_template_id"),
+		Discount:   r.number(model, "discount"),
+		StartFee:   r.number(model, "start_fee"),
+		StartTime:  r.number(model, "start_time"),
+		EndTime:    r.number(model, "end_time"),
+	}
+	if id := r.number(model, instanceID); id != nil && *id > 0 {
+		c.InstanceID = *id
+	}
+	if name := r.get(model, "coupon_name"); name.kind == scalar {
+		c.Name = &name.text
+	}
+	return c
+}
+
+// number reads an integer, bare or quoted. "1.2e18" is none: somebody rounded it.
+func (r *reading) number(n node, name string) *int64 {
+	v, err := strconv.ParseInt(r.text(n, name), 10, 64)
+	if err != nil {
+		return nil
+	}
+	return &v
+}
+
+// codes are the codes a node holds that say something.
+func (r *reading) codes(n node) []string {
+	var codes []string
+	for _, name := range codeNames {
+		if code := notNone(r.text(n, name)); code != "" {
+			codes = append(codes, code)
+		}
+	}
+	return codes
+}
+
+func (r *reading) message(nodes ...node) string {
+	for _, n := range nodes {
+		for _, name := range messageNames {
+			if text := r.text(n, name); text != "" {
+				return text
+			}
+		}
+	}
+	return ""
+}
+
+// one is the code that all codes agree on.
+func one(codes []string, ambiguous *bool) string {
+	codes = slices.Compact(slices.Sorted(slices.Values(codes)))
+	switch len(codes) {
+	case 0:
+		return ""
+	case 1:
+		return codes[0]
+	default:
+		*ambiguous = true
+		return ""
+	}
+}
+
+// notNone empties the codes that mean "no error".
+func notNone(code string) string {
+	if code == "0" {
+		return ""
+	}
+	return code
+}

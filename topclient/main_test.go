@@ -1,0 +1,14 @@
+package topclient
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	if serveBenchmarks() {
+		return
+	}
+	goleak.VerifyTestMain(m)
+}

@@ -1,0 +1,193 @@
+package topclient
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+)
+
+// badBody says why an answer that came is no envelope, in our words: a body is
+// never quoted, as it may echo what we sent.
+type badBody string
+
+func (b badBody) Error() string { return string(b) }
+
+// bodyReader reads answers. Its pools are there because unpacking takes 40 KB
+// of tables, more than all the rest of a call. Safe for concurrent use.
+type bodyReader struct {
+	buffers sync.Pool // of *bytes.Buffer
+	gunzips sync.Pool // of *gzip.Reader
+}
+
+// read gives the tree of an answer. Any error that is no badBody is the
+// connection's.
+func (r *bodyReader) read(resp *http.Response) (node, error) {
+	raw := r.buffer()
+	defer r.buffers.Put(raw)
+	if err := readCapped(raw, resp.Body); err != nil {
+		return node{}, err
+	}
+	body := raw
+	switch encoding := resp.Header.Get("Content-Encoding"); strings.ToLower(encoding) {
+	case "", "identity":
+	case "gzip", "x-gzip":
+		body = r.buffer()
+		defer r.buffers.Put(body)
+		if err := r.gunzip(body, raw.Bytes()); err != nil {
+			return node{}, err
+		}
+	default:
+		return node{}, badBody("packed in a way we did not ask for")
+	}
+	root, err := decodeTree(body.Bytes())
+	if err != nil {
+		return node{}, badBody(err.Error())
+	}
+	return root, nil
+}
+
+func (r *bodyReader) buffer() *bytes.Buffer {
+	b, ok := r.buffers.Get().(*bytes.Buffer)
+	if !ok {
+		return new(bytes.Buffer)
+	}
+	b.Reset()
+	return b
+}
+
+// readCapped reads to the end, but at most one byte above the cap: the rest of a
+// larger body is never taken off the connection.
+func readCapped(to *bytes.Buffer, from io.Reader) error {
+	n, err := to.ReadFrom(io.LimitReader(from, MaxAnswerBytes+1))
+	if err == nil && n > MaxAnswerBytes {
+		return badBody(fmt.Sprintf("larger than %d bytes", MaxAnswerBytes))
+	}
+	return err
+}
+
+// gunzip unpacks one member with its checksum, and nothing after it.
+func (r *bodyReader) gunzip(to *bytes.Buffer, packed []byte) error {
+	src := bytes.NewReader(packed)
+	z, ok := r.gunzips.Get().(*gzip.Reader)
+	if !ok {
+		z = new(gzip.Reader)
+	}
+	defer r.gunzips.Put(z)
+	if err := z.Reset(src); err != nil {
+		return badBody("declared gzip and is not")
+	}
+	z.Multistream(false)
+	err := readCapped(to, z)
+	var bad badBody
+	switch {
+	case errors.As(err, &bad):
+		return bad
+	case err != nil:
+		return badBody("damaged gzip")
+	case src.Len() > 0:
+		return badBody("more after the end of gzip")
+	}
+	return nil
+}
+
+// reply is what came back, read as far as it can be: either an answer or why
+// there is none.
+type reply struct {
+	status int
+	host   string // raw
+	answer answer
+	bad    badBody // not empty: no envelope
+}
+
+// newReply reads an HTTP answer at any status, as it is not documented which one
+// errors come with. An error is the connection's.
+func (r *bodyReader) newReply(resp *http.Response) (reply, error) {
+	rep := reply{status: resp.StatusCode, host: resp.Header.Get("Location-Host")}
+	if rep.host == "" {
+		rep.host = resp.Header.Get("Application-Host")
+	}
+	root, err := r.read(resp)
+	var bad badBody
+	if err != nil && !errors.As(err, &bad) {
+		return rep, err
+	}
+	rep.bad = bad
+	if err == nil {
+		var ok bool
+		if rep.answer, ok = takeApart(root); !ok {
+			rep.bad = "well-formed, but not the gateway's envelope"
+		}
+	}
+	return rep, nil
+}
+
+// outcome judges a reply.
+func (rep reply) outcome(s scrubber) (Coupon, *Error) {
+	if rep.bad != "" {
+		return Coupon{}, rep.noEnvelope()
+	}
+	a := rep.answer
+	requestID, host := s.clean(a.requestID, maxWord), s.clean(rep.host, maxWord)
+	if a.coupon.InstanceID > 0 && !a.ambiguous {
+		c := a.coupon
+		c.RequestID, c.Host = requestID, host
+		if c.Name != nil {
+			name := s.hide(*c.Name)
+			c.Name = &name
+		}
+		return c, nil
+	}
+	code, v := a.judge()
+	e := &Error{
+		About: v.about, MayHaveGranted: v.mayHaveGranted, Throttled: v.throttled, Business: v.business,
+		Code: s.clean(code, maxWord), SubCode: s.clean(a.subCode, maxWord), Message: s.clean(a.message(), maxMessage),
+		RequestID: requestID, Host: host, Sent: true,
+	}
+	if v.throttled {
+		e.RetryAfter = banIn(a.subMsg)
+	}
+	return Coupon{}, e
+}
+
+// noEnvelope is trouble of the gateway or on the way to it; what the service
+// did is not known.
+func (rep reply) noEnvelope() *Error {
+	e := &Error{
+		About: AboutGateway, MayHaveGranted: true, Sent: true,
+		Code: CodeBadBody, Message: "the answer is no envelope: " + string(rep.bad),
+	}
+	if rep.status != http.StatusOK {
+		e.Code = fmt.Sprintf("http-%d", rep.status)
+	}
+	return e
+}
+
+// judge gives the code to show and its verdict, of an answer without a coupon.
+func (a answer) judge() (string, verdict) {
+	switch {
+	case a.ambiguous:
+		return CodeAmbiguous, unlisted
+	case a.refusal && a.code == "":
+		return CodeNoCode, unlisted
+	case a.refusal:
+		return a.code, judge(a.code, a.subCode, a.msg)
+	case a.code == "":
+		return CodeNoCoupon, unlisted
+	}
+	if v, ok := businessCodes[a.code]; ok {
+		return a.code, v
+	}
+	return a.code, unlisted
+}
+
+func (a answer) message() string {
+	if a.msg == "" || a.subMsg == "" {
+		return a.msg + a.subMsg
+	}
+	return a.msg + ": " + a.subMsg
+}
