@@ -1,0 +1,264 @@
+//go:build synctests
+
+package processor
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
+
+	"github.com/coupongrant/coupongrant/breaker"
+	"github.com/coupongrant/coupongrant/schemas"
+	"github.com/coupongrant/coupongrant/topclient"
+)
+
+// shop is everything around the engine, inside one synctest bubble: an embedded
+// broker on a virtual network, a registry and a gateway without sockets.
+type shop struct {
+	t        *testing.T
+	network  *kfake.VirtualNetwork
+	kafka    *kfake.Cluster
+	registry http.RoundTripper
+	gateway  http.RoundTripper
+	topics   Topics
+	codec    *schemas.Codec
+	client   *kgo.Client
+}
+
+// handlerTransport answers requests from a handler, without a socket.
+type handlerTransport struct{ http.Handler }
+
+func (h handlerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
+func newShop(t *testing.T, partitions int32, gateway http.RoundTripper) *shop {
+	t.Helper()
+	s := &shop{t: t, network: &kfake.VirtualNetwork{}, gateway: gateway, topics: DefaultConfig().Topics}
+	cluster, err := kfake.NewCluster(kfake.ListenFn(s.network.Listen), kfake.Ports(9092, 9093),
+		kfake.SeedTopics(partitions, s.topics.All()...), kfake.GroupMinSessionTimeout(time.Second))
+	require.NoError(t, err)
+	t.Cleanup(cluster.Close)
+	s.kafka = cluster
+	registry := srfake.NewRegistry()
+	s.registry = handlerTransport{registry.Handler()}
+	reg := s.newRegistry()
+	own := schemas.Topics{Inputs: []string{s.topics.Store, s.topics.Loyalty}, Granted: s.topics.Granted, Failed: s.topics.Failed}
+	require.NoError(t, reg.Register(t.Context(), own))
+	require.NoError(t, reg.FetchOwn(t.Context(), own))
+	s.codec = schemas.NewCodec(reg, schemas.Rules{CouponTypes: schemas.DefaultCouponTypes()})
+	s.client, err = kgo.NewClient(append(s.options(), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	require.NoError(t, err)
+	t.Cleanup(s.client.Close)
+	return s
+}
+
+func (s *shop) newRegistry() *schemas.Registry {
+	reg, err := schemas.NewRegistry(schemas.RegistryConfig{URL: "http://registry", Transport: s.registry})
+	require.NoError(s.t, err)
+	return reg
+}
+
+func (s *shop) options() []kgo.Opt {
+	return []kgo.Opt{kgo.SeedBrokers(s.kafka.ListenAddrs()...), kgo.Dialer(s.network.DialContext)}
+}
+
+// config is short on patience: time is fake, but a test should not need much.
+func (s *shop) config(replica string) Config {
+	cfg := DefaultConfig()
+	cfg.TransactionalID = replica
+	cfg.SessionTimeout, cfg.HeartbeatInterval = 6*time.Second, time.Second
+	return cfg
+}
+
+// replica is one running Processor.
+type replica struct {
+	*Processor
+	stop context.CancelFunc
+	done chan error
+	line *line
+}
+
+// start runs a Processor until the test ends, or stopped or killed is called.
+// with may prepare its line before it is used.
+func (s *shop) start(cfg Config, with ...func(*line)) *replica {
+	s.t.Helper()
+	way := newLine(s.network.DialContext)
+	for _, prepare := range with {
+		prepare(way)
+	}
+	reg := s.newRegistry()
+	client, err := topclient.New(topclient.Config{URL: "http://gateway/router/rest", SignMethod: "hmac-sha256", Timeout: cfg.CallTimeout},
+		&http.Client{Transport: s.gateway})
+	require.NoError(s.t, err)
+	log := slog.New(slog.NewTextHandler(testWriter{s.t}, nil))
+	p, err := New(cfg, Deps{
+		Logger: log, Metrics: prometheus.NewRegistry(), Registry: reg,
+		Codec:  schemas.NewCodec(reg, schemas.Rules{CouponTypes: schemas.DefaultCouponTypes()}),
+		Client: client, Credentials: topclient.Static(topclient.Credentials{AppKey: "app", AppSecret: "secret", Session: "session"}),
+		Breaker: breaker.New(breaker.DefaultConfig(), nil),
+		Kafka:   []kgo.Opt{kgo.SeedBrokers(s.kafka.ListenAddrs()...), kgo.Dialer(way.DialContext)},
+	})
+	require.NoError(s.t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &replica{Processor: p, stop: cancel, done: make(chan error, 1), line: way}
+	go func() { r.done <- p.Run(ctx) }()
+	s.t.Cleanup(func() { cancel(); <-r.done; r.done <- nil })
+	return r
+}
+
+// stopped stops the replica in good order.
+func (r *replica) stopped() error {
+	r.stop()
+	err := <-r.done
+	r.done <- nil
+	return err
+}
+
+// killed ends the replica the way kill -9 does, as far as anyone else can see:
+// no more byte of it reaches a broker.
+func (r *replica) killed() {
+	r.line.cut()
+	_ = r.stopped()
+}
+
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(b []byte) (int, error) {
+	w.t.Logf("%s", bytes.TrimSpace(b))
+	return len(b), nil
+}
+
+func (s *shop) request(id string) schemas.Request {
+	return schemas.Request{
+		RequestID: id, OccurredAt: time.Now().UTC().Truncate(time.Millisecond), BizCode: "YXX", OpenID: "open-" + schemas.OpenID(id),
+		Channel: "app", CouponCode: "coupon-1", CouponType: 247,
+		Trigger: &schemas.Trigger{Kind: "store-checkout"},
+	}
+}
+
+// produce writes requests to a partition of the store topic; key nil is none.
+func (s *shop) produce(partition int32, key []byte, requests ...schemas.Request) {
+	s.t.Helper()
+	var records []*kgo.Record
+	for _, r := range requests {
+		value, err := s.codec.EncodeRequest(s.topics.Store, r)
+		require.NoError(s.t, err)
+		records = append(records, &kgo.Record{Topic: s.topics.Store, Partition: partition, Key: key, Value: value})
+	}
+	require.NoError(s.t, s.client.ProduceSync(s.t.Context(), records...).FirstErr())
+}
+
+// ids counts the ends of each source record.
+func ids(records []*kgo.Record) map[string]int {
+	counts := map[string]int{}
+	for _, r := range records {
+		for _, h := range r.Headers {
+			if h.Key == headerSource {
+				counts[string(h.Value)]++
+			}
+		}
+	}
+	return counts
+}
+
+// onceEach requires n sources with one end each.
+func onceEach(t *testing.T, n int, records []*kgo.Record) {
+	t.Helper()
+	counts := ids(records)
+	require.Len(t, counts, n)
+	for source, count := range counts {
+		require.Equal(t, 1, count, "ends of %s", source)
+	}
+}
+
+// allEnds reads the result, retry and dead-letter topics to their end.
+func (s *shop) allEnds() []*kgo.Record {
+	s.t.Helper()
+	topics := []string{s.topics.Granted, s.topics.Failed, s.topics.DeadLetter, s.topics.Retry}
+	ends, err := kadm.NewClient(s.client).ListEndOffsets(s.t.Context(), topics...)
+	require.NoError(s.t, err)
+	client, err := kgo.NewClient(append(s.options(), kgo.ConsumeTopics(topics...),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())...)
+	require.NoError(s.t, err)
+	defer client.Close()
+	var got []*kgo.Record
+	reached := map[partition]int64{}
+	done := func() bool {
+		all := true
+		ends.Each(func(o kadm.ListedOffset) {
+			all = all && reached[partition{o.Topic, o.Partition}] >= o.Offset
+		})
+		return all
+	}
+	for !done() {
+		client.PollFetches(s.t.Context()).EachRecord(func(r *kgo.Record) {
+			reached[partition{r.Topic, r.Partition}] = r.Offset + 1
+			if !r.Attrs.IsControl() {
+				got = append(got, r)
+			}
+		})
+	}
+	return got
+}
+
+// settled waits until nothing of the group lags, n requests being taken for
+// done when they have their ends.
+func (s *shop) settled(n int) []*kgo.Record {
+	s.t.Helper()
+	for range 600 {
+		if got := s.allEnds(); len(got) >= n {
+			return got
+		}
+		time.Sleep(time.Second)
+	}
+	s.t.Fatalf("%d ends came within ten minutes, %d wanted", len(s.allEnds()), n)
+	return nil
+}
+
+// lag is how many offsets of the inputs are not committed.
+func (s *shop) lag(group string) int64 {
+	lags, err := kadm.NewClient(s.client).Lag(s.t.Context(), group)
+	require.NoError(s.t, err)
+	return lags[group].Lag.Total()
+}
+
+// always is a gateway that does the same with every call.
+type always func(r *http.Request) (*http.Response, error)
+
+func (a always) RoundTrip(r *http.Request) (*http.Response, error) {
+	defer func() { _ = r.Body.Close() }()
+	return a(r)
+}
+
+func granted(id int64) *http.Response {
+	body := fmt.Sprintf(`{"tmall_nrt_coupon_send_response":{"model":{"coupon_instance_id":%d},"request_id":"r"}}`, id)
+	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(bytes.NewBufferString(body)), ContentLength: int64(len(body))}
+}
+
+// position is what the group has committed of a partition.
+func (s *shop) position(group string, p partition) (int64, metadata) {
+	s.t.Helper()
+	offsets, err := kadm.NewClient(s.client).FetchOffsets(s.t.Context(), group)
+	require.NoError(s.t, err)
+	o, ok := offsets.Lookup(p.topic, p.number)
+	require.True(s.t, ok)
+	m, err := decodeMetadata(o.At, o.LeaderEpoch, o.Metadata)
+	require.NoError(s.t, err)
+	return o.At, m
+}
