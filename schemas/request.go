@@ -12,6 +12,11 @@ const Redacted = "[redacted]"
 // OpenID is the encrypted Taobao id of a member: personal data. It prints as
 // Redacted however it is formatted, logged or marshalled; only Reveal gives
 // the text, and only the gateway client and the request encoder call it.
+//
+// fmt asks no method of a value that it reaches through an unexported field, or
+// by a verb that does not fit (%s of a pointer in a struct), nor does JSON of the
+// keys of a map: structs that keep a Request are not formatted whole, and an
+// OpenID is no map key.
 type OpenID string
 
 // Reveal returns the id itself, for the gateway and for request records.
@@ -29,7 +34,7 @@ func (OpenID) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(Redacted)) }
 // MarshalJSON hides the id from JSON.
 func (OpenID) MarshalJSON() ([]byte, error) { return []byte(`"` + Redacted + `"`), nil }
 
-// MarshalText hides the id from text encoders, map keys among them.
+// MarshalText hides the id from text encoders.
 func (OpenID) MarshalText() ([]byte, error) { return []byte(Redacted), nil }
 
 // LogValue hides the id from slog.
