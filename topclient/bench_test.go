@@ -1,3 +1,145 @@
 package topclient
 
-func serveBenchmarks() bool { return false }
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	serveVariable  = "TOPCLIENT_SERVE_BENCHMARKS"
+	callsInFlight  = 256
+	callsPerWorker = callsInFlight / 2 // SetParallelism multiplies by GOMAXPROCS, which the benchmarks set to 2
+)
+
+// serveBenchmarks makes this process the gateway of the benchmarks if it was
+// started as one: in a process of its own, so that the CPU time measured is the
+// caller's alone. It answers until its standard input ends.
+func serveBenchmarks() bool {
+	if os.Getenv(serveVariable) == "" {
+		return false
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	answer := []byte(grantedJSON)
+	srv := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "text/javascript;charset=UTF-8")
+		_, _ = w.Write(answer)
+	})}
+	_, _ = io.WriteString(os.Stdout, l.Addr().String()+"\n")
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		_ = srv.Close()
+	}()
+	_ = srv.Serve(l)
+	return true
+}
+
+// startBenchmarkGateway gives the URL of a gateway in a process of its own.
+func startBenchmarkGateway(b *testing.B) string {
+	b.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), serveVariable+"=1")
+	in, err := cmd.StdinPipe()
+	require.NoError(b, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(b, err)
+	require.NoError(b, cmd.Start())
+	b.Cleanup(func() {
+		_ = in.Close()
+		_ = cmd.Wait()
+	})
+	addr := make([]byte, 64)
+	n, err := out.Read(addr)
+	require.NoError(b, err)
+	return "http://" + strings.TrimSpace(string(addr[:n])) + "/router/rest"
+}
+
+// measure runs call 256 times at once and reports the CPU time of this process
+// for each.
+func measure(b *testing.B, call func() error) {
+	b.Helper()
+	b.SetParallelism(callsPerWorker)
+	b.ReportAllocs()
+	b.ResetTimer()
+	before := cpuTime(b)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if err := call(); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+	b.ReportMetric(float64((cpuTime(b)-before).Nanoseconds())/float64(b.N), "cpu-ns/op")
+}
+
+func cpuTime(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkSend is the client. Compare its cpu-ns/op with BenchmarkBarePost.
+func BenchmarkSend(b *testing.B) {
+	c := newTestClient(b, startBenchmarkGateway(b), nil)
+	ctx := context.Background()
+	measure(b, func() error {
+		_, err := c.Send(ctx, testCred, testGrant)
+		return err
+	})
+}
+
+// BenchmarkBarePost posts the same bytes by net/http, on a transport of the same
+// settings, with the same timeout, and throws the answer away.
+func BenchmarkBarePost(b *testing.B) {
+	target := startBenchmarkGateway(b)
+	dto, refused := encodeDTO(testGrant)
+	require.Nil(b, refused)
+	body := newForm(SignHMACSHA256, testCred, dto, time.Now()).body
+	transport := newTransport(Config{URL: target}.withDefaults())
+	transport.DisableCompression = false
+	b.Cleanup(transport.CloseIdleConnections)
+	hc := &http.Client{Transport: transport, Timeout: 10 * time.Second}
+	measure(b, func() error {
+		resp, err := hc.Post(target, "application/x-www-form-urlencoded;charset=UTF-8", bytes.NewReader(body))
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+		return err
+	})
+}
+
+// BenchmarkSign is the part that is ours before the call.
+func BenchmarkSign(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		dto, _ := encodeDTO(testGrant)
+		newForm(SignHMACSHA256, testCred, dto, time.Now())
+	}
+}
+
+// BenchmarkAnswer is the part that is ours after the call.
+func BenchmarkAnswer(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := judgeBody(http.StatusOK, grantedJSON); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

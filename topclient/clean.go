@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 const (
@@ -86,18 +87,17 @@ func (s scrubber) clean(text string, limit int) string {
 	text = s.hide(strings.TrimSpace(text))
 	text = s.hide(entities.Replace(text))
 	var b strings.Builder
-	n := 0
+	room := limit
 	for _, r := range text {
-		if n == limit {
+		shown := string(r)
+		if !unicode.IsPrint(r) {
+			shown = fmt.Sprintf(`\u%04x`, r)
+		}
+		if room -= utf8.RuneCountInString(shown); room < 0 {
 			b.WriteString("…")
 			break
 		}
-		if unicode.IsPrint(r) {
-			b.WriteRune(r)
-		} else {
-			fmt.Fprintf(&b, `\u%04x`, r)
-		}
-		n++
+		b.WriteString(shown)
 	}
 	return b.String()
 }

@@ -56,8 +56,8 @@ func (g Grant) forPrint() grantForPrint {
 // Format hides what is personal from every verb.
 func (g Grant) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "%+v", g.forPrint()) }
 
-// MarshalJSON hides what is personal. What is sent is the dto.
-func (g Grant) MarshalJSON() ([]byte, error) { return json.Marshal(g.forPrint()) }
+// MarshalText hides what is personal from encoders. What is sent is the dto.
+func (g Grant) MarshalText() ([]byte, error) { return fmt.Append(nil, g), nil }
 
 // LogValue hides what is personal from slog.
 func (g Grant) LogValue() slog.Value { return slog.AnyValue(g.forPrint()) }

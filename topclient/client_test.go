@@ -1,0 +1,498 @@
+package topclient
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+var (
+	testGrant = Grant{BizCode: "YXX", OpenID: "open-id-canary/+=1", Extra: `{"extra":"canary"}`, Channel: "app", OutID: "out-1", UUID: "u", CouponType: 247}
+	testCred  = Credentials{AppKey: "12345678", AppSecret: "app-secret-canary", Session: "session-canary+/="}
+)
+
+// newTestClient calls url with a transport that ends with the test.
+func newTestClient(t testing.TB, url string, change func(*Config)) *Client {
+	t.Helper()
+	cfg := Config{URL: url, Timeout: 10 * time.Second, UserAgent: "coupongrant/test"}
+	if change != nil {
+		change(&cfg)
+	}
+	c, err := New(cfg, nil)
+	require.NoError(t, err)
+	t.Cleanup(c.CloseIdleConnections)
+	return c
+}
+
+// gateway is a server and how many requests reached it.
+type gateway struct {
+	*httptest.Server
+	requests atomic.Int64
+}
+
+func newGateway(t testing.TB, answer http.HandlerFunc) *gateway {
+	t.Helper()
+	g := &gateway{}
+	g.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		g.requests.Add(1)
+		answer(w, r)
+	}))
+	t.Cleanup(g.Close)
+	return g
+}
+
+func say(status int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+// sendError sends once and requires an *Error.
+func sendError(t *testing.T, ctx context.Context, c *Client) *Error { //nolint:revive // t first, as in require
+	t.Helper()
+	coupon, err := c.Send(ctx, testCred, testGrant)
+	var e *Error
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, Coupon{}, coupon)
+	return e
+}
+
+func TestSendGrants(t *testing.T) {
+	gw := newGateway(t, func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		require.NoError(t, err)
+		requireSignedForm(t, SignHMACSHA256, testCred, body)
+		form, err := url.ParseQuery(string(body))
+		require.NoError(t, err)
+		require.Equal(t, http.MethodPost, r.Method)
+		require.Empty(t, r.URL.RawQuery, "everything goes in the body")
+		require.Equal(t, "application/x-www-form-urlencoded;charset=UTF-8", r.Header.Get("Content-Type"))
+		require.Equal(t, "coupongrant/test", r.Header.Get("User-Agent"))
+		require.Equal(t, "gzip", r.Header.Get("Accept-Encoding"))
+		require.Equal(t, testCred.Session.Reveal(), form.Get("session"))
+		require.Equal(t, "json", form.Get("format"))
+		require.False(t, form.Has("simplify"))
+		w.Header().Set("Location-Host", "top1.na61")
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write(packed(t, grantedJSON))
+	})
+	c := newTestClient(t, gw.URL+"/router/rest", nil)
+	want := wholeCoupon()
+	want.Host = "top1.na61"
+	for range 3 {
+		got, err := c.Send(t.Context(), testCred, testGrant)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	require.EqualValues(t, 3, gw.requests.Load())
+}
+
+func TestSignMethodIsConfiguration(t *testing.T) {
+	for _, method := range []string{SignMD5, SignHMAC, SignHMACSHA256} {
+		gw := newGateway(t, func(w http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			require.NoError(t, err)
+			require.Contains(t, string(body), "sign_method="+method)
+			requireSignedForm(t, method, testCred, body)
+			_, _ = io.WriteString(w, grantedJSON)
+		})
+		_, err := newTestClient(t, gw.URL, func(c *Config) { c.SignMethod = method }).Send(t.Context(), testCred, testGrant)
+		require.NoError(t, err)
+	}
+}
+
+// A connection is used again after answers of every form, errors too: else each
+// call would dial.
+func TestConnectionIsKept(t *testing.T) {
+	var dials, n atomic.Int64
+	bodies := []string{grantedJSON, grantedXML, `{"error_response":{"code":7}}`, "<html>", ""}
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, bodies[int(n.Add(1))%len(bodies)])
+	}))
+	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			dials.Add(1)
+		}
+	}
+	srv.Start()
+	t.Cleanup(srv.Close)
+	c := newTestClient(t, srv.URL, nil)
+	for range 20 {
+		_, _ = c.Send(t.Context(), testCred, testGrant)
+	}
+	require.EqualValues(t, 20, n.Load())
+	require.EqualValues(t, 1, dials.Load())
+}
+
+// What must not be sent is refused before anybody is called.
+func TestRefusedBeforeSending(t *testing.T) {
+	gw := newGateway(t, say(http.StatusOK, grantedJSON))
+	c := newTestClient(t, gw.URL, nil)
+	with := func(change func(*Grant)) Grant {
+		g := testGrant
+		change(&g)
+		return g
+	}
+	tests := []struct {
+		name  string
+		cred  Credentials
+		grant Grant
+		about About
+		code  string
+	}{
+		{"no out_id", testCred, with(func(g *Grant) { g.OutID = " " }), AboutRequest, CodeNotSendable},
+		{"not UTF-8", testCred, with(func(g *Grant) { g.OpenID = "a\xff" }), AboutRequest, CodeNotSendable},
+		{"too large", testCred, with(func(g *Grant) { g.Extra = strings.Repeat("x", MaxDTOBytes) }), AboutRequest, CodeNotSendable},
+		{"no app key", Credentials{AppSecret: "s", Session: "s"}, testGrant, AboutApp, CodeNoCredentials},
+		{"no secret", Credentials{AppKey: "k", Session: "s"}, testGrant, AboutApp, CodeNoCredentials},
+		{"blank session", Credentials{AppKey: "k", AppSecret: "s", Session: " "}, testGrant, AboutApp, CodeNoCredentials},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := c.Send(t.Context(), tt.cred, tt.grant)
+			var e *Error
+			require.ErrorAs(t, err, &e)
+			requireVerdict(t, Error{About: tt.about}, e)
+			require.Equal(t, tt.code, e.Code)
+			require.False(t, e.Sent)
+		})
+	}
+	require.Zero(t, gw.requests.Load())
+}
+
+func TestLargestDTOIsSent(t *testing.T) {
+	g := testGrant
+	g.Extra = ""
+	text, refused := encodeDTO(g)
+	require.Nil(t, refused)
+	g.Extra = strings.Repeat("x", MaxDTOBytes-len(text)-len(`"extra":"",`))
+	text, refused = encodeDTO(g)
+	require.Nil(t, refused)
+	require.Len(t, text, MaxDTOBytes)
+	g.Extra += "x"
+	_, refused = encodeDTO(g)
+	require.NotNil(t, refused)
+}
+
+func TestRedirectIsNotFollowed(t *testing.T) {
+	target := newGateway(t, say(http.StatusOK, grantedJSON))
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		gw := newGateway(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, target.URL, status) })
+		e := sendError(t, t.Context(), newTestClient(t, gw.URL, nil))
+		requireVerdict(t, wantGateway, e)
+		require.Equal(t, fmt.Sprintf("http-%d", status), e.Code)
+		require.EqualValues(t, 1, gw.requests.Load())
+	}
+	require.Zero(t, target.requests.Load())
+}
+
+// No status is tried again inside, as some clients do on 5xx.
+func TestOneRequestForOneSend(t *testing.T) {
+	for _, status := range []int{200, 403, 408, 425, 429, 500, 502, 503, 504} {
+		gw := newGateway(t, say(status, "<html>Tengine</html>"))
+		e := sendError(t, t.Context(), newTestClient(t, gw.URL, nil))
+		requireVerdict(t, wantGateway, e)
+		require.EqualValues(t, 1, gw.requests.Load())
+	}
+}
+
+// A kept connection that the server closes just as the next request arrives:
+// net/http repeats requests that it takes to be idempotent. It must not here.
+func TestClosedKeepAliveIsNotReplayed(t *testing.T) {
+	var requests atomic.Int64
+	addr := listen(t, func(conn net.Conn) {
+		in := bufio.NewReader(conn)
+		for served := 0; ; served++ {
+			req, err := http.ReadRequest(in)
+			if err != nil {
+				return
+			}
+			_, _ = io.Copy(io.Discard, req.Body)
+			requests.Add(1)
+			if served == 1 {
+				return
+			}
+			_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(grantedJSON), grantedJSON)
+		}
+	})
+	c := newTestClient(t, "http://"+addr, nil)
+	_, err := c.Send(t.Context(), testCred, testGrant)
+	require.NoError(t, err)
+	e := sendError(t, t.Context(), c)
+	requireVerdict(t, wantGateway, e)
+	require.Equal(t, CodeConnectionLost, e.Code)
+	require.EqualValues(t, 2, requests.Load())
+}
+
+// listen serves connections one after the other by talk, which is how a server
+// misbehaves below HTTP.
+func listen(t testing.TB, talk func(net.Conn)) (addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			talk(conn)
+			_ = conn.Close()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = l.Close()
+		<-done
+	})
+	return l.Addr().String()
+}
+
+// reading consumes one request, then misbehaves by rest.
+func afterRequest(rest func(net.Conn)) func(net.Conn) {
+	return func(conn net.Conn) {
+		req, err := http.ReadRequest(bufio.NewReader(conn))
+		if err == nil {
+			_, _ = io.Copy(io.Discard, req.Body)
+			rest(conn)
+		}
+	}
+}
+
+func TestBrokenAnswersAreInDoubt(t *testing.T) {
+	write := func(text string) func(net.Conn) { return func(c net.Conn) { _, _ = io.WriteString(c, text) } }
+	tests := []struct {
+		name string
+		rest func(net.Conn)
+		code string
+	}{
+		{"closed before headers", func(net.Conn) {}, CodeConnectionLost},
+		{"reset before headers", func(c net.Conn) { _ = c.(*net.TCPConn).SetLinger(0) }, CodeConnectionLost},
+		{"closed in the headers", write("HTTP/1.1 200 OK\r\nContent-"), CodeConnectionLost},
+		{"not HTTP", write("session-canary+/=\r\n\r\n"), CodeConnectionLost},
+		{"body shorter than declared", write("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + grantedJSON), CodeConnectionLost},
+		{"last chunk missing", write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"), CodeConnectionLost},
+		{"body longer than declared", write("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 20\r\n\r\n" + grantedJSON), CodeBadBody},
+		{"endless headers", write("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 200_000) + "\r\n\r\n"), CodeConnectionLost},
+		{"only interim answers", write(strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 50)), CodeConnectionLost},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			e := sendError(t, t.Context(), newTestClient(t, "http://"+listen(t, afterRequest(tt.rest)), nil))
+			requireVerdict(t, wantGateway, e)
+			require.Equal(t, tt.code, e.Code)
+			require.True(t, e.Sent)
+			require.NotContains(t, e.Error(), "canary")
+		})
+	}
+}
+
+// Before a byte of the request left nothing can have been granted.
+func TestNoConnectionIsNotInDoubt(t *testing.T) {
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, closed.Close())
+	tlsServer := httptest.NewUnstartedServer(say(http.StatusOK, grantedJSON))
+	tlsServer.Config.ErrorLog = discardLog()
+	tlsServer.StartTLS()
+	t.Cleanup(tlsServer.Close)
+	plain := newGateway(t, say(http.StatusOK, grantedJSON))
+	silent := listen(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
+	tests := []struct {
+		name, url, code string
+	}{
+		{"nobody listens", "http://" + closed.Addr().String(), CodeRefused},
+		{"no such host", "http://gateway.invalid", CodeDNS},
+		{"unknown certificate", tlsServer.URL, CodeTLS},
+		{"not TLS", strings.Replace(plain.URL, "http:", "https:", 1), CodeTLS},
+		{"handshake stalls", "https://" + silent, CodeConnectTimeout},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newTestClient(t, tt.url, func(c *Config) { c.ConnectTimeout = 200 * time.Millisecond })
+			e := sendError(t, t.Context(), c)
+			require.Equal(t, tt.code, e.Code, e.Message)
+			requireVerdict(t, Error{About: AboutGateway}, e)
+			require.False(t, e.Sent)
+		})
+	}
+	require.Zero(t, plain.requests.Load())
+}
+
+func TestCauseCanBeAskedFor(t *testing.T) {
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, closed.Close())
+	e := sendError(t, t.Context(), newTestClient(t, "http://"+closed.Addr().String(), nil))
+	require.ErrorIs(t, e, syscall.ECONNREFUSED)
+}
+
+// One deadline holds for the whole call, wherever the gateway falls silent.
+func TestTimeout(t *testing.T) {
+	silence := func(c net.Conn) { _, _ = io.Copy(io.Discard, c) } // until the client closes
+	stallAfter := func(text string) func(net.Conn) {
+		return func(c net.Conn) {
+			_, _ = io.WriteString(c, text)
+			silence(c)
+		}
+	}
+	drip := func(c net.Conn) {
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")
+		for _, err := io.WriteString(c, " "); err == nil; _, err = io.WriteString(c, " ") {
+			<-time.After(5 * time.Millisecond)
+		}
+	}
+	tests := map[string]func(net.Conn){
+		"before headers": silence,
+		"after headers":  stallAfter("HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n"),
+		"in the body":    stallAfter("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + grantedJSON),
+		"after continue": stallAfter("HTTP/1.1 100 Continue\r\n\r\n"),
+		"drip":           drip,
+	}
+	for name, rest := range tests {
+		t.Run(name, func(t *testing.T) {
+			addr := listen(t, afterRequest(rest))
+			c := newTestClient(t, "http://"+addr, func(c *Config) { c.Timeout = 150 * time.Millisecond })
+			e := sendError(t, t.Context(), c)
+			requireVerdict(t, wantGateway, e)
+			require.Equal(t, CodeTimeout, e.Code)
+			require.True(t, e.Sent)
+			require.False(t, e.Canceled)
+			require.ErrorIs(t, e, context.DeadlineExceeded)
+		})
+	}
+}
+
+// A deadline of the caller is the same as ours: the gateway was too slow for it.
+func TestCallersDeadlineIsATimeout(t *testing.T) {
+	addr := listen(t, afterRequest(func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }))
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	e := sendError(t, ctx, newTestClient(t, "http://"+addr, nil))
+	require.Equal(t, CodeTimeout, e.Code)
+	require.False(t, e.Canceled)
+	require.True(t, e.MayHaveGranted)
+}
+
+func TestCallerCancels(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	addr := listen(t, afterRequest(func(c net.Conn) {
+		cancel()
+		_, _ = io.Copy(io.Discard, c)
+	}))
+	e := sendError(t, ctx, newTestClient(t, "http://"+addr, nil))
+	requireVerdict(t, wantUnknown, e)
+	require.True(t, e.Canceled)
+	require.True(t, e.Sent)
+	require.Equal(t, CodeCanceled, e.Code)
+	require.ErrorIs(t, e, context.Canceled)
+}
+
+func TestCanceledBeforeTheCallIsNotInDoubt(t *testing.T) {
+	gw := newGateway(t, say(http.StatusOK, grantedJSON))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	e := sendError(t, ctx, newTestClient(t, gw.URL, nil))
+	require.True(t, e.Canceled)
+	require.False(t, e.MayHaveGranted)
+	require.False(t, e.Sent)
+	require.Zero(t, gw.requests.Load())
+}
+
+// roundTrip is a transport made of a function.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A transport that has read of the body may have sent it, whatever it says
+// later; one that has not cannot send it once Send has returned.
+func TestSentIsDecidedOnce(t *testing.T) {
+	var late io.ReadCloser
+	tests := map[string]struct {
+		transport roundTrip
+		sent      bool
+	}{
+		"read, then failed": {func(r *http.Request) (*http.Response, error) {
+			_, _ = r.Body.Read(make([]byte, 1))
+			return nil, errors.New("broken")
+		}, true},
+		"failed, then read": {func(r *http.Request) (*http.Response, error) {
+			late = r.Body
+			return nil, errors.New("broken")
+		}, false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			c, err := New(Config{URL: "http://gateway"}, &http.Client{Transport: tt.transport})
+			require.NoError(t, err)
+			e := sendError(t, t.Context(), c)
+			require.Equal(t, tt.sent, e.Sent)
+			require.Equal(t, tt.sent, e.MayHaveGranted)
+		})
+	}
+	n, err := late.Read(make([]byte, 1))
+	require.Zero(t, n)
+	require.ErrorIs(t, err, errWithdrawn)
+}
+
+func TestTransportOfItsOwnIsStrict(t *testing.T) {
+	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
+	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+	tr := newTransport(DefaultConfig())
+	require.Nil(t, tr.Proxy)
+	require.False(t, tr.TLSClientConfig.InsecureSkipVerify)
+	require.EqualValues(t, 0x0303, tr.TLSClientConfig.MinVersion, "TLS 1.2")
+	require.GreaterOrEqual(t, tr.MaxIdleConnsPerHost, 256)
+	require.False(t, tr.Protocols.HTTP2())
+}
+
+func TestProxyIsUsedWhenSet(t *testing.T) {
+	var asked atomic.Value
+	proxy := newGateway(t, func(w http.ResponseWriter, r *http.Request) {
+		asked.Store(r.URL.String())
+		_, _ = io.WriteString(w, grantedJSON)
+	})
+	c := newTestClient(t, "http://gateway.invalid/router/rest", func(c *Config) { c.Proxy = proxy.URL })
+	_, err := c.Send(t.Context(), testCred, testGrant)
+	require.NoError(t, err)
+	require.Equal(t, "http://gateway.invalid/router/rest", asked.Load())
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	require.NoError(t, DefaultConfig().Validate())
+	tests := map[string]func(*Config){
+		"gateway.url":             func(c *Config) { c.URL = "" },
+		"gateway.url must":        func(c *Config) { c.URL = "ftp://host" },
+		"gateway.url must be":     func(c *Config) { c.URL = "https://user:password@host/router/rest" },
+		"without user, query":     func(c *Config) { c.URL = "https://host/router/rest?session=1" },
+		"with a host":             func(c *Config) { c.URL = "https:///router/rest" },
+		"gateway.sign_method":     func(c *Config) { c.SignMethod = "sha1" },
+		"gateway.timeout":         func(c *Config) { c.Timeout = -1 },
+		"gateway.connect_timeout": func(c *Config) { c.ConnectTimeout = -1 },
+		"gateway.idle_conns":      func(c *Config) { c.IdleConns = -1 },
+		"gateway.proxy":           func(c *Config) { c.Proxy = "://x:password" },
+		"user agent":              func(c *Config) { c.UserAgent = "a\r\nb" },
+	}
+	for want, change := range tests {
+		cfg := DefaultConfig()
+		change(&cfg)
+		_, err := New(cfg, nil)
+		require.ErrorContains(t, err, want)
+		require.NotContains(t, err.Error(), "password")
+	}
+}

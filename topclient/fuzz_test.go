@@ -1,0 +1,85 @@
+package topclient
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+)
+
+// FuzzAnswer holds for any body at any status:
+//   - no panic, and either a coupon or an error;
+//   - a coupon has an id above 0 whose digits stand in the body;
+//   - an error that excludes a grant comes of an envelope, and of no body that
+//     has a coupon's id in it as a member of its own;
+//   - texts are short, printable and hold nothing that was sent.
+func FuzzAnswer(f *testing.F) {
+	f.Add(200, []byte(grantedJSON))
+	f.Add(200, []byte(grantedXML))
+	f.Add(502, []byte("<html>"))
+	for _, body := range businessForms("-7") {
+		f.Add(200, []byte(body))
+	}
+	f.Fuzz(func(t *testing.T, status int, body []byte) {
+		rep := reply{status: status}
+		root, err := decodeTree(body)
+		if err != nil {
+			rep.bad = badBody(err.Error())
+		} else if a, ok := takeApart(root); ok {
+			rep.answer = a
+		} else {
+			rep.bad = "no envelope"
+		}
+		coupon, failed := rep.outcome(newScrubber(testCred, testGrant, strings.Repeat("AB", 32)))
+		if failed == nil {
+			require.Positive(t, coupon.InstanceID)
+			return
+		}
+		require.Equal(t, Coupon{}, coupon)
+		require.True(t, failed.Sent)
+		require.True(t, failed.MayHaveGranted || rep.bad == "")
+		require.NotEmpty(t, failed.Code)
+		text := failed.Error()
+		require.True(t, utf8.ValidString(text))
+		require.NotContains(t, text, "\n")
+		require.NotContains(t, text, testCred.Session.Reveal())
+		require.NotContains(t, text, testGrant.OpenID)
+		require.LessOrEqual(t, utf8.RuneCountInString(failed.Message), maxMessage+1)
+	})
+}
+
+// FuzzForm holds for any content: it is refused, or a server that reads the form
+// comes to the same signature.
+func FuzzForm(f *testing.F) {
+	f.Add("12345678", "secret", "session", "open id", `{"key","value"}`, "1")
+	f.Add("", " ", "\t", "a&b=c+d%20", "满100减10", "\x00")
+	f.Fuzz(func(t *testing.T, key, secret, session, openID, extra, outID string) {
+		dto, refused := encodeDTO(Grant{OpenID: openID, Extra: extra, OutID: outID})
+		if refused != nil {
+			require.False(t, refused.MayHaveGranted)
+			return
+		}
+		require.LessOrEqual(t, len(dto), MaxDTOBytes)
+		cred := Credentials{AppKey: key, AppSecret: Secret(secret), Session: Secret(session)}
+		requireSignedForm(t, SignHMACSHA256, cred, newForm(SignHMACSHA256, cred, dto, time.Now()).body)
+	})
+}
+
+// FuzzControls holds for any text: escaping leaves valid JSON as it is, and what
+// it mends is a success or not for its own sake, never for the escaping's.
+func FuzzControls(f *testing.F) {
+	f.Add([]byte("{\"a\":\"b\tc\"}"))
+	f.Add([]byte("{\"a\\\n\":1}"))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		before, errBefore := decodeTree(body)
+		after, errAfter := decodeTree(escapeControls(body))
+		if errBefore == nil && len(body) > 0 && body[0] == '{' {
+			require.NoError(t, errAfter)
+			require.Equal(t, before, after)
+		}
+		_, _ = judgeBody(http.StatusOK, string(body))
+	})
+}
