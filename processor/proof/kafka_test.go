@@ -115,3 +115,10 @@ func TestProcessIsEndedAndItsOutputKept(t *testing.T) {
 	require.Equal(t, "ready\nheard\n", p.stdout.String())
 	require.False(t, processAlive(p.cmd.Process.Pid))
 }
+
+func TestBinaryTellsItsVersion(t *testing.T) {
+	p := runProcess(t, nil, buildBinary(t), "version")
+
+	require.Zero(t, p.wait(t, patience))
+	require.NotEmpty(t, p.stdout.String())
+}
