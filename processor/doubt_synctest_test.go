@@ -1,0 +1,109 @@
+//go:build synctests
+
+package processor
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// losesFirst is a gateway that grants the first call and never answers it, and
+// answers every repeat with repeat.
+func losesFirst(granting chan<- struct{}, calls *atomic.Int64, repeat func() *http.Response) always {
+	return func(r *http.Request) (*http.Response, error) {
+		if calls.Add(1) == 1 {
+			close(granting)
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		}
+		return repeat(), nil
+	}
+}
+
+func refused(business string) *http.Response {
+	body := `{"error_response":{"code":15,"msg":"Remote service error","sub_code":"` + business + `","request_id":"r"}}`
+	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body))}
+}
+
+// crashAfterGrant lets a replica be killed between a grant and its commit, and
+// starts a successor after the request has expired.
+func crashAfterGrant(t *testing.T, repeat func() *http.Response) (*shop, *replica) {
+	t.Helper()
+	var calls atomic.Int64
+	granting := make(chan struct{})
+	s := newShop(t, 1, losesFirst(granting, &calls, repeat))
+	request := s.request("id")
+	request.ExpiresAt = request.OccurredAt.Add(time.Minute)
+	first := s.start(s.config("r1"))
+	s.produce(0, nil, request)
+	<-granting
+	first.killed()
+	time.Sleep(2 * time.Minute)
+	return s, s.start(s.config("r1"))
+}
+
+func TestDoubtSurvivesACrash(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, second := crashAfterGrant(t, func() *http.Response { return granted(7) })
+		ends := s.settled(1)
+		onceEach(t, 1, ends)
+		require.Equal(t, s.topics.Granted, ends[0].Topic, "it was granted before it expired")
+		require.NoError(t, second.stopped())
+	})
+}
+
+func TestRefusalInDoubtIsParked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, second := crashAfterGrant(t, func() *http.Response { return refused("-7") })
+		ends := s.settled(1)
+		require.Equal(t, s.topics.Retry, ends[0].Topic, "the limit may be reached by the very coupon that was granted")
+		require.Equal(t, "true", header(ends[0], headerInDoubt))
+		require.NoError(t, second.stopped())
+	})
+}
+
+func TestRefusalInDoubtIsGivenUpAsGrantUnknown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, second := crashAfterGrant(t, func() *http.Response { return refused("-7") })
+		time.Sleep(13 * time.Hour)
+		require.NoError(t, second.stopped())
+		var outcomes []*kgo.Record
+		for _, r := range s.allEnds() {
+			if r.Topic != s.topics.Retry {
+				outcomes = append(outcomes, r)
+			}
+		}
+		require.Len(t, outcomes, 1)
+		require.Equal(t, s.topics.DeadLetter, outcomes[0].Topic)
+		require.Equal(t, "grant-unknown", header(outcomes[0], headerReason))
+		require.Equal(t, s.topics.Store+"/0/0", header(outcomes[0], headerSource))
+	})
+}
+
+func TestFirstRefusalFailsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(t, 1, always(func(*http.Request) (*http.Response, error) { return refused("-7"), nil }))
+		r := s.start(s.config("r1"))
+		s.produce(0, nil, s.request("id"))
+		ends := s.settled(1)
+		require.Equal(t, s.topics.Failed, ends[0].Topic)
+		require.NoError(t, r.stopped())
+	})
+}
+
+func header(r *kgo.Record, key string) string {
+	for _, h := range r.Headers {
+		if h.Key == key {
+			return string(h.Value)
+		}
+	}
+	return ""
+}
