@@ -149,13 +149,15 @@ func (c *Checker) addIdentity(r *kgo.Record, id uint64, req *schemas.Request, re
 	switch {
 	case known.records == 0:
 		known.content = content
+		known.asked = c.digest.asked(req.CouponCode, req.CouponType)
 	case known.content != content:
+		known.flags |= conflicting
 		c.report.Conflicts = c.report.Conflicts.with(found(r, "", req.RequestID, "its content differs from an earlier request of this id"))
 	}
 	if known.records > 0 && !replay {
 		c.report.Repeats++
 	}
-	known.records++
+	known.records = max(known.records+1, known.records) // not past its maximum
 	c.ids[id] = known
 }
 

@@ -94,7 +94,7 @@ func (s *system) park(i, at int64) {
 }
 
 func (s *system) ledger(i int64) {
-	s.AddLedger(LedgerEntry{OutID: fmt.Sprintf("r-%d", i), Calls: 1, Coupons: 1, Coupon: ptr(coupon(i)), GrantedAt: start.Add(time.Minute)})
+	s.AddLedger(LedgerEntry{OutID: fmt.Sprintf("r-%d", i), Calls: 1, Coupons: 1, Coupon: ptr(coupon(i)), CouponCode: "code", CouponType: 276, GrantedAt: start.Add(time.Minute)})
 }
 
 func counts(r Report) map[Kind]int64 {
@@ -156,16 +156,24 @@ func TestCheckerFindsPlantedBreaches(t *testing.T) {
 		{"failed though granted", func(s *system) { s.grant(0); s.fail(1); s.grant(2); ledger(s) }, map[Kind]int64{Untrue: 1}},
 		{"other instance than the ledger", func(s *system) {
 			all(s)
-			s.AddLedger(LedgerEntry{OutID: "r-0", Coupons: 1, Coupon: ptr(coupon(5))})
+			s.AddLedger(LedgerEntry{OutID: "r-0", Coupons: 1, Coupon: ptr(coupon(5)), CouponCode: "code", CouponType: 276})
 			s.ledger(1)
 			s.ledger(2)
 		}, map[Kind]int64{Untrue: 1}},
 		{"other discount than the ledger", func(s *system) {
 			all(s)
-			s.AddLedger(LedgerEntry{OutID: "r-0", Coupons: 1, Coupon: &schemas.Coupon{InstanceID: 1000, Discount: ptr(int64(1)), Name: ptr("five off")}})
+			other := &schemas.Coupon{InstanceID: 1000, Discount: ptr(int64(1)), Name: ptr("five off")}
+			s.AddLedger(LedgerEntry{OutID: "r-0", Coupons: 1, Coupon: other, CouponCode: "code", CouponType: 276})
 			s.ledger(1)
 			s.ledger(2)
 		}, map[Kind]int64{Untrue: 1}},
+		{"granted for another coupon code than asked for", func(s *system) {
+			all(s)
+			s.AddLedger(LedgerEntry{OutID: "r-0", Coupons: 1, Coupon: ptr(coupon(0)), CouponCode: "other", CouponType: 276})
+			s.ledger(1)
+			s.ledger(2)
+		}, map[Kind]int64{Untrue: 1}},
+		{"granted to two apps", func(s *system) { all(s); ledger(s); s.ledger(2) }, map[Kind]int64{GrantedTwice: 1}},
 		{"watermark beyond the log", func(s *system) { all(s); s.AddRange(Range{Topic: "loyalty", End: 3, Committed: 4}) }, map[Kind]int64{CommittedBeyondEnd: 1}},
 		{"unreadable outcome", func(s *system) {
 			s.grant(0)

@@ -107,11 +107,42 @@ func (d *digest) content(r *schemas.Request) uint32 {
 	return d.sum32()
 }
 
-// coupon covers all of a coupon but its instance id.
-func (d *digest) coupon(c *schemas.Coupon) uint32 {
-	for _, n := range []*int64{c.TemplateID, c.Discount, c.StartFee, c.StartTime, c.EndTime} {
-		d.optionalNumber(n)
-	}
-	d.optional(c.Name)
+// asked covers the coupon that a request is about.
+func (d *digest) asked(couponCode string, couponType int32) uint32 {
+	d.text(couponCode)
+	d.number(int64(couponType))
 	return d.sum32()
+}
+
+// coupon covers those optional members of a coupon whose bit is set.
+func (d *digest) coupon(c *schemas.Coupon, members uint8) uint32 {
+	for i, n := range couponNumbers(c) {
+		if members&(1<<i) != 0 {
+			d.optionalNumber(n)
+		}
+	}
+	if members&nameMember != 0 {
+		d.optional(c.Name)
+	}
+	return d.sum32()
+}
+
+const nameMember = 1 << 5
+
+func couponNumbers(c *schemas.Coupon) [5]*int64 {
+	return [...]*int64{c.TemplateID, c.Discount, c.StartFee, c.StartTime, c.EndTime}
+}
+
+// couponMembers has a bit for each optional member that c holds. An answer may
+// lack any of them, and an outcome that is too large leaves the name out.
+func couponMembers(c *schemas.Coupon) (members uint8) {
+	for i, n := range couponNumbers(c) {
+		if n != nil {
+			members |= 1 << i
+		}
+	}
+	if c.Name != nil {
+		members |= nameMember
+	}
+	return members
 }

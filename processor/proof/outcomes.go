@@ -86,9 +86,7 @@ func (c *Checker) addCoupon(r *kgo.Record, source string, o *schemas.Granted) {
 	}
 	known.flags |= hasCoupon
 	known.instance = o.Coupon.InstanceID
-	if !shortened(&o.Ending) {
-		known.flags |= hasOptions
-		known.coupon = c.digest.coupon(&o.Coupon)
-	}
+	known.members = couponMembers(&o.Coupon)
+	known.coupon = c.digest.coupon(&o.Coupon, known.members)
 	c.ids[id] = known
 }

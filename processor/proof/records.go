@@ -79,16 +79,18 @@ type identity struct {
 	instance  int64  // of the first coupon granted to it, as an outcome says
 	grantedAt int64  // milliseconds, of the ledger's first grant
 	content   uint32 // of its first request record
-	coupon    uint32 // the rest of that coupon
-	records   uint32 // requests with this id, replays among them
+	asked     uint32 // the coupon that record asks for
+	coupon    uint32 // those members of the granted coupon that members says
+	records   uint16 // requests with this id, replays among them; stops at its maximum
+	members   uint8  // bits, of couponMembers
 	flags     identityFlags
 }
 
 type identityFlags uint8
 
 const (
-	hasCoupon   identityFlags = 1 << iota // instance is set
-	hasOptions                            // coupon is set: the outcome was not shortened
+	hasCoupon   identityFlags = 1 << iota // instance, coupon and members are set
 	inLedger                              // the ledger granted it
-	otherCoupon                           // with other data than its outcome
+	otherCoupon                           // and not what its request or its outcome says
+	conflicting                           // requests of this id differ
 )

@@ -9,11 +9,13 @@ import (
 
 // LedgerEntry is what a gateway knows of one out_id.
 type LedgerEntry struct {
-	OutID     string
-	Calls     int64           // attempts that arrived
-	Coupons   int64           // different coupons given for it; more than one is a breach
-	Coupon    *schemas.Coupon // of the first grant; nil: never granted
-	GrantedAt time.Time       // of the first grant, by the gateway's clock
+	OutID      string
+	Calls      int64           // attempts that arrived
+	Coupons    int64           // coupons given for it; more than one is a breach
+	Coupon     *schemas.Coupon // of the first grant; nil: never granted
+	CouponCode string          // what that grant was asked for
+	CouponType int32
+	GrantedAt  time.Time // of the first grant, by the gateway's clock
 }
 
 // AddLedger takes one out_id of the gateway's ledger, each once and after every
@@ -34,14 +36,25 @@ func (c *Checker) AddLedger(e LedgerEntry) {
 	if known.records == 0 && known.flags == 0 {
 		ledger.Foreign++
 	}
-	known.flags |= inLedger
-	known.grantedAt = e.GrantedAt.UnixMilli()
-	sameInstance := known.instance == e.Coupon.InstanceID
-	sameOptions := known.flags&hasOptions == 0 || known.coupon == c.digest.coupon(e.Coupon)
-	if known.flags&hasCoupon != 0 && !(sameInstance && sameOptions) {
+	if known.flags&inLedger != 0 {
+		c.breach(GrantedTwice, Finding{RequestID: e.OutID, Detail: "granted to two apps"})
+	}
+	if c.otherCoupon(known, &e) {
 		known.flags |= otherCoupon
 	}
+	known.flags |= inLedger
+	known.grantedAt = e.GrantedAt.UnixMilli()
 	c.ids[id] = known
+}
+
+// otherCoupon says that the grant is not what the request asked for, or not
+// what the outcome says. Of conflicting requests, any may have come first.
+func (c *Checker) otherCoupon(known identity, e *LedgerEntry) bool {
+	asked := known.records == 0 || known.flags&conflicting != 0 ||
+		known.asked == c.digest.asked(e.CouponCode, e.CouponType)
+	told := known.flags&hasCoupon == 0 || known.instance == e.Coupon.InstanceID &&
+		known.coupon == c.digest.coupon(e.Coupon, known.members)
+	return !asked || !told
 }
 
 // startLedger marks that there is a ledger, an empty one too: against that
@@ -63,7 +76,7 @@ func (c *Checker) untrue(rec *record) string {
 	case rec.is(granted) && !has:
 		return "granted, but the ledger has no grant for its request_id"
 	case rec.is(granted) && known.flags&otherCoupon != 0:
-		return "granted with another coupon than the ledger has"
+		return "granted, but the ledger has another coupon for its request_id"
 	case rec.is(failed) && has && !grantedLater(rec, known):
 		return "failed, but the ledger has a grant for its request_id"
 	default:

@@ -145,7 +145,7 @@ func TestCheckerRepeatsOfOneRequestID(t *testing.T) {
 			first := map[bool]func(int64){true: s.fail, false: s.grant}[c.failFirst]
 			first(0)
 			s.AddOutcome(s.endRecord("granted", 1), &schemas.Granted{Ending: ending(0), Coupon: coupon(c.second)}, nil)
-			s.AddLedger(LedgerEntry{OutID: "r-0", Calls: 2, Coupons: 1, Coupon: ptr(coupon(0)), GrantedAt: c.grantedAt})
+			s.AddLedger(LedgerEntry{OutID: "r-0", Calls: 2, Coupons: 1, Coupon: ptr(coupon(0)), CouponCode: "code", CouponType: 276, GrantedAt: c.grantedAt})
 			require.Equal(t, c.want, counts(s.Report()))
 		})
 	}
