@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -30,6 +31,8 @@ type line struct {
 	// breaks the connection. Set before the line is used.
 	answer func(key kmsg.Key, frame []byte) bool
 	hits   atomic.Int64 // answers that were changed or lost
+
+	hooks []kgo.Hook // of the replica's client
 }
 
 var errCut = errors.New("the line is cut")

@@ -88,7 +88,7 @@ func readLedgerPage(ctx context.Context, client *http.Client, at url.URL, after 
 	if err != nil {
 		return page, err
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
 		return page, fmt.Errorf("it answers %d", resp.StatusCode)
 	}

@@ -45,7 +45,7 @@ func TestReadLedgerReadsAllPages(t *testing.T) {
 		s.grant(i)
 		rows = append(rows, ledgerJSON(i, 1))
 	}
-	require.NoError(t, ReadLedger(t.Context(), http.DefaultClient, serveLedger(t, rows), s.Checker))
+	require.NoError(t, ReadLedger(t.Context(), new(http.Client), serveLedger(t, rows), s.Checker))
 	r := s.Report()
 	require.Equal(t, Balanced, r.Verdict(), text(t, r))
 	require.Equal(t, &LedgerTotals{OutIDs: 6, Calls: 13, Coupons: 5}, r.Ledger)
@@ -55,14 +55,14 @@ func TestReadLedgerOfNothingMakesEveryGrantUntrue(t *testing.T) {
 	s := newSystem(2)
 	s.grant(0)
 	s.grant(1)
-	require.NoError(t, ReadLedger(t.Context(), http.DefaultClient, serveLedger(t, nil), s.Checker))
+	require.NoError(t, ReadLedger(t.Context(), new(http.Client), serveLedger(t, nil), s.Checker))
 	require.Equal(t, map[Kind]int64{Untrue: 2}, counts(s.Report()))
 }
 
 func TestReadLedgerFindsASecondCoupon(t *testing.T) {
 	s := newSystem(1)
 	s.grant(0)
-	require.NoError(t, ReadLedger(t.Context(), http.DefaultClient, serveLedger(t, []string{ledgerJSON(0, 2)}), s.Checker))
+	require.NoError(t, ReadLedger(t.Context(), new(http.Client), serveLedger(t, []string{ledgerJSON(0, 2)}), s.Checker))
 	require.Equal(t, map[Kind]int64{GrantedTwice: 1}, counts(s.Report()))
 }
 
@@ -82,9 +82,9 @@ func TestReadLedgerErrors(t *testing.T) {
 				_, _ = w.Write([]byte(c.body))
 			}))
 			defer server.Close()
-			err := ReadLedger(t.Context(), http.DefaultClient, server.URL, NewChecker(testTopics()))
+			err := ReadLedger(t.Context(), new(http.Client), server.URL, NewChecker(testTopics()))
 			require.ErrorContains(t, err, c.want)
 		})
 	}
-	require.Error(t, ReadLedger(t.Context(), http.DefaultClient, "localhost:80", NewChecker(testTopics())))
+	require.Error(t, ReadLedger(t.Context(), new(http.Client), "localhost:80", NewChecker(testTopics())))
 }

@@ -60,7 +60,7 @@ func (l *live) produceRequests(t *testing.T, n int) {
 func (l *live) endInTransactions(ctx context.Context, t *testing.T) {
 	session, err := kgo.NewGroupTransactSession(append(l.opts, kgo.TransactionalID("engine"), kgo.ConsumerGroup("g"),
 		kgo.ConsumeTopics("store", "loyalty"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets())...)
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()))...)
 	if err != nil {
 		t.Error(err)
 		return
