@@ -16,4 +16,5 @@
 //	retention.go what was deleted or could not be read
 //	ledger.go   ReadLedger: what a gateway simulator granted
 //	load.go     Load: seeded requests, so that a suite knows what it sent
+//	flaw.go     what keeps some of them from being requests
 package proof
