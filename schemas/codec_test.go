@@ -207,3 +207,24 @@ func TestEncodingRefusesWhatNoSchemaHolds(t *testing.T) {
 	_, err = codec.EncodeOutcome(nil)
 	require.Error(t, err)
 }
+
+func BenchmarkDecode(b *testing.B) {
+	_, _, codec := registeredCodec(b)
+	value, err := codec.EncodeRequest("store", fullRequest())
+	require.NoError(b, err)
+	b.ReportAllocs()
+	for b.Loop() {
+		_, err = codec.Decode(value)
+	}
+	require.NoError(b, err)
+}
+
+func BenchmarkEncodeOutcome(b *testing.B) {
+	_, _, codec := registeredCodec(b)
+	b.ReportAllocs()
+	var err error
+	for b.Loop() {
+		_, err = codec.EncodeOutcome(fullGranted())
+	}
+	require.NoError(b, err)
+}

@@ -40,8 +40,12 @@ func TestOpenIDPrintsNowhere(t *testing.T) {
 	q := fullRequest()
 	require.Equal(t, canary, q.OpenID.Reveal())
 	for _, v := range []any{
-		q.OpenID, &q.OpenID, q, &q, []Request{q}, map[string]OpenID{"a": q.OpenID}, []OpenID{q.OpenID},
-		struct{ Q Request }{q}, fmt.Errorf("of %v: %w", q, errors.New("no")).Error(),
+		q.OpenID, &q.OpenID, q, &q,
+		[]Request{q},
+		map[string]OpenID{"a": q.OpenID},
+		[]OpenID{q.OpenID},
+		struct{ Q Request }{q},
+		fmt.Errorf("of %v: %w", q, errors.New("no")).Error(),
 	} {
 		requireNoCanary(t, printed(t, v))
 	}
