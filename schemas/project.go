@@ -203,11 +203,21 @@ func projectFailed(n *node, v any) (*Failed, error) {
 	return f, *err
 }
 
+// stamp is millis for outcomes, which are printed as JSON: it has no room for
+// years beyond 9999. A request's times are the rules' business.
+func (r native) stamp(name string) time.Time {
+	t := r.millis(name)
+	if t.Year() < 0 || t.Year() > 9999 {
+		r.fail(name)
+	}
+	return t
+}
+
 func (r native) ending(endedAt string) Ending {
 	return Ending{
 		RequestID:        r.text("request_id"),
-		OccurredAt:       r.millis("occurred_at"),
-		EndedAt:          r.millis(endedAt),
+		OccurredAt:       r.stamp("occurred_at"),
+		EndedAt:          r.stamp(endedAt),
 		BizCode:          r.text("biz_code"),
 		Channel:          r.text("channel"),
 		CouponCode:       r.text("coupon_code"),
@@ -234,7 +244,7 @@ func (r native) attemptLog() []Attempt {
 		if !ok {
 			return nil
 		}
-		log = append(log, Attempt{At: a.millis("at"), About: a.text("about"), Code: a.text("code")})
+		log = append(log, Attempt{At: a.stamp("at"), About: a.text("about"), Code: a.text("code")})
 	}
 	return log
 }

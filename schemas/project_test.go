@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -87,6 +88,18 @@ func TestSymbolOfALaterVersionReadsAsUnknown(t *testing.T) {
 		RequestID: "r-1", OccurredAt: time.Unix(1, 0).UTC(), EndedAt: time.Unix(2, 0).UTC(),
 		BizCode: "b", Channel: "c", CouponCode: "d", CouponType: 276, Attempts: 3,
 	}}, got)
+}
+
+func TestOutcomeTimesThatJSONCannotHoldAreRefused(t *testing.T) {
+	_, _, codec := registeredCodec(t)
+	for _, bad := range []time.Time{time.UnixMilli(math.MaxInt64), time.UnixMilli(math.MinInt64)} {
+		give := fullFailed()
+		give.EndedAt = bad
+		value, err := codec.EncodeOutcome(give)
+		require.NoError(t, err)
+		_, err = codec.DecodeOutcome(value)
+		requireReason(t, Undecodable, err)
+	}
 }
 
 func TestValuesThatAreNotOfTheirTypeFailOnce(t *testing.T) {

@@ -9,7 +9,8 @@ import (
 )
 
 // maxValues bounds how many Avro values, nested ones counted, one record may
-// hold: goavro makes up to 400 bytes of each. A full request holds 21.
+// hold: goavro makes some 200 bytes of each, 4 MB of the worst record. A full
+// request holds 23, a full outcome 70.
 const maxValues = 10_000
 
 var (

@@ -2,6 +2,7 @@ package schemas
 
 import (
 	"math"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -77,4 +78,21 @@ func TestFieldsWeDoNotKnowAreReadOver(t *testing.T) {
 			require.Equal(t, OpenID(canary), q.OpenID)
 		})
 	}
+}
+
+func TestWorstValueThatIsReadTakesFewMegabytes(t *testing.T) {
+	fake, reg, codec := registeredCodec(t)
+	seed(t, fake, reg, 100, withExtraField(
+		`{"type":"array","items":{"type":"record","name":"B","fields":[{"name":"b","type":"boolean"}]}}`))
+	give := value(100).then(secondVersion())
+	for range 4 {
+		give = give.long(1000).then(make(wire, 1000))
+	}
+	give = give.long(900).then(make(wire, 900)).long(0)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := codec.Decode(give)
+	runtime.ReadMemStats(&after)
+	require.NoError(t, err)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(8<<20))
 }
