@@ -47,7 +47,9 @@ func crashAfterGrant(t *testing.T, repeat func() *http.Response) (*shop, *replic
 	<-granting
 	first.killed()
 	time.Sleep(2 * time.Minute)
-	return s, s.start(s.config("r1"))
+	cfg := s.config("r1")
+	cfg.Retry.Delay, cfg.Retry.GiveUpAfter = time.Minute, 5*time.Minute
+	return s, s.start(cfg)
 }
 
 func TestDoubtSurvivesACrash(t *testing.T) {
@@ -73,7 +75,7 @@ func TestRefusalInDoubtIsParked(t *testing.T) {
 func TestRefusalInDoubtIsGivenUpAsGrantUnknown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, second := crashAfterGrant(t, func() *http.Response { return refused("-7") })
-		time.Sleep(13 * time.Hour)
+		time.Sleep(15 * time.Minute)
 		require.NoError(t, second.stopped())
 		var outcomes []*kgo.Record
 		for _, r := range s.allEnds() {

@@ -146,7 +146,7 @@ func (w testWriter) Write(b []byte) (int, error) {
 
 func (s *shop) request(id string) schemas.Request {
 	return schemas.Request{
-		RequestID: id, OccurredAt: time.Now().UTC().Truncate(time.Millisecond), BizCode: "YXX", OpenID: "open-" + schemas.OpenID(id),
+		RequestID: id, OccurredAt: time.Now().UTC().Truncate(time.Millisecond), BizCode: "YXX", OpenID: schemas.NewOpenID("open-" + id),
 		Channel: "app", CouponCode: "coupon-1", CouponType: 247,
 		Trigger: &schemas.Trigger{Kind: "store-checkout"},
 	}
@@ -242,7 +242,9 @@ func (s *shop) lag(group string) int64 {
 type always func(r *http.Request) (*http.Response, error)
 
 func (a always) RoundTrip(r *http.Request) (*http.Response, error) {
-	defer func() { _ = r.Body.Close() }()
+	if r.Body != nil {
+		defer func() { _ = r.Body.Close() }()
+	}
 	return a(r)
 }
 
@@ -263,4 +265,31 @@ func (s *shop) position(group string, p partition) (int64, metadata) {
 	m, err := decodeMetadata(o.At, o.LeaderEpoch, o.Metadata)
 	require.NoError(s.t, err)
 	return o.At, m
+}
+
+var discard = slog.New(slog.DiscardHandler)
+
+func (s *shop) produceRaw(partition int32, value []byte) {
+	s.t.Helper()
+	require.NoError(s.t, s.client.ProduceSync(s.t.Context(), &kgo.Record{Topic: s.topics.Store, Partition: partition, Value: value}).FirstErr())
+}
+
+// commit sets the group's offset the way something else would.
+func (s *shop) commit(p partition, offset int64, meta string) {
+	s.t.Helper()
+	offsets := kadm.Offsets{}
+	offsets.Add(kadm.Offset{Topic: p.topic, Partition: p.number, At: offset, LeaderEpoch: -1, Metadata: meta})
+	_, err := kadm.NewClient(s.client).CommitOffsets(s.t.Context(), "coupongrant", offsets)
+	require.NoError(s.t, err)
+}
+
+// on returns the records of one topic.
+func on(topic string, records []*kgo.Record) []*kgo.Record {
+	var some []*kgo.Record
+	for _, r := range records {
+		if r.Topic == topic {
+			some = append(some, r)
+		}
+	}
+	return some
 }

@@ -2,6 +2,7 @@ package processor
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"time"
@@ -36,6 +37,7 @@ type scheduler struct {
 	timers   timers
 	inFlight int
 	gate     gate
+	failures int // calls in a row that found the gateway in trouble
 	draining bool
 
 	nextExpiry time.Time
@@ -230,8 +232,7 @@ func (s *scheduler) dispatch(ctx context.Context, now time.Time) time.Duration {
 		}
 		done, wait, ok := s.breaker.Allow()
 		if !ok {
-			s.holds.Set(holdGateway, "", "the gateway does not answer as it should, the breaker is "+s.breaker.State().String()+
-				": calls wait and it is probed by itself; see the gateway's status if this lasts")
+			s.holds.Set(holdGateway, "", fmt.Sprintf("the gateway is in trouble, %d calls in a row failed, and the breaker is %s: requests wait and the gateway is probed by itself; check gateway.url and the gateway's status if this lasts", s.failures, s.breaker.State()))
 			return min(wait, idle)
 		}
 		s.ready.pop()
@@ -261,9 +262,7 @@ func (s *scheduler) judge(ans answered) {
 	s.metrics.attempt(ans)
 	t := ans.task
 	s.gate.ended(ans.err, s.holds)
-	if health(ans.err) == breaker.Success && s.breaker.State() == breaker.Closed {
-		s.holds.Clear(holdGateway, "")
-	}
+	s.gatewayHealth(ans.err)
 	if _, ok := s.supplies[t.assignment]; !ok {
 		s.metrics.staleResults.Inc()
 		return
@@ -273,6 +272,25 @@ func (s *scheduler) judge(ans answered) {
 	v := s.policy.next(ans.err, t, t.topic == s.cfg.Topics.Retry, time.Now())
 	t.lastAnswer = ans.err
 	s.conclude(t, v, ans)
+}
+
+// fewFailures in a row, and no success since, are a hold: the breaker wants more
+// before it opens, but a person who waits for one request wants to know why.
+const fewFailures = 3
+
+func (s *scheduler) gatewayHealth(answer *topclient.Error) {
+	switch health(answer) {
+	case breaker.Success:
+		s.failures = 0
+		if s.breaker.State() == breaker.Closed {
+			s.holds.Clear(holdGateway, "")
+		}
+	case breaker.Failure:
+		if s.failures++; s.failures >= fewFailures {
+			s.holds.Set(holdGateway, "", fmt.Sprintf("the gateway is in trouble, %d calls in a row failed, the last with %s: requests wait and are tried again by themselves; check gateway.url and the gateway's status if this lasts", s.failures, answer.Code))
+		}
+	case breaker.Excluded:
+	}
 }
 
 // count adds an answer to the counters that the policy reads.

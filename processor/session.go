@@ -184,6 +184,7 @@ func (s *session) share(all int) {
 	s.scheduler.Share(len(s.windows.open), s.windows.all)
 	s.metrics.partitions.Set(float64(len(s.windows.open)))
 	s.holds.Clear(holdStarting, "")
+	s.holds.Clear(holdKafka, "group")
 }
 
 // reconcile drops the windows that kgo holds no offsets for: their revocation

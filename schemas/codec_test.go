@@ -75,7 +75,7 @@ func TestHandmadeBytesDecode(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, Request{
 		RequestID: "r-1", OccurredAt: time.Unix(1_762_848_000, 0).UTC(), BizCode: "retail",
-		OpenID: canary, Channel: "store", CouponCode: "0f3c", CouponType: 276,
+		OpenID: NewOpenID(canary), Channel: "store", CouponCode: "0f3c", CouponType: 276,
 	}, q)
 }
 
@@ -195,7 +195,7 @@ func TestGatewayTextThatIsNotUTF8StillMakesAnOutcome(t *testing.T) {
 func TestEncodingRefusesWhatNoSchemaHolds(t *testing.T) {
 	_, _, codec := registeredCodec(t)
 	q := fullRequest()
-	q.OpenID += "\xff"
+	q.OpenID = NewOpenID(canary + "\xff")
 	_, err := codec.EncodeRequest("store", q)
 	require.Error(t, err)
 	require.NotContains(t, err.Error(), canary)

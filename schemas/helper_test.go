@@ -29,7 +29,7 @@ func fullRequest() Request {
 		OccurredAt: time.Date(2026, 11, 11, 8, 0, 0, 123_000_000, time.UTC),
 		ExpiresAt:  time.Date(2026, 12, 31, 23, 59, 59, 999_000_000, time.UTC),
 		BizCode:    "retail",
-		OpenID:     canary,
+		OpenID:     NewOpenID(canary),
 		Channel:    "store",
 		CouponCode: "0f3c",
 		CouponType: 276,

@@ -144,7 +144,7 @@ func projectRequest(n *node, v any) (Request, error) {
 		OccurredAt: r.millis("occurred_at"),
 		ExpiresAt:  r.optMillis("expires_at"),
 		BizCode:    r.text("biz_code"),
-		OpenID:     OpenID(r.text("open_id")),
+		OpenID:     NewOpenID(r.text("open_id")),
 		Channel:    r.text("channel"),
 		CouponCode: r.text("coupon_code"),
 		CouponType: r.small("coupon_type"),

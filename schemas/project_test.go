@@ -28,7 +28,7 @@ func TestFieldsAreReadByNameAndNotByPlace(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, Request{
 		RequestID: "r-1", OccurredAt: time.Unix(1_762_848_000, 0).UTC(), BizCode: "retail",
-		OpenID: canary, Channel: "store", CouponCode: "0f3c", CouponType: 247,
+		OpenID: NewOpenID(canary), Channel: "store", CouponCode: "0f3c", CouponType: 247,
 	}, q)
 }
 

@@ -10,17 +10,22 @@ import (
 const Redacted = "[redacted]"
 
 // OpenID is the encrypted Taobao id of a member: personal data. It prints as
-// Redacted however it is formatted, logged or marshalled; only Reveal gives
-// the text, and only the gateway client and the request encoder call it.
-//
-// fmt asks no method of a value that it reaches through an unexported field, or
-// by a verb that does not fit (%s of a pointer in a struct), nor does JSON of the
-// keys of a map: structs that keep a Request are not formatted whole, and an
-// OpenID is no map key.
-type OpenID string
+// Redacted however it is formatted, logged or marshalled, and as an address at
+// worst: fmt asks no method of what it reaches through an unexported field. Only
+// Reveal gives the text, for the gateway, for request records, and to compare
+// requests. Compare by Reveal.
+type OpenID struct{ text *string }
 
-// Reveal returns the id itself, for the gateway and for request records.
-func (o OpenID) Reveal() string { return string(o) }
+// NewOpenID hides text.
+func NewOpenID(text string) OpenID { return OpenID{&text} }
+
+// Reveal returns the id itself.
+func (o OpenID) Reveal() string {
+	if o.text == nil {
+		return ""
+	}
+	return *o.text
+}
 
 // String hides the id.
 func (OpenID) String() string { return Redacted }

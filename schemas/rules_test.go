@@ -15,7 +15,7 @@ func TestRequestsThatBreakARuleAreInvalid(t *testing.T) {
 		"request_id with a newline":    func(q *Request) { q.RequestID = "a\nb" },
 		"request_id with a C1 control": func(q *Request) { q.RequestID = "a\u0085b" },
 		"biz_code empty":               func(q *Request) { q.BizCode = "" },
-		"open_id empty":                func(q *Request) { q.OpenID = "" },
+		"open_id empty":                func(q *Request) { q.OpenID = NewOpenID("") },
 		"channel empty":                func(q *Request) { q.Channel = "" },
 		"coupon_code empty":            func(q *Request) { q.CouponCode = "" },
 		"coupon_type not listed":       func(q *Request) { q.CouponType = 999 },
@@ -49,7 +49,7 @@ func TestRequestsAtTheEdgeOfTheRulesAreValid(t *testing.T) {
 		"extra empty":                              func(q *Request) { q.Extra = ptr("") },
 		"arguments of exactly 8 KiB": func(q *Request) {
 			q.Extra = nil
-			size := len(q.RequestID) + len(q.BizCode) + len(q.OpenID) + len(q.Channel) + len(q.CouponCode)
+			size := len(q.RequestID) + len(q.BizCode) + len(q.OpenID.Reveal()) + len(q.Channel) + len(q.CouponCode)
 			q.Extra = ptr(strings.Repeat("x", MaxArgumentBytes-size))
 		},
 		"expired before it occurred": func(q *Request) { q.ExpiresAt = q.OccurredAt.Add(-time.Hour) },

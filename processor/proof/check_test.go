@@ -40,7 +40,7 @@ func newSystem(n int64) *system {
 
 func request(i int64) schemas.Request {
 	return schemas.Request{
-		RequestID: fmt.Sprintf("r-%d", i), OccurredAt: start, BizCode: "YXX", OpenID: "member", Channel: "app",
+		RequestID: fmt.Sprintf("r-%d", i), OccurredAt: start, BizCode: "YXX", OpenID: schemas.NewOpenID("member"), Channel: "app",
 		CouponCode: "code", CouponType: 276, Trigger: &schemas.Trigger{Kind: "store-checkout", StoreID: ptr("S1")},
 	}
 }

@@ -46,7 +46,7 @@ func TestCodecReadsWhatForeignProducersWrite(t *testing.T) {
 		require.NoError(t, err, writers[i])
 		require.Equal(t, schemas.Request{
 			RequestID: writers[i], OccurredAt: time.UnixMilli(1_700_000_000_123).UTC(), BizCode: "biz",
-			OpenID: schemas.OpenID("AAF-" + writers[i]), Channel: "store", CouponCode: "c0ffee", CouponType: 276,
+			OpenID: schemas.NewOpenID("AAF-" + writers[i]), Channel: "store", CouponCode: "c0ffee", CouponType: 276,
 		}, got)
 	}
 }

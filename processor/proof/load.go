@@ -111,7 +111,7 @@ func (l *Load) request(kind string, at time.Time, couponType int32) schemas.Requ
 	return schemas.Request{
 		RequestID:  fmt.Sprintf("%s-%x-%07d", kind, l.cfg.Seed, l.made),
 		OccurredAt: at.UTC().Truncate(time.Millisecond),
-		OpenID:     schemas.OpenID(fmt.Sprintf("AAE%s%016x", Canary, l.rand.Uint64())),
+		OpenID:     schemas.NewOpenID(fmt.Sprintf("AAE%s%016x", Canary, l.rand.Uint64())),
 		CouponCode: fmt.Sprintf("c%d-%02d", couponType, l.rand.IntN(12)),
 		CouponType: couponType,
 	}

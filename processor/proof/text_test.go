@@ -75,7 +75,7 @@ func TestReportHoldsNoOpenID(t *testing.T) {
 	s := &system{Checker: NewChecker(testTopics())}
 	s.AddRange(Range{Topic: "store", End: 2, Committed: 2})
 	one, two := request(0), request(0)
-	one.OpenID, two.OpenID = canary, canary+"2"
+	one.OpenID, two.OpenID = schemas.NewOpenID(canary), schemas.NewOpenID(canary+"2")
 	s.AddRequest(requestRecord(0), one, nil)
 	s.AddRequest(requestRecord(1), two, nil)
 	end := s.endRecord("granted", 0)

@@ -109,7 +109,7 @@ func TestCheckerRepeatsReplaysAndConflicts(t *testing.T) {
 	s := &system{Checker: NewChecker(testTopics())}
 	s.AddRange(Range{Topic: "store", End: 4, Committed: 4})
 	other := request(0)
-	other.OpenID = "somebody else"
+	other.OpenID = schemas.NewOpenID("somebody else")
 	replay := requestRecord(3)
 	replay.Headers = []kgo.RecordHeader{{Key: replayOfHeader, Value: []byte("store/0/0")}}
 	s.AddRequest(requestRecord(0), request(0), nil)
