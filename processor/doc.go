@@ -61,7 +61,8 @@
 //	 4 The commit is rewritten to watermark and metadata.           TestCommitIsRewrittenToTheWatermark
 //	 5 Ownership is checked where the commit is made.               TestSlowCallsAcrossTwoRebalances, control ownership-filter
 //	 6 After an abort results are kept and go out again.            TestAbortKeepsResults, control windows-cleared
-//	 7 An unexplained abort is looked up, with RequireStable.       TestUnknownCommitIsLookedUp, control unstable-proof
+//	 7 An unexplained abort is looked up, with RequireStable.       TestUnknownCommitIsLookedUp, on real Kafka too;
+//	                                                                control unstable-proof
 //	 8 After an error the session is rebuilt; End is never          TestLostEndTxnAnswer
 //	   cancelled by a stop.
 //	 9 A failed produce aborts; too large shrinks, never changes    TestFailedProduceAborts, control promise-errors
@@ -85,24 +86,31 @@
 //
 // # Files, in the order of the record
 //
-//	processor.go    Processor: New, Run, Start, Stop, Health; rebuilds the session
+//	processor.go    Processor: New, Run, Start, Stop, Health; builds sessions
 //	preflight.go    what must be there before the group is joined
 //	session.go      the loop: poll, admit, collect, commit
-//	assignment.go   what the group callbacks tell, epochs, gaps in the input
+//	assignment.go   what the group callbacks tell; gaps in the input
 //	decode.go       record to request or dead letter; the resolver
 //	task.go         a record on its way, and its end
 //	window.go       one partition: watermark, ceiling, what is finished
-//	windows.go      all partitions of the replica: epochs, bounds, pause and resume
+//	windows.go      all partitions of the replica, each under its epoch
 //	lanes.go        the requests of one key, in order
 //	scheduler.go    who is called when
+//	supply.go       which ceilings keep the calls supplied
+//	turns.go        whose turn it is, and who is due later
+//	gate.go         bans, and an app in trouble
+//	quota.go        this replica's share of the fleet's rate
 //	attempt.go      one call of the gateway
 //	policy.go       what an answer means
-//	quota.go        this replica's share of the fleet's rate
-//	outcome.go      an end as the records to publish
+//	outcome.go      an end as the record to publish
 //	transaction.go  Begin to End, the rewritten commit, the proof
 //	metadata.go     the commit metadata
 //	holds.go        why something waits
-//	watchdog.go     the session goroutine has not passed
+//	contact.go      whether any broker answers
+//	watchdog.go     whether the session goroutine passes
 //	mailbox.go      how the goroutines talk
 //	config.go, metrics.go, module.go
+//
+// Planted bugs that the tests must see are patches in testdata/controls, laid
+// over the sources by TestPlantedBugsAreSeen.
 package processor

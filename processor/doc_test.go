@@ -1,0 +1,40 @@
+package processor
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// What doc.go promises a reader must be there: the tests, controls and files it
+// names, and no file that it forgets.
+func TestDocNamesWhatExists(t *testing.T) {
+	doc, err := os.ReadFile("doc.go")
+	require.NoError(t, err)
+	tests, err := filepath.Glob("*_test.go")
+	require.NoError(t, err)
+	var source []byte
+	for _, name := range tests {
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		source = append(source, text...)
+	}
+	named := regexp.MustCompile(`\bTest[A-Z]\w+`).FindAllString(string(doc), -1)
+	require.NotEmpty(t, named)
+	for _, name := range named {
+		require.Contains(t, string(source), "func "+name+"(t *testing.T)")
+	}
+	for _, m := range regexp.MustCompile(`control ([a-z-]+)`).FindAllStringSubmatch(string(doc), -1) {
+		require.FileExists(t, filepath.Join("testdata", "controls", m[1]+".diff"))
+	}
+	files, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	for _, name := range files {
+		if name != "doc.go" && !regexp.MustCompile(`_test\.go$`).MatchString(name) {
+			require.Regexp(t, `(?m)^//\t(.*, )?`+regexp.QuoteMeta(name)+`\b`, string(doc))
+		}
+	}
+}
