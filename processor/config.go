@@ -126,8 +126,12 @@ func (t Topics) validate() []error {
 	var errs []error
 	seen := map[string]string{}
 	for _, topic := range []struct{ key, name string }{
-		{"topics.store", t.Store}, {"topics.loyalty", t.Loyalty}, {"topics.granted", t.Granted},
-		{"topics.failed", t.Failed}, {"topics.dead_letter", t.DeadLetter}, {"topics.retry", t.Retry},
+		{"topics.store", t.Store},
+		{"topics.loyalty", t.Loyalty},
+		{"topics.granted", t.Granted},
+		{"topics.failed", t.Failed},
+		{"topics.dead_letter", t.DeadLetter},
+		{"topics.retry", t.Retry},
 	} {
 		if topic.name == "" {
 			errs = append(errs, fmt.Errorf("%s is empty: name the topic", topic.key))

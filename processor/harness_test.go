@@ -118,7 +118,7 @@ func (s *shop) start(cfg Config, with ...func(*line)) *replica {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &replica{Processor: p, stop: cancel, done: make(chan error, 1), line: way}
 	go func() { r.done <- p.Run(ctx) }()
-	s.t.Cleanup(func() { cancel(); <-r.done; r.done <- nil })
+	s.t.Cleanup(func() { _ = r.stopped() })
 	return r
 }
 

@@ -95,7 +95,7 @@ func (p *Processor) Run(ctx context.Context) error {
 	select {
 	case err := <-finished:
 		stopWatching()
-		<-wedged
+		_ = <-wedged // it ends with its context
 		return err
 	case err := <-wedged: // the session goroutine cannot be waited for
 		stopWatching()

@@ -144,7 +144,7 @@ func (s *session) open(o opening) {
 	s.holds.Clear(holdMetadata, where)
 	s.holds.Clear(holdLostInput, where)
 	if o.note != "" {
-		s.log.Warn(o.note, "topic", o.topic, "partition", o.number)
+		s.log.Warn("assigned against the odds", "topic", o.topic, "partition", o.number, "note", o.note)
 	}
 	if o.bar != nil {
 		s.bar(h, o.bar)
@@ -244,7 +244,7 @@ func (s *session) await(t *task, schema int) {
 func (s *session) poll(ctx context.Context) error {
 	client := s.kafka.Client()
 	defer client.AllowRebalance()
-	fetches := s.kafka.PollRecords(nil, pollRecords) //nolint:staticcheck // nil is documented: what is there, at once
+	fetches := s.kafka.PollRecords(nil, pollRecords) //nolint:staticcheck,contextcheck // nil is documented: what is there, at once
 	if fetches.Empty() && len(fetches.Errors()) == 0 {
 		client.AllowRebalance()
 		waiting, cancel := context.WithTimeout(ctx, s.pollTimeout())

@@ -85,7 +85,9 @@ func spellings(v string) []string {
 // half a secret unrecognised.
 func (s scrubber) clean(text string, limit int) string {
 	text = s.hide(strings.TrimSpace(text))
-	text = s.hide(entities.Replace(text))
+	if strings.Contains(text, "&") {
+		text = s.hide(entities.Replace(text))
+	}
 	var b strings.Builder
 	room := limit
 	for _, r := range text {

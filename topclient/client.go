@@ -16,9 +16,11 @@ import (
 type Client struct {
 	signMethod string
 	timeout    time.Duration
-	transport  http.RoundTripper
-	request    *http.Request // what all calls have in common; cloned, never sent
 	bodies     bodyReader
+	request    *http.Request // what all calls have in common; cloned, never sent
+
+	transport    http.RoundTripper
+	ownTransport bool // it is of newTransport
 }
 
 // New returns a client. Of hc only the transport is used: no timeout, no cookies
@@ -38,7 +40,7 @@ func New(cfg Config, hc *http.Client) (*Client, error) {
 		c.transport = hc.Transport
 	}
 	if c.transport == nil {
-		c.transport = newTransport(cfg)
+		c.transport, c.ownTransport = newTransport(cfg), true
 	}
 	return c, nil
 }
@@ -100,13 +102,10 @@ func (c *Client) send(ctx context.Context, cred Credentials, g Grant) (Coupon, *
 func (c *Client) exchange(ctx context.Context, body []byte) (reply, *Error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	out := newOutgoing(body)
-	req := c.request.WithContext(ctx)
-	req.Header = c.request.Header.Clone()
-	req.Body, req.ContentLength = out, int64(len(body))
+	req, left := c.prepare(ctx, body)
 	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
-		return reply{}, noAnswer(ctx, err, out.withdraw())
+		return reply{}, noAnswer(ctx, err, left.sent())
 	}
 	defer func() { _ = resp.Body.Close() }()
 	rep, err := c.bodies.newReply(resp)

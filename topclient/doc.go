@@ -9,7 +9,8 @@
 //	request.go      Grant -> one JSON text -> signed parameters -> form
 //	sign.go         the canonical text and its three signatures; pure
 //	client.go       Client.Send: the one attempt
-//	transport.go    connections; and whether a byte of the request left
+//	transport.go    connections
+//	departure.go    the request, and whether a byte of it left
 //	response.go     HTTP answer -> at most 64 KiB of text
 //	tree.go         JSON or XML -> one kind of tree
 //	envelope.go     tree -> coupon, code, sub-code, message

@@ -4,7 +4,6 @@ import (
 	"crypto/hmac"
 	"crypto/md5" // the gateway knows it; hmac-sha256 is the default
 	"crypto/sha256"
-	"encoding/hex"
 	"hash"
 	"slices"
 	"strings"
@@ -16,6 +15,8 @@ const (
 	SignHMAC       = "hmac" // HMAC-MD5
 	SignHMACSHA256 = "hmac-sha256"
 )
+
+const upperHex = "0123456789ABCDEF"
 
 // param is one form parameter, raw: neither encoded nor trimmed.
 type param struct{ name, value string }
@@ -31,14 +32,9 @@ func signable(params []param) []param {
 	return params
 }
 
-// canonical is the text to sign: names and values of signable parameters
-// without separators, as UTF-8.
-func canonical(params []param) []byte {
-	size := 0
-	for _, p := range params {
-		size += len(p.name) + len(p.value)
-	}
-	text := make([]byte, 0, size)
+// appendCanonical writes the text to sign: names and values of signable
+// parameters without separators, as UTF-8.
+func appendCanonical(text []byte, params []param) []byte {
 	for _, p := range params {
 		text = append(text, p.name...)
 		text = append(text, p.value...)
@@ -60,7 +56,11 @@ func sign(method string, secret Secret, text []byte) string {
 	default:
 		sum = mac(sha256.New, key, text)
 	}
-	return strings.ToUpper(hex.EncodeToString(sum))
+	text = make([]byte, 0, 2*len(sum))
+	for _, b := range sum {
+		text = append(text, upperHex[b>>4], upperHex[b&0xf])
+	}
+	return string(text)
 }
 
 func mac(h func() hash.Hash, key, text []byte) []byte {

@@ -78,7 +78,7 @@ func TestSignatureVectors(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name+" "+tt.method, func(t *testing.T) {
-			text := canonical(signable(tt.params))
+			text := appendCanonical(nil, signable(tt.params))
 			sum := sha256.Sum256(text)
 			require.Len(t, text, tt.length, "%s", text)
 			require.Contains(t, hex.EncodeToString(sum[:]), tt.text)
@@ -94,7 +94,7 @@ func TestVectorBIsEncodedAsTheJavaSDKDoes(t *testing.T) {
 	require.Nil(t, err)
 	require.Len(t, text, 226)
 	require.Equal(t, dto, text)
-	require.Equal(t, field, string(encodeForm([]param{{DTOParameter, text}})))
+	require.Equal(t, field, string(appendForm(nil, []param{{DTOParameter, text}})))
 }
 
 // A gateway that reads the form as any web server does, and signs what it read,
@@ -150,5 +150,12 @@ func TestTimestampIsInTheGatewaysZone(t *testing.T) {
 }
 
 func TestChineseTextIsSignedAsUTF8(t *testing.T) {
-	require.Equal(t, "a\xe4\xb8\xad", string(canonical([]param{{"a", "中"}})))
+	require.Equal(t, "a\xe4\xb8\xad", string(appendCanonical(nil, []param{{"a", "中"}})))
+}
+
+func TestEscapingIsThatOfTheStandardLibrary(t *testing.T) {
+	for c := range 256 {
+		text := "a" + string([]byte{byte(c)}) + "b"
+		require.Equal(t, url.QueryEscape(text), string(appendEscaped(nil, text)))
+	}
 }

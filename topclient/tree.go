@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -64,7 +65,8 @@ func decodeJSON(body []byte) (node, error) {
 			return node{}, errors.New("damaged JSON")
 		}
 	}
-	w := walker{text: string(body)}
+	const enough = 10 // two roots, a request id and seven members
+	w := walker{text: strings.ToValidUTF8(string(body), "\uFFFD"), open: make([]member, 0, enough)}
 	return w.value(), nil
 }
 
@@ -96,7 +98,8 @@ func escapeControls(body []byte) []byte {
 // word, and an answer that says two things is no answer.
 type walker struct {
 	text string
-	at   int // the next byte to read
+	at   int      // the next byte to read
+	open []member // of the objects that are not closed yet, the innermost last
 }
 
 func (w *walker) value() node {
@@ -114,14 +117,14 @@ func (w *walker) value() node {
 
 // next skips white space and shows the byte after it.
 func (w *walker) next() byte {
-	for strings.IndexByte(" \t\r\n", w.text[w.at]) >= 0 {
+	for w.text[w.at] <= ' ' { // valid JSON has no other control characters here
 		w.at++
 	}
 	return w.text[w.at]
 }
 
 func (w *walker) object() node {
-	n := node{kind: object}
+	mine := len(w.open)
 	w.at++ // the brace, then each comma
 	for w.next() != '}' {
 		if w.text[w.at] == ',' {
@@ -131,9 +134,11 @@ func (w *walker) object() node {
 		name := w.string()
 		w.next()
 		w.at++ // the colon
-		n.members = append(n.members, member{name, w.value()})
+		w.open = append(w.open, member{name, w.value()})
 	}
 	w.at++
+	n := node{kind: object, members: slices.Clone(w.open[mine:])}
+	w.open = w.open[:mine]
 	return n
 }
 
@@ -162,7 +167,7 @@ func (w *walker) string() string {
 	}
 	w.at++
 	if plain {
-		return strings.ToValidUTF8(w.text[start+1:w.at-1], "\uFFFD")
+		return w.text[start+1 : w.at-1]
 	}
 	var s string
 	_ = json.Unmarshal([]byte(w.text[start:w.at]), &s) // it is valid
@@ -172,7 +177,7 @@ func (w *walker) string() string {
 // literal reads a number, true, false or null.
 func (w *walker) literal() node {
 	start := w.at
-	for w.at < len(w.text) && strings.IndexByte(",]} \t\r\n", w.text[w.at]) < 0 {
+	for c := w.text[w.at]; c > ' ' && c != ',' && c != ']' && c != '}'; c = w.text[w.at] {
 		w.at++
 	}
 	text := w.text[start:w.at]
