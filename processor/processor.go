@@ -95,8 +95,7 @@ func (p *Processor) Run(ctx context.Context) error {
 	select {
 	case err := <-finished:
 		stopWatching()
-		_ = <-wedged // it ends with its context
-		return err
+		return errors.Join(err, <-wedged)
 	case err := <-wedged: // the session goroutine cannot be waited for
 		stopWatching()
 		return err
