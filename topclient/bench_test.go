@@ -1,11 +1,13 @@
 package topclient
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"crypto/x509"
 	"io"
-	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"strings"
@@ -26,33 +28,31 @@ const (
 // started as one: in a process of its own, so that the CPU time measured is the
 // caller's alone. It answers until its standard input ends.
 func serveBenchmarks() bool {
-	if os.Getenv(serveVariable) == "" {
+	scheme := os.Getenv(serveVariable)
+	if scheme == "" {
 		return false
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
-	}
-	answer := []byte(grantedJSON)
-	srv := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", "text/javascript;charset=UTF-8")
-		_, _ = w.Write(answer)
-	})}
-	_, _ = io.WriteString(os.Stdout, l.Addr().String()+"\n")
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		_ = srv.Close()
-	}()
-	_ = srv.Serve(l)
+		_, _ = io.WriteString(w, grantedJSON)
+	}))
+	defer srv.Close()
+	if scheme == "https" {
+		srv.StartTLS()
+	} else {
+		srv.Start()
+	}
+	_, _ = io.WriteString(os.Stdout, srv.URL+"\n")
+	_, _ = io.Copy(io.Discard, os.Stdin)
 	return true
 }
 
 // startBenchmarkGateway gives the URL of a gateway in a process of its own.
-func startBenchmarkGateway(b *testing.B) string {
+func startBenchmarkGateway(b *testing.B, scheme string) string {
 	b.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), serveVariable+"=1")
+	cmd.Env = append(os.Environ(), serveVariable+"="+scheme)
 	in, err := cmd.StdinPipe()
 	require.NoError(b, err)
 	out, err := cmd.StdoutPipe()
@@ -62,10 +62,18 @@ func startBenchmarkGateway(b *testing.B) string {
 		_ = in.Close()
 		_ = cmd.Wait()
 	})
-	addr := make([]byte, 64)
-	n, err := out.Read(addr)
+	address, err := bufio.NewReader(out).ReadString('\n')
 	require.NoError(b, err)
-	return "http://" + strings.TrimSpace(string(addr[:n])) + "/router/rest"
+	return strings.TrimSpace(address) + "/router/rest"
+}
+
+// trustTestServers makes a transport trust the certificate of every httptest
+// server, in whichever process it is.
+func trustTestServers(t *http.Transport) {
+	srv := httptest.NewTLSServer(nil)
+	defer srv.Close()
+	t.TLSClientConfig.RootCAs = x509.NewCertPool()
+	t.TLSClientConfig.RootCAs.AddCert(srv.Certificate())
 }
 
 // measure runs call 256 times at once and reports the CPU time of this process
@@ -95,34 +103,46 @@ func cpuTime(b *testing.B) time.Duration {
 
 // BenchmarkSend is the client. Compare its cpu-ns/op with BenchmarkBarePost.
 func BenchmarkSend(b *testing.B) {
-	c := newTestClient(b, startBenchmarkGateway(b), nil)
-	ctx := context.Background()
-	measure(b, func() error {
-		_, err := c.Send(ctx, testCred, testGrant)
-		return err
-	})
+	for _, scheme := range []string{"http", "https"} {
+		b.Run(scheme, func(b *testing.B) {
+			c := newTestClient(b, startBenchmarkGateway(b, scheme), nil)
+			trustTestServers(c.transport.(*http.Transport))
+			ctx := context.Background()
+			measure(b, func() error {
+				_, err := c.Send(ctx, testCred, testGrant)
+				return err
+			})
+		})
+	}
 }
 
 // BenchmarkBarePost posts the same bytes by net/http, on a transport of the same
 // settings, with the same timeout, and throws the answer away.
 func BenchmarkBarePost(b *testing.B) {
-	target := startBenchmarkGateway(b)
 	dto, refused := encodeDTO(testGrant)
 	require.Nil(b, refused)
 	body := newForm(SignHMACSHA256, testCred, dto, time.Now()).body
-	transport := newTransport(Config{URL: target}.withDefaults())
-	transport.DisableCompression = false
-	b.Cleanup(transport.CloseIdleConnections)
-	hc := &http.Client{Transport: transport, Timeout: 10 * time.Second}
-	measure(b, func() error {
-		resp, err := hc.Post(target, "application/x-www-form-urlencoded;charset=UTF-8", bytes.NewReader(body))
-		if err != nil {
-			return err
-		}
-		_, err = io.Copy(io.Discard, resp.Body)
-		_ = resp.Body.Close()
+	for _, scheme := range []string{"http", "https"} {
+		b.Run(scheme, func(b *testing.B) {
+			target := startBenchmarkGateway(b, scheme)
+			transport := newTransport(Config{URL: target}.withDefaults())
+			transport.DisableCompression = false
+			trustTestServers(transport)
+			b.Cleanup(transport.CloseIdleConnections)
+			hc := &http.Client{Transport: transport, Timeout: 10 * time.Second}
+			measure(b, func() error { return barePost(hc, target, body) })
+		})
+	}
+}
+
+func barePost(hc *http.Client, target string, body []byte) error {
+	resp, err := hc.Post(target, "application/x-www-form-urlencoded;charset=UTF-8", bytes.NewReader(body))
+	if err != nil {
 		return err
-	})
+	}
+	defer func() { _ = resp.Body.Close() }()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return err
 }
 
 // BenchmarkSign is the part that is ours before the call.

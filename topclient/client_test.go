@@ -317,7 +317,6 @@ func TestNoConnectionIsNotInDoubt(t *testing.T) {
 		name, url, code string
 	}{
 		{"nobody listens", "http://" + closed.Addr().String(), CodeRefused},
-		{"no such host", "http://gateway.invalid", CodeDNS},
 		{"unknown certificate", tlsServer.URL, CodeTLS},
 		{"not TLS", strings.Replace(plain.URL, "http:", "https:", 1), CodeTLS},
 		{"handshake stalls", "https://" + silent, CodeConnectTimeout},
@@ -332,6 +331,18 @@ func TestNoConnectionIsNotInDoubt(t *testing.T) {
 		})
 	}
 	require.Zero(t, plain.requests.Load())
+}
+
+func TestUnresolvedHostIsNotInDoubt(t *testing.T) {
+	resolve := func(context.Context, string, string) (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "gateway.invalid", IsNotFound: true}}
+	}
+	c, err := New(Config{URL: "http://gateway.invalid"}, &http.Client{Transport: &http.Transport{DialContext: resolve}})
+	require.NoError(t, err)
+	e := sendError(t, t.Context(), c)
+	requireVerdict(t, Error{About: AboutGateway}, e)
+	require.Equal(t, CodeDNS, e.Code)
+	require.False(t, e.Sent)
 }
 
 func TestCauseCanBeAskedFor(t *testing.T) {
@@ -448,6 +459,24 @@ func TestSentIsDecidedOnce(t *testing.T) {
 	n, err := late.Read(make([]byte, 1))
 	require.Zero(t, n)
 	require.ErrorIs(t, err, errWithdrawn)
+}
+
+// A transport that was handed in is watched at the body; it must come to the
+// same answers as our own, which net/http tells of.
+func TestHandedInTransportIsWatched(t *testing.T) {
+	addr := listen(t, afterRequest(func(net.Conn) {}))
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, closed.Close())
+	for target, sent := range map[string]bool{addr: true, closed.Addr().String(): false} {
+		for _, hc := range []*http.Client{nil, {}, {Transport: &http.Transport{}}} {
+			c, err := New(Config{URL: "http://" + target}, hc)
+			require.NoError(t, err)
+			e := sendError(t, t.Context(), c)
+			require.Equal(t, sent, e.Sent)
+			require.Equal(t, sent, e.MayHaveGranted)
+		}
+	}
 }
 
 func TestTransportOfItsOwnIsStrict(t *testing.T) {
