@@ -95,7 +95,7 @@ func bodyFaults() []Fault {
 	})
 	alter("deep", "100,000 arrays in each other", func(r *reply) { r.body = bytes.Repeat([]byte{'['}, nesting) })
 	wire("content-length-long", "Content-Length is more than comes", func(r *reply) { r.declared = len(r.body) + 16 })
-	wire("content-length-short", "Content-Length is less than there is", func(r *reply) { r.declared = max(len(r.body)-16, 1) })
+	wire("content-length-short", "Content-Length is less than there is: cut short, and seems whole", func(r *reply) { r.declared = max(len(r.body)-16, 1) })
 	wire("gzip-truncated", "gzip that ends in the middle", func(r *reply) {
 		r.packed()
 		r.body = r.body[:len(r.body)/2]

@@ -42,7 +42,7 @@ func (e *entry) read() LedgerEntry {
 	if !out.Granted {
 		return out
 	}
-	at, coupon := e.firstAt, e.model
+	at, coupon := e.firstAt.UTC().Round(0), e.model
 	out.GrantedAt, out.Coupon = &at, &coupon
 	out.UUID, out.CouponType = e.uuid, e.couponType
 	out.Member, out.DTOHash = hex.EncodeToString(e.member[:]), hex.EncodeToString(e.content[:])

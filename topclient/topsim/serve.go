@@ -85,7 +85,9 @@ func (s *Simulator) write(ctx context.Context, w http.ResponseWriter, r reply) {
 	for name, values := range r.header {
 		header[name] = values
 	}
-	header.Set("Content-Length", strconv.Itoa(defaultTo(r.declared, len(r.body))))
+	declared := defaultTo(r.declared, len(r.body))
+	header.Set("Content-Length", strconv.Itoa(declared))
+	r.body = r.body[:min(declared, len(r.body))] // net/http refuses to write more
 	w.WriteHeader(r.status)
 	if r.piece == 0 {
 		_, _ = w.Write(r.body) // an error means that the caller left
