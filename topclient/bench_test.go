@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -80,6 +81,7 @@ func trustTestServers(t *http.Transport) {
 // for each.
 func measure(b *testing.B, call func() error) {
 	b.Helper()
+	warmUp(b, call)
 	b.SetParallelism(callsPerWorker)
 	b.ReportAllocs()
 	b.ResetTimer()
@@ -93,6 +95,22 @@ func measure(b *testing.B, call func() error) {
 		}
 	})
 	b.ReportMetric(float64((cpuTime(b)-before).Nanoseconds())/float64(b.N), "cpu-ns/op")
+}
+
+// warmUp opens the connections, as handshakes are no part of a call.
+func warmUp(b *testing.B, call func() error) {
+	var wg sync.WaitGroup
+	for range callsInFlight {
+		wg.Go(func() {
+			for range 20 {
+				if err := call(); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func cpuTime(b *testing.B) time.Duration {

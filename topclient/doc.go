@@ -43,5 +43,7 @@
 //
 // The app secret, the session, the signature and the open_id stand in no error,
 // and not in the printed form of any type of this package, whatever the gateway
-// echoes.
+// echoes. One thing is out of reach: net/http quotes, through the standard
+// library's log package, bytes that a server sends after the end of its answer.
+// A program that keeps logs should not let that package write to them.
 package topclient
