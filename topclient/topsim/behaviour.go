@@ -2,6 +2,7 @@ package topsim
 
 import (
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -23,14 +24,19 @@ type Behaviour struct {
 	wire   func(r *reply)               // of what leaves
 }
 
-// String is its name.
+// String is its name, which Parse reads.
 func (b Behaviour) String() string { return b.name }
 
 // AfterGrant is the same behaviour after the grant: the coupon is the member's,
 // whatever the caller then sees.
 func (b Behaviour) AfterGrant() Behaviour {
-	if !b.after {
-		b.name += afterSuffix
+	if b.after {
+		return b
+	}
+	verb, argument, hasArgument := strings.Cut(b.name, " ")
+	b.name = verb + afterSuffix
+	if hasArgument {
+		b.name += " " + argument
 	}
 	b.after = true
 	return b

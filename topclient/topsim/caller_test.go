@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +17,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if path := os.Getenv(gatewayFileVariable); path != "" {
+		serveLedger(path)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func newSim(tb testing.TB, cfg Config) *Simulator {
 	tb.Helper()
@@ -133,7 +139,7 @@ func (c caller) do(r *http.Request) seen {
 	if err != nil {
 		return seen{err: err, early: true}
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	raw, err := io.ReadAll(resp.Body)
 	s := seen{status: resp.StatusCode, header: resp.Header, raw: string(raw), body: string(raw), err: err}
 	if err == nil && resp.Header.Get("Content-Encoding") == "gzip" {

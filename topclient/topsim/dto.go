@@ -3,6 +3,7 @@ package topsim
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"io"
 	"slices"
 	"strconv"
@@ -18,9 +19,9 @@ type dto struct {
 	couponType                                   int64
 }
 
-// parseDTO reads the JSON text of a dto. Names are exact, unlike those of
-// encoding/json's structs: OutID would be no out_id to the real gateway. bad names the first member that is
-// wrong, or the whole.
+// parseDTO reads the JSON text of a dto. bad names the first member that is
+// wrong, or the whole. Names are exact, unlike those of encoding/json's structs:
+// an OUT_ID is no out_id to the real gateway.
 func parseDTO(text string, couponTypes []int64) (d dto, bad string) {
 	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.UseNumber()
@@ -28,7 +29,7 @@ func parseDTO(text string, couponTypes []int64) (d dto, bad string) {
 	if err := decoder.Decode(&members); err != nil || members == nil {
 		return dto{}, dtoName
 	}
-	if _, err := decoder.Token(); err != io.EOF { //nolint:errorlint // io.EOF itself, as Token documents
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return dto{}, dtoName
 	}
 	for _, m := range [...]struct {

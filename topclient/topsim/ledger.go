@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"hash/fnv"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -23,16 +24,18 @@ type Ledger struct {
 	cfg  Config
 	salt [32]byte // of every hash; in the data file, so that members keep theirs
 
-	mu        sync.Mutex
-	file      *ledgerFile // nil: memory only
-	entries   map[entryKey]*entry
-	order     []*entry // by first call; positions are cursors of Page
-	byCoupon  map[string]int
-	byMember  map[memberCoupon]int
-	lastID    int64
-	grants    int64
-	replays   int64
-	conflicts int64
+	mu         sync.Mutex
+	file       *ledgerFile // nil: memory only
+	entries    map[entryKey]*entry
+	order      []*entry          // by first call; positions are cursors of Page
+	appKeys    map[string]string // each by itself
+	byCoupon   map[string]int
+	byMember   map[memberCoupon]int
+	lastID     int64
+	grants     int64
+	replays    int64
+	conflicts  int64
+	violations int64
 }
 
 type entryKey struct{ appKey, outID string }
@@ -75,6 +78,7 @@ func newLedger(cfg Config) *Ledger {
 	l := &Ledger{
 		cfg:      cfg,
 		entries:  map[entryKey]*entry{},
+		appKeys:  map[string]string{},
 		byCoupon: map[string]int{},
 		byMember: map[memberCoupon]int{},
 		lastID:   firstInstanceID,
@@ -96,6 +100,12 @@ func (l *Ledger) arrived(appKey, outID string) (e *entry, number int64) {
 func (l *Ledger) entry(key entryKey) *entry {
 	e, ok := l.entries[key]
 	if !ok {
+		// The key is a part of a call's body, which would be kept with it.
+		if _, known := l.appKeys[key.appKey]; !known {
+			own := strings.Clone(key.appKey)
+			l.appKeys[own] = own
+		}
+		key.appKey = l.appKeys[key.appKey]
 		e = &entry{key: key}
 		l.entries[key] = e
 		l.order = append(l.order, e)
@@ -236,6 +246,7 @@ func (l *Ledger) record(e *entry, g *grant, member memberHash, content [16]byte)
 			e.instances = append(e.instances, e.model.InstanceID)
 		}
 		e.instances = append(e.instances, g.Model.InstanceID)
+		l.violations++
 	}
 	l.grants++
 	l.byCoupon[g.UUID]++

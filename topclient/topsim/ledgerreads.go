@@ -104,7 +104,7 @@ func (l *Ledger) list(wanted func(*entry) bool) []LedgerEntry {
 func (l *Ledger) Entry(outID string) (LedgerEntry, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for appKey := range l.cfg.Apps {
+	for appKey := range l.appKeys {
 		if e, ok := l.entries[entryKey{appKey, outID}]; ok {
 			return e.read(), true
 		}
@@ -138,21 +138,10 @@ func (l *Ledger) Member(openID string) string {
 	return hex.EncodeToString(member[:])
 }
 
-// ledgerTotals are the ledger's part of Stats.
-type ledgerTotals struct {
-	OutIDs     int   `json:"out_ids"`
-	Grants     int64 `json:"grants"`
-	Replays    int64 `json:"replays"`    // of granted out_ids
-	Conflicts  int64 `json:"conflicts"`  // replays with other content
-	Violations int64 `json:"violations"` // grants beyond the first of an out_id
-}
-
-func (l *Ledger) totals() ledgerTotals {
+// count fills in the ledger's part.
+func (l *Ledger) count(into *Stats) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	t := ledgerTotals{OutIDs: len(l.order), Grants: l.grants, Replays: l.replays, Conflicts: l.conflicts}
-	for _, e := range l.order {
-		t.Violations += int64(max(e.grants-1, 0))
-	}
-	return t
+	into.OutIDs, into.Grants, into.Violations = len(l.order), l.grants, l.violations
+	into.Replays, into.Conflicts = l.replays, l.conflicts
 }

@@ -2,6 +2,7 @@ package topsim
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -138,4 +139,32 @@ func TestLatencyIsBetweenItsBounds(t *testing.T) {
 		different[d] = true
 	}
 	require.Greater(t, len(different), 50)
+}
+
+// For the race detector: everything that can change does while calls run.
+func TestRulesChangeUnderCalls(t *testing.T) {
+	sim := newSim(t, DefaultConfig())
+	hourly := script(t, "0s- error 10 50%", "0s- throttle 1000/s")
+	first := sim.On(Match{OutID: "out-1"}, LoseAnswer()).Times(3)
+	var group sync.WaitGroup
+	for i := range 8 {
+		group.Go(func() {
+			for n := range 50 {
+				inProcess(sim).grant(t, sim, fmt.Sprintf("out-%d", n))
+				sim.On(Match{Probability: 0.5}, Error(15, "isp.system-busy", "")).Once().Remove()
+				sim.Run(hourly)
+				sim.SetClockOffset(time.Duration(i) * time.Second)
+				sim.SetApp(DemoAppKey, DefaultConfig().Apps[DemoAppKey])
+				_ = sim.rules.read()
+				_ = sim.Stats()
+				_, _ = sim.Ledger().Page("", 10)
+			}
+		})
+	}
+	group.Wait()
+	stats := sim.Stats()
+	require.Equal(t, int64(3), first.Count())
+	require.Equal(t, int64(400), stats.Calls)
+	require.Zero(t, stats.Violations)
+	require.Zero(t, stats.Concurrent)
 }

@@ -110,9 +110,9 @@ func TestParseVerbs(t *testing.T) {
 		after      bool
 	}{
 		{"stall 3s", "stall 3s", false},
-		{"stall-after-grant 3s", "stall 3s-after-grant", true},
+		{"stall-after-grant 3s", "stall-after-grant 3s", true},
 		{"error 15", "error 15", false},
-		{"error-after-grant 15 isp.x", "error 15 isp.x-after-grant", true},
+		{"error-after-grant 15 isp.x", "error-after-grant 15 isp.x", true},
 		{"business -42", "business -42 F1", false},
 		{"http 418", "http 418", false},
 		{"lost-answers", "lost-answers", true},
@@ -124,6 +124,9 @@ func TestParseVerbs(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, tt.name, b.String())
 			require.Equal(t, tt.after, b.after)
+			again, err := Parse(b.String())
+			require.NoError(t, err)
+			require.Equal(t, b.String(), again.String())
 		})
 	}
 	require.Panics(t, func() { MustParse("typo") })

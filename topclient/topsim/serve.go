@@ -45,12 +45,13 @@ func readBody(body io.Reader, length int64) (string, error) {
 	if body == nil {
 		return "", nil
 	}
-	var text strings.Builder
-	if 0 < length && length <= maxBody {
-		text.Grow(int(length))
+	if length < 0 || length > maxBody {
+		text, err := io.ReadAll(io.LimitReader(body, maxBody+1))
+		return string(text), err
 	}
-	_, err := io.Copy(&text, io.LimitReader(body, maxBody+1))
-	return text.String(), err
+	text := make([]byte, length)
+	_, err := io.ReadFull(body, text)
+	return string(text), err
 }
 
 // send writes a reply, or what a fault leaves of it.

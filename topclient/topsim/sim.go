@@ -82,7 +82,7 @@ func (s *Simulator) Ledger() *Ledger { return s.ledger }
 // Stats are the counts so far.
 func (s *Simulator) Stats() Stats {
 	out := s.tally.read()
-	out.ledgerTotals = s.ledger.totals()
+	s.ledger.count(&out)
 	return out
 }
 
@@ -154,6 +154,9 @@ func (s *Simulator) handle(ctx context.Context, in inbound) (reply, error) {
 // atTheDoor says whether a rule refuses the connection. It is asked before a
 // byte of the call is read, so only rules without a word about calls match.
 func (s *Simulator) atTheDoor() cut {
+	if len(s.rules.all()) == 0 {
+		return cutNone
+	}
 	rule := s.pick(&call{now: s.now(), number: s.doors.Add(1)}, true)
 	if rule == nil {
 		return cutNone

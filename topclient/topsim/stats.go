@@ -16,7 +16,12 @@ type Stats struct {
 	MaxCallsIn10s int              `json:"max_calls_in_10s"`
 	MaxConcurrent int64            `json:"max_concurrent"`
 	Concurrent    int64            `json:"concurrent"`
-	ledgerTotals
+
+	OutIDs     int   `json:"out_ids"` // in the ledger
+	Grants     int64 `json:"grants"`
+	Replays    int64 `json:"replays"`    // calls of granted out_ids
+	Conflicts  int64 `json:"conflicts"`  // replays with other content
+	Violations int64 `json:"violations"` // grants beyond the first of an out_id
 }
 
 // tally counts calls. The windows are exact: any second, not the clock's.
