@@ -91,10 +91,15 @@ func (s *Simulator) check(c *call) *problem {
 }
 
 func (s *Simulator) checkAction(c *call) *problem {
-	if c.in.method != http.MethodPost && c.in.method != http.MethodGet {
+	if !c.in.isRouted() {
 		return &problem{code: 9}
 	}
 	return nil
+}
+
+// isRouted says whether the HTTP method is one of the gateway's.
+func (in *inbound) isRouted() bool {
+	return in.method == http.MethodPost || in.method == http.MethodGet
 }
 
 func (s *Simulator) checkForm(c *call) *problem {

@@ -135,7 +135,7 @@ func (s *Simulator) handle(ctx context.Context, in inbound) (reply, error) {
 	case in.path != routerPath:
 		s.tally.reject(http.StatusNotFound)
 		return edgeReply(http.StatusNotFound), nil
-	case len(in.body) > maxBody:
+	case len(in.body) > maxBody && in.isRouted():
 		s.tally.reject(http.StatusRequestEntityTooLarge)
 		return edgeReply(http.StatusRequestEntityTooLarge), nil
 	}
