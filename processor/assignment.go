@@ -3,6 +3,7 @@ package processor
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -28,18 +29,20 @@ type assignments struct {
 	foreign map[partition]error
 }
 
-// event is a change of what we hold.
+// event is a change of what we own.
 type event struct {
-	dropped []partition
-	opened  []opening
-	all     int // input partitions there are; 0: not looked
+	joining         bool // a new generation of the group is being formed
+	joined          bool // and we are in it, though we may get nothing
+	dropped         []partition
+	opened          []opening
+	inputPartitions int // that there are; 0: not looked
 }
 
 // opening is a partition that came to us.
 type opening struct {
 	partition
 	metadata metadata
-	bar      *Hold // it must not be worked on
+	withheld *Hold // it must not be worked on, and why
 	note     string
 }
 
@@ -53,20 +56,18 @@ func newAssignments(events *mailbox[event], cfg Config) *assignments {
 // options are the group callbacks.
 func (as *assignments) options() []kgo.Opt {
 	dropped := func(_ context.Context, _ *kgo.Client, lost map[string][]int32) {
-		var e event
+		e := event{joining: true} // kgo calls it, with nothing lost, at the start of each join
 		for topic, numbers := range lost {
 			for _, number := range numbers {
 				e.dropped = append(e.dropped, partition{topic, number})
 			}
 		}
-		if len(e.dropped) > 0 {
-			as.events.put(e)
-		}
+		as.events.put(e)
 	}
 	var client *kgo.Client // AdjustFetchOffsetsFn is given none; OnOffsetsFetched runs right before it
 	return []kgo.Opt{
 		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) {
-			as.events.put(event{}) // to have joined is news, though we may get nothing
+			as.events.put(event{joined: true})
 		}),
 		kgo.OnPartitionsRevoked(dropped),
 		kgo.OnPartitionsLost(dropped),
@@ -116,16 +117,23 @@ func (as *assignments) readPartition(at partition, p kmsg.OffsetFetchResponseGro
 // rewind it to an offset that is gone (rule 10), and compares it with the log:
 // what vanished before it was read is a hold, never a silent skip (P1).
 func (as *assignments) open(ctx context.Context, cl *kgo.Client, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
-	logs, err := readLogs(ctx, cl, as.inputs)
+	l, err := readLogs(ctx, cl, as.inputs)
 	if err != nil {
 		return nil, err
 	}
 	as.mu.Lock()
 	defer as.mu.Unlock()
-	e := event{all: logs.partitions}
+	e := event{inputPartitions: len(l.bounds)}
 	for topic, numbers := range offsets {
 		for number := range numbers {
-			o := as.opening(partition{topic, number}, logs)
+			p := partition{topic, number}
+			bounds, known := l.bounds[p], l.bounds[p].err == nil
+			if m, committed := as.fetched[p]; !known && committed {
+				bounds = bound{start: 0, end: m.position.watermark} // a gap then shows when it is read
+			} else if !known {
+				return nil, fmt.Errorf("listing where %s begins: %w", p, bounds.err)
+			}
+			o := as.opening(p, bounds)
 			e.opened = append(e.opened, o)
 			numbers[number] = kgo.NewOffset().At(o.metadata.position.watermark).WithEpoch(o.metadata.position.leaderEpoch)
 		}
@@ -134,69 +142,80 @@ func (as *assignments) open(ctx context.Context, cl *kgo.Client, offsets map[str
 	return offsets, nil
 }
 
-// logs are the bounds of the input partitions' logs.
-type logs struct {
-	start, end kadm.ListedOffsets
-	partitions int
+// logs are the bounds of the input partitions' logs. A partition without a
+// leader has an error in their place, and holds up nobody else.
+type logs struct{ bounds map[partition]bound }
+
+type bound struct {
+	start, end int64
+	err        error
 }
 
 func readLogs(ctx context.Context, cl *kgo.Client, topics []string) (logs, error) {
 	adm := kadm.NewClient(cl)
 	start, err := adm.ListStartOffsets(ctx, topics...)
-	if err == nil {
-		err = start.Error()
-	}
-	if err != nil {
+	if err != nil && len(start) == 0 {
 		return logs{}, fmt.Errorf("listing where the input begins: %w", err)
 	}
 	end, err := adm.ListEndOffsets(ctx, topics...)
-	if err == nil {
-		err = end.Error()
-	}
-	if err != nil {
+	if err != nil && len(end) == 0 {
 		return logs{}, fmt.Errorf("listing where the input ends: %w", err)
 	}
-	l := logs{start: start, end: end}
-	start.Each(func(kadm.ListedOffset) { l.partitions++ })
+	l := logs{bounds: map[partition]bound{}}
+	start.Each(func(o kadm.ListedOffset) {
+		if o.Partition < 0 {
+			return // the topic as a whole could not be listed
+		}
+		b := bound{start: o.Offset, err: o.Err}
+		if e, ok := end.Lookup(o.Topic, o.Partition); ok && b.err == nil {
+			b.end, b.err = e.Offset, e.Err
+		}
+		l.bounds[partition{o.Topic, o.Partition}] = b
+	})
 	return l, nil
 }
 
-func (as *assignments) opening(p partition, l logs) opening {
-	start, _ := l.start.Lookup(p.topic, p.number)
-	end, _ := l.end.Lookup(p.topic, p.number)
+func (as *assignments) opening(p partition, log bound) opening {
 	m, committed := as.fetched[p]
 	if !committed {
-		return opening{partition: p, metadata: freshAt(start.Offset)}
+		return opening{partition: p, metadata: freshAt(log.start)}
 	}
 	o := opening{partition: p, metadata: m}
 	at := m.position.watermark
 	if err := as.foreign[p]; err != nil {
 		if !as.acceptForeign {
-			o.bar = bar(holdMetadata, p, fmt.Sprintf("%v; if nothing else commits for this group, start with --accept-foreign-offsets to go on at offset %d without it", err, at))
+			o.withheld = withheld(holdMetadata, p, fmt.Sprintf("%v; if nothing else commits for this group, start with --accept-foreign-offsets to go on at offset %d without it", err, at))
 			return o
 		}
 		o.note = "went on over commit metadata that cannot be read"
 		o.metadata = freshAt(at)
+		o.metadata.position.ceiling = max(at, log.end) // whoever committed that may have called for all of it
 	}
 	switch {
-	case at < start.Offset && as.acceptLostInput:
-		o.note = fmt.Sprintf("input lost: offsets %d to %d were deleted before they were read", at, start.Offset-1)
-		o.metadata = freshAt(start.Offset)
-	case at < start.Offset:
-		o.bar = bar(holdLostInput, p, fmt.Sprintf("offsets %d to %d were deleted before they were read; to go on without them start with --accept-lost-input", at, start.Offset-1))
-	case at > end.Offset && as.acceptLostInput:
-		o.note = fmt.Sprintf("input lost: the log ends at %d, committed was %d", end.Offset, at)
-		o.metadata = freshAt(end.Offset)
-	case at > end.Offset:
-		o.bar = bar(holdLostInput, p, fmt.Sprintf("the log ends at offset %d but %d is committed: it was truncated or the topic recreated; to go on at its end start with --accept-lost-input", end.Offset, at))
+	case at < log.start && as.acceptLostInput:
+		o.note = fmt.Sprintf("input lost: offsets %d to %d were deleted before they were read", at, log.start-1)
+		o.metadata.position = o.metadata.position.movedTo(log.start)
+	case at < log.start:
+		o.withheld = withheld(holdLostInput, p, fmt.Sprintf("offsets %d to %d were deleted before they were read; to go on without them start with --accept-lost-input", at, log.start-1))
+	case at > log.end && as.acceptLostInput:
+		o.note = fmt.Sprintf("input lost: the log ends at %d, committed was %d", log.end, at)
+		o.metadata.position = freshAt(log.end).position
+	case at > log.end:
+		o.withheld = withheld(holdLostInput, p, fmt.Sprintf("the log ends at offset %d but %d is committed: it was truncated or the topic recreated; to go on at its end start with --accept-lost-input", log.end, at))
 	}
 	return o
+}
+
+// movedTo is the position after a gap: what is above it stays as it was.
+func (pos position) movedTo(watermark int64) position {
+	pos.finished = slices.DeleteFunc(slices.Clone(pos.finished), func(offset int64) bool { return offset < watermark })
+	return position{watermark: watermark, ceiling: max(pos.ceiling, watermark), leaderEpoch: -1, finished: pos.finished}
 }
 
 func freshAt(offset int64) metadata {
 	return metadata{position: position{watermark: offset, ceiling: offset, leaderEpoch: -1}}
 }
 
-func bar(kind string, p partition, reason string) *Hold {
+func withheld(kind string, p partition, reason string) *Hold {
 	return &Hold{Kind: kind, Where: p.String(), Reason: reason}
 }

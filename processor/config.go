@@ -78,7 +78,7 @@ func DefaultConfig() Config {
 			Granted: "coupon-granted", Failed: "coupon-grant-failed",
 			DeadLetter: "coupon-grant-dead-letter", Retry: "coupon-grant-retry",
 		},
-		SessionTimeout:     45 * time.Second,
+		SessionTimeout:     10 * time.Second,
 		HeartbeatInterval:  3 * time.Second,
 		TransactionTimeout: 15 * time.Second,
 		WindowRecords:      4096,

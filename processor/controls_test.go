@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/bluekeyes/go-gitdiff/gitdiff"
@@ -46,7 +47,8 @@ func runPatched(t *testing.T, patch, tags, test string) (string, error) {
 	return string(out), err
 }
 
-// patched applies a patch to copies and returns which file they replace.
+// patched applies a patch to copies and returns which file they replace. Line
+// numbers do not count: the lines around a change must be there, once.
 func patched(t *testing.T, patch string) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", "controls", patch+".diff"))
@@ -56,16 +58,26 @@ func patched(t *testing.T, patch string) map[string]string {
 	require.NotEmpty(t, files)
 	replace := map[string]string{}
 	for _, f := range files {
-		name := filepath.Base(f.NewName)
+		name, err := filepath.Abs(filepath.Base(f.NewName))
+		require.NoError(t, err)
 		source, err := os.ReadFile(name)
 		require.NoError(t, err)
-		var out bytes.Buffer
-		require.NoError(t, gitdiff.Apply(&out, bytes.NewReader(source), f), "the patch no longer applies to %s", name)
-		target := filepath.Join(t.TempDir(), name)
-		require.NoError(t, os.WriteFile(target, out.Bytes(), 0o600))
-		absolute, err := filepath.Abs(name)
-		require.NoError(t, err)
-		replace[absolute] = target
+		for _, fragment := range f.TextFragments {
+			var before, after strings.Builder
+			for _, line := range fragment.Lines {
+				if line.Old() {
+					before.WriteString(line.Line)
+				}
+				if line.New() {
+					after.WriteString(line.Line)
+				}
+			}
+			require.Equal(t, 1, strings.Count(string(source), before.String()), "the patch no longer applies to %s", name)
+			source = []byte(strings.Replace(string(source), before.String(), after.String(), 1))
+		}
+		target := filepath.Join(t.TempDir(), filepath.Base(name))
+		require.NoError(t, os.WriteFile(target, source, 0o600))
+		replace[name] = target
 	}
 	return replace
 }

@@ -67,9 +67,8 @@ func deadLetter(t *task, reason schemas.DeadLetterReason, detail string) *end {
 	return &end{task: t, kind: endDeadLetter, at: time.Now().UTC(), reason: reason, detail: detail}
 }
 
-// resolver fetches the writers' schemas that records name, one at a time, until
-// the registry has answered for each. It holds no state of its own: what waits
-// for a schema waits in its lane.
+// resolver fetches the writers' schemas that records name, until the registry
+// has answered for each. What waits for a schema waits in its lane meanwhile.
 type resolver struct {
 	registry *schemas.Registry
 	holds    *holds

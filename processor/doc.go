@@ -43,6 +43,8 @@
 //	session       Processor.Run  ctx ends, or an error  kgo session, windows, transaction
 //	scheduler     session        told to, calls drained lanes, timers, slots, app pause
 //	attempt (n)   scheduler      the call ends          one call; n <= gateway.max_in_flight
+//	awaited       session        its poll returns       nothing; ends a waiting poll when the bell rings
+//	background    Start          Run returns            nothing; reports a fatal error
 //	resolver      session        told to                nothing; fetches writer's schemas
 //	watchdog      Processor.Run  Run returns            nothing; sees a wedged session goroutine
 //	callbacks     kgo            return                 nothing; leave messages in the session's mailbox
@@ -88,8 +90,9 @@
 //
 //	processor.go    Processor: New, Run, Start, Stop, Health; builds sessions
 //	preflight.go    what must be there before the group is joined
-//	session.go      the loop: poll, admit, collect, commit
+//	session.go      the loop: poll, admit, take news, commit, drain
 //	assignment.go   what the group callbacks tell; gaps in the input
+//	ownership.go    how the session acts on it
 //	decode.go       record to request or dead letter; the resolver
 //	task.go         a record on its way, and its end
 //	window.go       one partition: watermark, ceiling, what is finished
@@ -103,6 +106,7 @@
 //	attempt.go      one call of the gateway
 //	policy.go       what an answer means
 //	outcome.go      an end as the record to publish
+//	commit.go       what goes into the next transaction, and what after it
 //	transaction.go  Begin to End, the rewritten commit, the proof
 //	metadata.go     the commit metadata
 //	holds.go        why something waits

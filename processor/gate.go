@@ -34,9 +34,11 @@ func (g *gate) open(now time.Time, inFlight int) (wait time.Duration, ok bool) {
 	}
 }
 
-func (g *gate) ban(until time.Time) {
+func (g *gate) ban(until time.Time, holds *holds) {
 	if until.After(g.bannedUntil) {
 		g.bannedUntil = until
+		holds.Set(holdGateway, "limit", "the gateway limits our calls until "+until.UTC().Format(time.RFC3339)+
+			": calls wait; raise the app's quota or lower gateway.rate if this comes often")
 	}
 }
 
@@ -46,8 +48,13 @@ func (g *gate) pause(trouble *topclient.Error, nextProbe time.Time, holds *holds
 	holds.Set(holdApp, "", appMend(trouble))
 }
 
-// started notes a call; while there is trouble, it is the probe.
-func (g *gate) started() { g.probing = g.trouble != nil }
+// started notes a call; while there is trouble, it is the probe, and the next
+// one is due when this one finds nothing.
+func (g *gate) started(now time.Time) {
+	if g.trouble != nil {
+		g.probing, g.nextProbe = true, now.Add(probeApp)
+	}
+}
 
 // ended notes an answer: any that does not refuse the app shows that it is
 // accepted again, and any at all that the ban is over.
@@ -72,6 +79,8 @@ func (g *gate) credentialsChanged() { g.nextProbe = time.Time{} }
 func appMend(e *topclient.Error) string {
 	mend := "see the gateway's documentation of the code"
 	switch e.Code {
+	case "no-credentials":
+		mend = "check gateway.app_key, gateway.app_secret_file and gateway.session_file"
 	case "24", "25":
 		mend = "check gateway.app_secret_file and gateway.sign_method"
 	case "26", "27", "44", "53":

@@ -52,7 +52,7 @@ func newHolds(log *slog.Logger, changed func(kind string, count int)) *holds {
 }
 
 // Set states a hold. A new reason for one that stands replaces it without a log
-// line, unless it says something else than a later time.
+// line.
 func (h *holds) Set(kind, where, reason string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -83,10 +83,19 @@ func (h *holds) Clear(kind, where string) {
 	h.count(kind)
 }
 
-// ClearKind ends all holds of a kind.
-func (h *holds) ClearKind(kind string) {
+// ClearKind ends all holds of some kinds.
+func (h *holds) ClearKind(kinds ...string) {
 	for _, hold := range h.Current() {
-		if hold.Kind == kind {
+		if slices.Contains(kinds, hold.Kind) {
+			h.Clear(hold.Kind, hold.Where)
+		}
+	}
+}
+
+// ClearWhere ends all holds of one partition or topic.
+func (h *holds) ClearWhere(where string) {
+	for _, hold := range h.Current() {
+		if hold.Where == where {
 			h.Clear(hold.Kind, hold.Where)
 		}
 	}

@@ -7,8 +7,8 @@ import (
 
 // mailbox carries values to the one goroutine that owns it. Putting never
 // blocks: session and scheduler write to each other, and two bounded channels
-// in a circle can wait for each other for ever. What bounds it is the window:
-// nothing is put that was not admitted.
+// in a circle can wait for each other for ever. What bounds it is the windows:
+// ends come of what was admitted, and the rest are a few an assignment.
 type mailbox[T any] struct {
 	mu     sync.Mutex
 	items  []T

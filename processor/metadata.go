@@ -37,8 +37,8 @@ type nonce struct {
 }
 
 const (
-	metadataVersion    = "cg1"
-	maxFinishedDecoded = 1 << 20 // a hostile run length must not grow memory
+	metadataVersion = "cg1"
+	maxFinished     = 1 << 17 // more is neither written nor read: a hostile run length must not grow memory
 )
 
 // errForeignMetadata: the partition was committed by something else, by a later
@@ -174,7 +174,7 @@ func decodeRuns(watermark int64, raw []byte) ([]int64, error) {
 			return nil, errors.New("finished set: broken run")
 		}
 		length, m := binary.Uvarint(raw[n:])
-		if m <= 0 || length == 0 || skip > 1<<62 || length > uint64(maxFinishedDecoded-len(finished)) {
+		if m <= 0 || length == 0 || skip > 1<<62 || length > uint64(maxFinished-len(finished)) {
 			return nil, errors.New("finished set: broken run")
 		}
 		raw = raw[n+m:]

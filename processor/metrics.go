@@ -106,15 +106,7 @@ func (m *metrics) attempt(ans answered) {
 		m.attempts.WithLabelValues("", "").Inc()
 		return
 	}
-	m.attempts.WithLabelValues(ans.err.About.String(), codeLabel(ans.logged().Code)).Inc()
-}
-
-// codeLabel keeps a hostile or surprising gateway from growing the label set.
-func codeLabel(code string) string {
-	if len(code) > 24 {
-		return "other"
-	}
-	return code
+	m.attempts.WithLabelValues(ans.err.About.String(), ans.err.Label()).Inc()
 }
 
 // published counts an end whose transaction has committed.

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -173,16 +174,22 @@ func (p publisher) trail(t *task) []kgo.RecordHeader {
 	return headers
 }
 
-// traceContext copies the request's W3C trace context, nothing else: headers of
-// producers may hold what results must not.
+// traceContext copies the request's W3C trace context, within the lengths of the
+// W3C recommendation, and nothing else: headers of producers may hold what
+// results must not.
 func traceContext(r *kgo.Record) []kgo.RecordHeader {
 	var headers []kgo.RecordHeader
 	for _, h := range r.Headers {
-		if h.Key == headerTraceParent || h.Key == headerTraceState {
+		known := h.Key == headerTraceParent && len(h.Value) <= 64 || h.Key == headerTraceState && len(h.Value) <= 512
+		if known && isASCII(h.Value) {
 			headers = append(headers, h)
 		}
 	}
 	return headers
+}
+
+func isASCII(b []byte) bool {
+	return !slices.ContainsFunc(b, func(c byte) bool { return c < ' ' || c > '~' })
 }
 
 func rfc3339(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z07:00") }

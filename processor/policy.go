@@ -115,6 +115,16 @@ func (p policy) beforeCall(t *task, now time.Time) (v verdict, ended bool) {
 	return verdict{}, false
 }
 
+// waitedTooLong parks a request that was called and has no end after
+// retry.park_after, so that it does not hold up its lane. Only asked while
+// others get their outcomes and nothing is held: nobody is parked in an outage.
+func (p policy) waitedTooLong(t *task, parked bool, now time.Time) (v verdict, over bool) {
+	if !t.called || now.Sub(t.calledAt) < p.cfg.Retry.ParkAfter {
+		return verdict{}, false
+	}
+	return p.park(t, parked, now, "others get their outcomes, this one does not"), true
+}
+
 // firstKnown is the earliest time at which a doubtful attempt can have been
 // made: what a parked record says, else the record's own Kafka timestamp, the
 // only time that survives everything.

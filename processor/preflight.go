@@ -27,12 +27,18 @@ type preflight struct {
 	registry *schemas.Registry
 	kafka    []kgo.Opt
 	passed   func() // tells the watchdog that waiting is no hang
+	know     *knowledge
+}
+
+// knowledge is what need not be asked again in the life of a Processor.
+type knowledge struct {
+	schemas            bool
+	transactionVersion bool
 }
 
 // cluster is what a session needs to know of the brokers.
 type cluster struct {
 	maxMessageBytes map[string]int32 // by topic; none where we may not ask
-	tv2             bool             // transaction version 2 (KIP-890)
 }
 
 // errOldBrokers: kafka.require_tv2 is set and the brokers do not have it. No
@@ -81,11 +87,12 @@ func (p *preflight) look(ctx context.Context, client *kgo.Client) (c cluster, ok
 	p.holds.Clear(holdKafka, "")
 	present := p.topicsPresent(topics)
 	registered := p.schemasRegistered(ctx)
-	if c.tv2, err = p.transactionVersion2(ctx, client); err != nil {
+	checked, err := p.transactionVersion(ctx, client)
+	if err != nil {
 		return c, false, err
 	}
 	c.maxMessageBytes = maxMessageBytes(ctx, adm, p.cfg.Topics.All())
-	return c, present && registered, nil
+	return c, present && registered && checked, nil
 }
 
 func (p *preflight) topicsPresent(topics kadm.TopicDetails) bool {
@@ -116,12 +123,16 @@ func (p *preflight) topicsPresent(topics kadm.TopicDetails) bool {
 }
 
 func (p *preflight) schemasRegistered(ctx context.Context) bool {
+	if p.know.schemas {
+		return true // they are kept; a registry outage must not hold up a rebuild
+	}
 	err := p.registry.FetchOwn(ctx, schemas.Topics{
 		Inputs: []string{p.cfg.Topics.Store, p.cfg.Topics.Loyalty}, Granted: p.cfg.Topics.Granted, Failed: p.cfg.Topics.Failed,
 	})
 	var missing *schemas.MissingSubjectsError
 	switch {
 	case err == nil:
+		p.know.schemas = true
 		p.holds.Clear(holdRegistry, "")
 		return true
 	case errors.As(err, &missing):
@@ -132,22 +143,31 @@ func (p *preflight) schemasRegistered(ctx context.Context) bool {
 	return false
 }
 
-// transactionVersion2 warns, or refuses, where a late message of one
-// transaction could still end up in another (KIP-890 part 2 is the cure).
-func (p *preflight) transactionVersion2(ctx context.Context, client *kgo.Client) (bool, error) {
+// transactionVersion warns once, or refuses, where a late message of one
+// transaction could still end up in another (KIP-890 part 2 is the cure). known
+// is false while the brokers do not say.
+func (p *preflight) transactionVersion(ctx context.Context, client *kgo.Client) (known bool, err error) {
+	if p.know.transactionVersion {
+		return true, nil
+	}
 	resp, err := kmsg.NewPtrApiVersionsRequest().RequestWith(ctx, client)
 	if err != nil {
-		return false, nil //nolint:nilerr // the brokers are looked at again in the next round
+		return false, nil //nolint:nilerr // they are asked again in the next round
 	}
+	level := int16(0)
 	for _, f := range resp.FinalizedFeatures {
-		if f.Name == "transaction.version" && f.MaxVersionLevel >= 2 {
-			return true, nil
+		if f.Name == "transaction.version" {
+			level = f.MaxVersionLevel
 		}
 	}
-	if p.cfg.RequireTV2 {
+	if level < 2 && p.cfg.RequireTV2 {
 		return false, errOldBrokers
 	}
-	return false, nil
+	if level < 2 {
+		p.log.Warn("the brokers do not run transaction version 2: on rare occasions a delayed message may end up in a later transaction; upgrade to Kafka 4.0 or later", "transaction_version", level)
+	}
+	p.know.transactionVersion = true
+	return true, nil
 }
 
 // maxMessageBytes asks how large a batch each topic takes. Without the right to

@@ -39,6 +39,7 @@ type Processor struct {
 	metrics  *metrics
 	holds    *holds
 	watchdog *watchdog
+	know     knowledge // of the goroutine that runs the sessions
 
 	mu     sync.Mutex // guards what Start and Stop share
 	cancel context.CancelFunc
@@ -114,9 +115,9 @@ func (p *Processor) sessions(ctx context.Context) error {
 			return nil
 		case errors.Is(err, errOldBrokers):
 			return err
-		case errors.Is(err, kerr.ProducerFenced):
+		case isFenced(err):
 			if time.Since(fenced) < time.Minute {
-				return fmt.Errorf("another process uses kafka.transactional_id %q: give each replica a name of its own: %w", p.cfg.TransactionalID, err)
+				return fmt.Errorf("another process uses kafka.transactional_id %q (fenced twice within a minute): give each replica a name of its own: %w", p.cfg.TransactionalID, err)
 			}
 			fenced = time.Now()
 		}
@@ -147,7 +148,7 @@ func (p *Processor) pause(ctx context.Context, d time.Duration) {
 func (p *Processor) session(ctx context.Context) error {
 	pre := &preflight{
 		cfg: p.cfg, log: p.log, holds: p.holds, registry: p.deps.Registry,
-		kafka: p.deps.Kafka, passed: p.watchdog.passed,
+		kafka: p.deps.Kafka, passed: p.watchdog.passed, know: &p.know,
 	}
 	cluster, err := pre.wait(ctx)
 	if err != nil {
@@ -165,9 +166,11 @@ func (p *Processor) session(ctx context.Context) error {
 		err = s.run(ctx)
 	}
 	if err != nil {
-		closeHard()
 		p.refused(err)
 	}
+	// Leaving is safe after an error too: offsets are fetched with RequireStable,
+	// and the next session's ProducerID ends what is open. A member that does not
+	// leave holds up the next rebalance of the whole group.
 	defer time.AfterFunc(leaveTimeout, closeHard).Stop()
 	s.kafka.CloseAllowingRebalance()
 	return err
@@ -184,6 +187,7 @@ func (p *Processor) refused(err error) {
 		text string
 	}{
 		{kerr.TransactionalIDAuthorizationFailed, "this user may not use kafka.transactional_id " + p.cfg.TransactionalID + ": grant WRITE and DESCRIBE on it"},
+		{kerr.TopicAuthorizationFailed, "a topic refuses this user: grant READ on the inputs and the retry topic, WRITE on the results"},
 		{kerr.GroupAuthorizationFailed, "this user may not use kafka.group " + p.cfg.Group + ": grant READ on it"},
 		{kerr.ClusterAuthorizationFailed, "the cluster refuses this user: grant IDEMPOTENT_WRITE or use brokers of 2.8 or later"},
 	} {
@@ -199,10 +203,10 @@ func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error)
 		cfg: p.cfg, log: p.deps.Logger.With("component", "session"), metrics: p.metrics, holds: p.holds,
 		codec: p.deps.Codec, windows: newWindows(p.cfg.WindowRecords, p.cfg.WindowBytes),
 		bell: bell, events: newMailbox[event](bell), reports: newMailbox[report](bell), resolved: newMailbox[int](bell),
-		wanted:  newMailbox[int](newBell()),
-		pending: map[int][]*task{}, budget: metadataBudget, passed: p.watchdog.passed,
+		pending: map[int][]*task{}, commits: commits{budget: metadataBudget}, passed: p.watchdog.passed,
 	}
-	s.resolver = &resolver{registry: p.deps.Registry, holds: p.holds, wanted: s.wanted, resolved: s.resolved}
+	s.resolver = &resolver{registry: p.deps.Registry, holds: p.holds, wanted: newMailbox[int](newBell()), resolved: s.resolved}
+	p.holds.ClearKind(holdTopic, holdGateway, holdApp, holdMetadata, holdLostInput, holdTransaction, holdRegistry) // of the session before
 	s.scheduler = newScheduler(p.cfg, p.deps, p.metrics, p.holds, s.reports)
 	opts := slices.Concat(p.deps.Kafka, p.options(ctx, c), newAssignments(s.events, p.cfg).options())
 	kafka, err := kgo.NewGroupTransactSession(opts...)
@@ -213,7 +217,7 @@ func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error)
 	s.tx = &transaction{
 		kafka: kafka, group: p.cfg.Group, log: s.log, metrics: p.metrics,
 		publish:  publisher{topics: p.cfg.Topics, codec: p.deps.Codec, version: p.cfg.Version},
-		deadline: endBound(p.cfg), nonce: newNonce(), shrunk: map[*end]bool{},
+		deadline: endBound(p.cfg), nonce: newNonce(), oversize: map[*end]size{},
 	}
 	return s, nil
 }

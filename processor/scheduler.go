@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/coupongrant/coupongrant/breaker"
@@ -40,7 +39,8 @@ type scheduler struct {
 	failures int // calls in a row that found the gateway in trouble
 	draining bool
 
-	nextExpiry time.Time
+	nextSweep   time.Time
+	lastOutcome time.Time // of any request: the gateway answers others
 }
 
 // report is what the scheduler tells the session.
@@ -76,8 +76,9 @@ func (s *scheduler) Drop(a assignment) {
 	s.inbox.put(func() {
 		delete(s.supplies, a)
 		s.lanes.drop(a)
-		s.ready.drop(a)
-		s.timers.drop(a)
+		of := func(t *task) bool { return t.assignment == a }
+		s.ready.remove(of)
+		s.timers.remove(of)
 	})
 }
 
@@ -131,7 +132,7 @@ func (s *scheduler) Share(held, all int) {
 
 // Ban obeys a ban that a predecessor learned of.
 func (s *scheduler) Ban(until time.Time) {
-	s.inbox.put(func() { s.gate.ban(until) })
+	s.inbox.put(func() { s.gate.ban(until, s.holds) })
 }
 
 // Drain starts no more calls; run returns when those in flight have ended.
@@ -184,7 +185,7 @@ func (s *scheduler) pass(ctx context.Context) time.Duration {
 		s.enqueue(t)
 	}
 	wait := s.dispatch(ctx, now)
-	s.expireWaiting(now)
+	s.sweep(now)
 	s.wish()
 	s.metrics.inFlight.Set(float64(s.inFlight))
 	if next, ok := s.timers.next(); ok {
@@ -244,9 +245,9 @@ func (s *scheduler) dispatch(ctx context.Context, now time.Time) time.Duration {
 // start makes the call in a goroutine of its own, which ends with the call.
 func (s *scheduler) start(ctx context.Context, t *task, done func(breaker.Result)) {
 	s.inFlight++
-	s.gate.started()
+	s.gate.started(time.Now())
 	if !t.called {
-		t.called = true
+		t.called, t.calledAt = true, time.Now()
 		s.supplies[t.assignment].leave(t)
 	}
 	go func() {
@@ -295,10 +296,13 @@ func (s *scheduler) gatewayHealth(answer *topclient.Error) {
 
 // count adds an answer to the counters that the policy reads.
 func count(t *task, answer *topclient.Error) {
-	if answer == nil || answer.Canceled || answer.Throttled {
+	if answer == nil {
 		return
 	}
 	t.inDoubt = t.inDoubt || answer.MayHaveGranted
+	if answer.Canceled || answer.Throttled {
+		return
+	}
 	switch answer.About {
 	case topclient.AboutRequest, topclient.AboutUnknown:
 		if answer.Business == "-11" {
@@ -316,15 +320,19 @@ func (s *scheduler) conclude(t *task, v verdict, ans answered) {
 	e := &end{task: t, at: time.Now().UTC()}
 	switch v.action {
 	case actGrant:
+		s.lastOutcome = e.at
 		e.kind, e.coupon, e.at = endGranted, ans.coupon, ans.at.Add(ans.took)
 	case actFail:
+		s.lastOutcome = e.at
 		e.kind, e.failure = endFailed, v.failure
 	case actDeadLetter:
 		e.kind, e.reason, e.detail = endDeadLetter, schemas.GrantUnknown, v.why
 	case actPark:
 		e.kind, e.next = endParked, e.at.Add(s.cfg.Retry.Delay)
 	case actBan:
-		s.ban(t.assignment, e.at.Add(v.wait))
+		until := e.at.Add(v.wait)
+		s.gate.ban(until, s.holds)
+		s.reports.put(report{assignment: t.assignment, banned: until})
 		s.enqueue(t)
 		return
 	case actPause:
@@ -337,13 +345,6 @@ func (s *scheduler) conclude(t *task, v verdict, ans answered) {
 		return
 	}
 	s.finish(e)
-}
-
-func (s *scheduler) ban(a assignment, until time.Time) {
-	s.gate.ban(until)
-	s.holds.Set(holdGateway, "limit", "the gateway limits our calls until "+until.UTC().Format(time.RFC3339)+
-		": calls wait; raise the app's quota or lower gateway.rate if this comes often")
-	s.reports.put(report{assignment: a, banned: until})
 }
 
 // finish sends an end back and brings up the next of its lane.
@@ -371,23 +372,36 @@ func (s *scheduler) enqueue(t *task) {
 	}
 }
 
-// expireWaiting ends requests whose time passes while nothing is called, so
-// that an outage does not keep the news from those who wait for it.
-func (s *scheduler) expireWaiting(now time.Time) {
-	if now.Before(s.nextExpiry) {
+// sweep looks once a second at everyone who waits for a turn or for a time. It
+// ends requests whose own time has passed, so that an outage does not keep the
+// news from those who wait for it, and parks those that wait too long while
+// others get their outcomes.
+func (s *scheduler) sweep(now time.Time) {
+	if now.Before(s.nextSweep) {
 		return
 	}
-	s.nextExpiry = now.Add(idle)
-	waiting := slices.Concat(s.ready.all(), s.timers.all())
-	for _, t := range waiting {
+	s.nextSweep = now.Add(idle)
+	othersEnd := now.Sub(s.lastOutcome) < s.cfg.Retry.ParkAfter && len(s.holds.Current()) == 0
+	type ending struct {
+		task    *task
+		verdict verdict
+	}
+	var endings []ending
+	over := func(t *task) bool {
 		v, over := s.policy.beforeCall(t, now)
-		if !over {
-			continue
+		if !over && othersEnd {
+			v, over = s.policy.waitedTooLong(t, t.topic == s.cfg.Topics.Retry, now)
 		}
-		s.ready.remove(t)
-		s.timers.remove(t)
-		s.supplies[t.assignment].forget(t)
-		s.conclude(t, v, answered{at: now.UTC()})
+		if over {
+			endings = append(endings, ending{t, v})
+		}
+		return over
+	}
+	s.ready.remove(over)
+	s.timers.remove(over)
+	for _, e := range endings {
+		s.supplies[e.task.assignment].forget(e.task)
+		s.conclude(e.task, e.verdict, answered{at: now.UTC()})
 	}
 }
 

@@ -39,6 +39,7 @@ type task struct {
 
 	inDoubt    bool      // a grant may have happened that we do not know of
 	called     bool      // at least one attempt was started by this replica
+	calledAt   time.Time // the first of them
 	attempts   int       // those we know of
 	doubtful   int       // of them, answers that left doubt since it was last parked
 	business   int       // of them, answers that said -11
@@ -60,6 +61,15 @@ func (t *task) expiry(maxAge time.Duration) time.Time {
 		return t.request.OccurredAt.Add(maxAge)
 	}
 	return time.Time{}
+}
+
+// foundInDoubt notes that a predecessor may have called: at the earliest when
+// the record was written, if nothing tells the time.
+func (t *task) foundInDoubt() {
+	t.inDoubt = true
+	if t.firstCall.IsZero() {
+		t.firstCall = t.record.Timestamp
+	}
 }
 
 // remember adds an attempt to the log that outcomes carry.

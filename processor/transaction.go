@@ -23,7 +23,9 @@ type transaction struct {
 	metrics  *metrics
 	deadline time.Duration // for everything from Begin to the proof
 	nonce    nonce
-	shrunk   map[*end]bool // ends whose record was refused as too large once (rule 9)
+
+	howCommitted string        // of the last one: committed, or unknown until it was looked up
+	oversize     map[*end]size // ends whose record was refused as too large (rule 9)
 }
 
 // batch is what one transaction publishes and commits: exactly the ends that
@@ -55,16 +57,16 @@ func (tx *transaction) commit(ctx context.Context, b *batch) error {
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), tx.deadline,
 		errors.New("the transaction took longer than kafka.transaction_timeout allows"))
 	defer cancel()
-	tx.nonce = tx.nonce.next()
+	tx.nonce, tx.howCommitted = tx.nonce.next(), "committed"
 
 	err := tx.run(ctx, b)
 	tx.metrics.endSeconds.Observe(time.Since(began).Seconds())
 	switch {
 	case err == nil:
-		tx.metrics.transactions.WithLabelValues("committed").Inc()
+		tx.metrics.transactions.WithLabelValues(tx.howCommitted).Inc()
 		for _, e := range b.ends {
 			tx.metrics.published(e)
-			delete(tx.shrunk, e)
+			delete(tx.oversize, e)
 		}
 	case retriable(err):
 		tx.metrics.transactions.WithLabelValues("aborted").Inc()
@@ -90,7 +92,7 @@ func (tx *transaction) run(ctx context.Context, b *batch) error {
 	}
 	if failed := tx.produce(ctx, b.ends, records); failed != nil {
 		if _, err := tx.kafka.End(ctx, kgo.TryAbort); err != nil {
-			return fmt.Errorf("aborting after %w: %w", failed, err)
+			return fmt.Errorf("aborting after %v: %w", failed, err) //nolint:errorlint // only the second decides: the client is broken
 		}
 		return failed
 	}
@@ -100,7 +102,7 @@ func (tx *transaction) run(ctx context.Context, b *batch) error {
 func (tx *transaction) records(b *batch) ([]*kgo.Record, error) {
 	records := make([]*kgo.Record, len(b.ends))
 	for i, e := range b.ends {
-		r, err := tx.publish.record(e, tx.shrunk[e])
+		r, err := tx.publish.record(e, tx.oversize[e] == shrunk)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errAborted, err)
 		}
@@ -109,50 +111,96 @@ func (tx *transaction) records(b *batch) ([]*kgo.Record, error) {
 	return records, nil
 }
 
+// size is what is known of an end whose record was refused as too large.
+type size uint8
+
+const (
+	suspect size = iota + 1 // refused in a batch with others: goes alone the next time
+	shrunk                  // refused alone: goes without what is optional
+)
+
+// oversizeError: the smallest form of an end is larger than its topic takes.
+type oversizeError struct {
+	end *end
+	err error
+}
+
+func (e *oversizeError) Error() string {
+	return fmt.Sprintf("the end of %s is too large in its smallest form: %v", e.end.task.source, e.err)
+}
+
+func (e *oversizeError) Unwrap() error { return errAborted }
+
 // produce sends the records and waits for all of them. kgo commits whatever
 // succeeded if asked to (its own comment says so), so every promise is looked
-// at here, before End (rule 9).
+// at here, before End (rule 9). A broker refuses a batch as a whole: what was in
+// one that was too large is sent alone, to see which record it was.
 func (tx *transaction) produce(ctx context.Context, ends []*end, records []*kgo.Record) error {
 	failures := make([]error, len(records)) // each promise has its own place
-	for i, r := range records {
-		tx.kafka.Produce(ctx, r, func(r *kgo.Record, err error) {
+	send := func(i int) {
+		tx.kafka.Produce(ctx, records[i], func(r *kgo.Record, err error) {
 			if err != nil {
 				failures[i] = fmt.Errorf("producing to %s: %w", r.Topic, err)
 			}
 		})
 	}
-	if err := tx.kafka.Client().Flush(ctx); err != nil {
+	flush := func() error { return tx.kafka.Client().Flush(ctx) }
+	for i, e := range ends {
+		if tx.oversize[e] == 0 {
+			send(i)
+		}
+	}
+	err := flush()
+	for i, e := range ends {
+		if tx.oversize[e] != 0 && err == nil {
+			send(i)
+			err = flush()
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("flushing: %w", err)
 	}
+	return tx.refusals(ends, failures)
+}
+
+// refusals says what failed produces mean for the batch: the worst of them.
+func (tx *transaction) refusals(ends []*end, failures []error) error {
 	var failed error
 	for i, err := range failures {
 		if err == nil {
 			continue
 		}
-		err = tx.refusal(ends[i], err)
-		if failed == nil || errors.Is(err, errUnwritable) {
+		if err = tx.refusal(ends[i], err); failed == nil || errors.Is(failed, errAborted) && !errors.Is(err, errAborted) {
 			failed = err
 		}
 	}
 	return failed
 }
 
-// refusal says what a failed produce means for the batch. What is too large
-// goes out smaller the next time; it never becomes another kind of event.
+// refusal says what one failed produce means. What is too large goes out smaller
+// the next time; it never becomes another kind of event.
 func (tx *transaction) refusal(e *end, err error) error {
 	switch {
 	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge), errors.Is(err, kerr.InvalidRecord):
-		if tx.shrunk[e] {
-			return fmt.Errorf("%w: %w", errUnwritable, err)
+		if tx.oversize[e] == shrunk {
+			return &oversizeError{e, err}
 		}
-		tx.shrunk[e] = true
+		tx.oversize[e]++
 		return fmt.Errorf("%w: %w", errAborted, err)
 	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.TopicAuthorizationFailed),
 		errors.Is(err, kerr.PolicyViolation), errors.Is(err, kerr.InvalidTopicException):
 		return fmt.Errorf("%w: %w", errUnwritable, err)
+	case isFenced(err), errors.Is(err, kerr.InvalidProducerIDMapping), errors.Is(err, kerr.UnknownTopicID):
+		return err
 	default:
 		return fmt.Errorf("%w: %w", errAborted, err)
 	}
+}
+
+// isFenced says that another producer took over our transactional id, or that
+// the brokers ended our transaction for us.
+func isFenced(err error) bool {
+	return errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch)
 }
 
 // end commits, with the offsets rewritten, and makes sure of the outcome.
@@ -215,7 +263,7 @@ func (tx *transaction) prove(ctx context.Context, b *batch) error {
 		found, err := tx.committedNonce(ctx, b)
 		switch {
 		case err == nil && found:
-			tx.metrics.transactions.WithLabelValues("unknown").Inc()
+			tx.howCommitted = "unknown"
 			tx.log.Warn("a transaction reported as aborted had committed", "nonce", tx.nonce.session)
 			return nil
 		case err == nil:

@@ -40,20 +40,11 @@ func (q *turns) pop() {
 	q.turn = (q.turn + 1) % len(q.topics)
 }
 
-func (q *turns) all() []*task {
-	var tasks []*task
-	for _, topic := range q.topics {
-		tasks = append(tasks, q.queues[topic]...)
+// remove takes out every task that is so.
+func (q *turns) remove(so func(*task) bool) {
+	for topic, queue := range q.queues {
+		q.queues[topic] = slices.DeleteFunc(queue, so)
 	}
-	return tasks
-}
-
-func (q *turns) remove(t *task) {
-	q.queues[t.topic] = slices.DeleteFunc(q.queues[t.topic], func(other *task) bool { return other == t })
-}
-
-func (q *turns) drop(a assignment) {
-	q.queues[a.topic] = slices.DeleteFunc(q.queues[a.topic], func(t *task) bool { return t.assignment == a })
 }
 
 // timers are the tasks that are due later, the earliest first.
@@ -78,18 +69,9 @@ func (q *timers) due(now time.Time) []*task {
 	return due
 }
 
-func (q *timers) all() []*task { return slices.Clone(q.tasks) }
-
-func (q *timers) remove(t *task) {
-	q.keep(func(other *task) bool { return other != t })
-}
-
-func (q *timers) drop(a assignment) {
-	q.keep(func(t *task) bool { return t.assignment != a })
-}
-
-func (q *timers) keep(keep func(*task) bool) {
-	q.tasks = slices.DeleteFunc(q.tasks, func(t *task) bool { return !keep(t) })
+// remove takes out every task that is so.
+func (q *timers) remove(so func(*task) bool) {
+	q.tasks = slices.DeleteFunc(q.tasks, so)
 	heap.Init(&q.tasks)
 }
 

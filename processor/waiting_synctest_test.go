@@ -175,6 +175,32 @@ func TestSystemExceptionIsParkedAndComesBack(t *testing.T) {
 	})
 }
 
+func TestHangingRequestIsParkedInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(t, 1, always(func(r *http.Request) (*http.Response, error) {
+			if outID(r) == "hangs" {
+				<-r.Context().Done()
+				return nil, r.Context().Err()
+			}
+			return granted(1), nil
+		}))
+		cfg := s.config("r1")
+		r := s.start(cfg)
+		s.produce(0, []byte("key"), s.request("hangs"), s.request("behind"))
+		began := time.Now()
+		for len(on(s.topics.Retry, s.allEnds())) == 0 {
+			s.produce(0, nil, s.request(fmt.Sprint("other-", time.Since(began))))
+			time.Sleep(time.Second)
+			require.Less(t, time.Since(began), cfg.Retry.ParkAfter+3*cfg.CallTimeout)
+		}
+		time.Sleep(5 * time.Second)
+		require.Equal(t, "true", header(on(s.topics.Retry, s.allEnds())[0], headerInDoubt))
+		ended := ids(s.allEnds())
+		require.Equal(t, 1, ended[s.topics.Store+"/0/1"], "the lane goes on")
+		require.NoError(t, r.stopped())
+	})
+}
+
 func TestLaneIsCalledInOrderOneAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -237,7 +263,7 @@ func TestFullWindowPausesItsPartitionAlone(t *testing.T) {
 		var calls atomic.Int64
 		gateway.to(takes(time.Millisecond, &calls))
 		time.Sleep(2 * time.Hour)
-		onceEach(t, 500, s.settled(500))
+		onceEach(t, 500, on(s.topics.Granted, s.settled(500)))
 		require.NoError(t, r.stopped())
 	})
 }

@@ -31,7 +31,13 @@ type window struct {
 
 	maxRecords, maxBytes int
 	full                 bool // from reaching a bound until falling to half of it
+	dirty                bool // something may be ready that was not at the last commit
 }
+
+// maxSpan times maxRecords is how many entries may pile up above a watermark
+// that does not move. They cost little, but not nothing, and the metadata that
+// lists them must stay readable.
+const maxSpan = 8
 
 type entry struct {
 	offset      int64
@@ -93,12 +99,13 @@ func (w *window) Admit(offset int64, size int, leaderEpoch int32) admission {
 	if _, ok := w.ended[offset]; ok {
 		delete(w.ended, offset)
 		w.entries = append(w.entries, entry{offset: offset, leaderEpoch: leaderEpoch, state: ended})
+		w.dirty = true
 		return alreadyEnded
 	}
 	w.entries = append(w.entries, entry{offset: offset, size: size, leaderEpoch: leaderEpoch})
 	w.live++
 	w.bytes += size
-	w.full = w.full || w.live >= w.maxRecords || w.bytes >= w.maxBytes
+	w.full = w.full || w.live >= w.maxRecords || w.bytes >= w.maxBytes || len(w.entries) >= maxSpan*w.maxRecords
 	if offset < w.doubtBelow {
 		return admittedInDoubt
 	}
@@ -117,6 +124,7 @@ func (w *window) Finish(offset int64, e *end) {
 		panic(fmt.Sprintf("window: offset %d is finished already", offset))
 	}
 	w.entries[i].state, w.entries[i].end = finished, e
+	w.dirty = true
 }
 
 // search returns the index of the first entry at or above offset.
@@ -215,7 +223,8 @@ func (w *window) Committed(pos position) {
 	}
 	w.watermark, w.leaderEpoch, w.ceiling = pos.watermark, pos.leaderEpoch, pos.ceiling
 	maps.DeleteFunc(w.ended, func(offset int64, _ struct{}) bool { return offset < max(w.watermark, w.next) })
-	if w.live <= w.maxRecords/2 && w.bytes <= w.maxBytes/2 {
+	w.dirty = false
+	if w.live <= w.maxRecords/2 && w.bytes <= w.maxBytes/2 && len(w.entries) <= maxSpan*w.maxRecords/2 {
 		w.full = false
 	}
 }
@@ -233,14 +242,16 @@ func (w *window) retire(e *entry) {
 func (w *window) Full() bool { return w.full }
 
 // LowestCeiling is the ceiling that a graceful stop may leave at pos: above the
-// last unfinished record that may have been called, by a predecessor or, as
-// called says, by us; else the watermark.
+// last record that may have been called, by a predecessor or, as called says, by
+// us, and whose end pos does not cover; else the watermark.
 func (w *window) LowestCeiling(pos position, called func(offset int64) bool) int64 {
 	if w.next < w.doubtBelow {
 		return w.doubtBelow // records that were not polled again are in doubt as before
 	}
 	for _, e := range slices.Backward(w.entries) {
-		if e.state == unfinished && (e.offset < w.doubtBelow || called(e.offset)) {
+		_, covered := slices.BinarySearch(pos.finished, e.offset)
+		left := e.state == finished && e.offset >= pos.watermark && !covered
+		if left || e.state == unfinished && (e.offset < w.doubtBelow || called(e.offset)) {
 			return e.offset + 1
 		}
 	}

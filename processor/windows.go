@@ -1,57 +1,67 @@
 package processor
 
-// windows are the partitions this replica holds. The session goroutine owns
+import "time"
+
+// windows are the partitions this replica owns. The session goroutine owns
 // them.
 type windows struct {
-	open       map[partition]*held
-	all        int // input partitions there are, held or not
-	lastEpoch  uint64
-	maxRecords int
-	maxBytes   int
+	open            map[partition]*owned
+	inputPartitions int // that there are, ours or not
+	lastEpoch       uint64
+	maxRecords      int
+	maxBytes        int
 }
 
-// held is one partition in one go of ownership.
-type held struct {
+// owned is one partition in one go of ownership.
+type owned struct {
 	assignment
 	*window
-	paused bool // its fetching is paused, since the window is full
-	barred bool // not ours to work on until a person decides; paused as well
-	wish   int64
+	paused   bool      // its fetching is paused, since the window is full
+	withheld bool      // not to be worked on until a person decides; paused as well
+	wish     int64     // the ceiling that the scheduler would like
+	ban      time.Time // as last committed
 }
 
 func newWindows(maxRecords, maxBytes int) *windows {
-	return &windows{open: map[partition]*held{}, maxRecords: maxRecords, maxBytes: maxBytes}
+	return &windows{open: map[partition]*owned{}, maxRecords: maxRecords, maxBytes: maxBytes}
 }
 
 // Assign opens a partition under a new epoch at its committed position.
-func (ws *windows) Assign(p partition, pos position) *held {
+func (ws *windows) Assign(p partition, pos position) *owned {
 	ws.lastEpoch++
-	h := &held{assignment: assignment{p, ws.lastEpoch}, window: newWindow(pos, ws.maxRecords, ws.maxBytes)}
-	ws.open[p] = h
-	return h
+	o := &owned{assignment: assignment{p, ws.lastEpoch}, window: newWindow(pos, ws.maxRecords, ws.maxBytes)}
+	ws.open[p] = o
+	return o
 }
 
-// Drop forgets a partition and returns what was held, nil if nothing was.
-func (ws *windows) Drop(p partition) *held {
-	h := ws.open[p]
+// Drop forgets a partition and returns what was owned, nil if nothing was.
+func (ws *windows) Drop(p partition) *owned {
+	o := ws.open[p]
 	delete(ws.open, p)
-	return h
+	return o
 }
 
-// Get returns a partition if it is held in this very go of ownership.
-func (ws *windows) Get(a assignment) (*held, bool) {
-	h, ok := ws.open[a.partition]
-	if !ok || h.epoch != a.epoch {
+// Get returns a partition if it is owned in this very go of ownership.
+func (ws *windows) Get(a assignment) (*owned, bool) {
+	o, ok := ws.open[a.partition]
+	if !ok || o.epoch != a.epoch {
 		return nil, false
 	}
-	return h, true
+	return o, true
+}
+
+// touch has every window looked at by the next commit.
+func (ws *windows) touch() {
+	for _, o := range ws.open {
+		o.dirty = true
+	}
 }
 
 // Load is how many records and bytes are in the windows.
 func (ws *windows) Load() (records, bytes int) {
-	for _, h := range ws.open {
-		records += h.live
-		bytes += h.bytes
+	for _, o := range ws.open {
+		records += o.live
+		bytes += o.bytes
 	}
 	return records, bytes
 }

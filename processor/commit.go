@@ -1,0 +1,145 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// commits is what the session remembers from one transaction to the next.
+type commits struct {
+	budget    int       // bytes of commit metadata
+	notBefore time.Time // of the next transaction, after one that failed
+	failures  int       // transactions in a row that did not commit
+	settled   bool      // the last look left nothing to commit
+}
+
+const (
+	metadataBudget = 4000  // the broker's default limit is 4,096
+	metadataFloor  = 64    // what metadata without a finished set stays below
+	batchEnds      = 10000 // of one transaction, or one more partition's: it must not take long
+)
+
+// commitReady makes one transaction of what is ready, if anything is. last is
+// the one before leaving: it lowers the ceilings.
+func (s *session) commitReady(ctx context.Context, last bool) error {
+	s.commits.settled = false
+	if s.joining || time.Now().Before(s.commits.notBefore) {
+		return nil // kgo would let the commit wait for the join, until it is too late
+	}
+	b := s.nextBatch(last)
+	if b.empty() {
+		s.commits.settled = true
+		return nil
+	}
+	if err := s.tx.commit(ctx, b); err != nil {
+		return s.notCommitted(ctx, b, err)
+	}
+	s.committed(b)
+	s.commits.settled = last
+	return nil
+}
+
+// nextBatch is what can be committed now.
+func (s *session) nextBatch(last bool) *batch {
+	b := &batch{positions: map[assignment]position{}}
+	if s.banned.After(time.Now()) {
+		b.ban = s.banned
+	}
+	for _, o := range s.windows.open {
+		if o.withheld || !o.dirty && !last || len(b.ends) >= batchEnds {
+			continue
+		}
+		pos, ends, fits := o.Ready(s.fits(b.ban))
+		where := o.partition.String()
+		if !fits {
+			s.holds.Set(holdMetadata, where, "the list of finished records does not fit into the commit metadata; raise offset.metadata.max.bytes at the brokers, or wait for the oldest request")
+			continue
+		}
+		s.holds.Clear(holdMetadata, where)
+		pos.ceiling = s.ceiling(o, pos, len(ends), last)
+		if len(ends) == 0 && pos.watermark == o.watermark && pos.ceiling == o.ceiling && b.ban.Equal(o.ban) {
+			o.dirty = false
+			continue
+		}
+		b.positions[o.assignment] = pos
+		b.ends = append(b.ends, ends...)
+	}
+	return b
+}
+
+// ceiling is the one to commit with pos: what the scheduler wished for; and
+// where all of the input is below it already, a little beyond, so that the next
+// record need not wait for a transaction of its own.
+func (s *session) ceiling(o *owned, pos position, ends int, last bool) int64 {
+	if last {
+		return o.LowestCeiling(pos, s.scheduler.calledUnfinished(o.assignment))
+	}
+	ceiling := max(pos.ceiling, o.wish)
+	if ends > 0 && ceiling >= o.next {
+		ceiling = max(ceiling, o.next+int64(min(2*ends, s.cfg.MaxInFlight)))
+	}
+	return ceiling
+}
+
+func (s *session) fits(ban time.Time) func(position) bool {
+	return func(pos position) bool {
+		return len(pos.finished) == 0 || len(pos.finished) <= maxFinished &&
+			len(metadata{nonce: s.tx.nonce, position: pos, ban: ban}.encode()) <= s.commits.budget
+	}
+}
+
+func (s *session) committed(b *batch) {
+	for a, pos := range b.positions {
+		o, ok := s.windows.Get(a)
+		if !ok {
+			continue
+		}
+		raised := pos.ceiling > o.ceiling
+		o.Committed(pos)
+		o.ban = b.ban
+		if raised {
+			s.scheduler.Raise(a, pos.ceiling)
+		}
+	}
+	s.commits.failures, s.commits.notBefore = 0, time.Time{}
+	s.holds.Clear(holdTransaction, "")
+	s.holds.Clear(holdTopic, "results")
+	s.holds.Clear(holdMetadata, "")
+}
+
+// notCommitted decides what a failed transaction means: try again later with
+// everything as it was (rule 6), or throw the session away (rule 8).
+func (s *session) notCommitted(ctx context.Context, b *batch, err error) error {
+	c := &s.commits
+	c.failures++
+	c.notBefore = time.Now().Add(min(50*time.Millisecond<<min(c.failures, 6), 2*time.Second))
+	var oversize *oversizeError
+	switch {
+	case errors.Is(err, errNotOwned):
+		s.log.Info("transaction given up, a partition has moved", "error", err)
+		c.notBefore = time.Time{}
+		return s.reconcile(ctx, b)
+	case errors.Is(err, errMetadataLarge):
+		c.budget /= 2
+		s.log.Warn("halving the commit metadata", "budget", c.budget, "error", err)
+		if c.budget < metadataFloor {
+			s.holds.Set(holdMetadata, "", "the brokers take less than 64 bytes of commit metadata: raise offset.metadata.max.bytes")
+		}
+	case errors.Is(err, errUnwritable):
+		s.holds.Set(holdTopic, "results", fmt.Sprintf("%v: outcomes wait; create the topic (`coupongrant topics create`) or grant this user the right to write", err))
+	case errors.As(err, &oversize):
+		if o, ok := s.windows.Get(oversize.end.task.assignment); ok {
+			s.withhold(o, withheld(holdTopic, o.partition, fmt.Sprintf("%v; raise max.message.bytes of the topic above that of the input, then restart", err)))
+		}
+	case errors.Is(err, errAborted):
+		s.log.Info("transaction aborted, the results go out again", "error", err)
+		if c.failures >= 5 {
+			s.holds.Set(holdTransaction, "", fmt.Sprintf("%d transactions in a row did not commit: %v", c.failures, err))
+		}
+	default:
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,107 @@
+package processor
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// How the session acts on what the group callbacks tell (assignment.go).
+
+func (s *session) applyEvents(ctx context.Context) error {
+	for _, e := range s.events.take() {
+		s.joining = e.joining
+		for _, p := range e.dropped {
+			s.drop(p)
+		}
+		if len(e.dropped) > 0 {
+			if err := s.rearm(ctx); err != nil {
+				return err
+			}
+		}
+		for _, o := range e.opened {
+			s.open(o)
+		}
+		if e.inputPartitions > 0 {
+			s.windows.inputPartitions = e.inputPartitions
+		}
+		s.share()
+		if e.joined {
+			s.holds.Clear(holdStarting, "")
+			s.holds.Clear(holdKafka, "group")
+		}
+	}
+	return nil
+}
+
+// rearm lets kgo tell us of the next revocation: it swallows all but the first
+// until End is called. With no transaction open this sends nothing.
+func (s *session) rearm(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.tx.deadline)
+	defer cancel()
+	if _, err := s.kafka.End(ctx, kgo.TryAbort); err != nil {
+		return fmt.Errorf("rearming the revocation callback: %w", err)
+	}
+	return nil
+}
+
+func (s *session) open(opened opening) {
+	s.drop(opened.partition) // kgo may have swallowed the revocation
+	o := s.windows.Assign(opened.partition, opened.metadata.position)
+	if opened.note != "" {
+		s.log.Warn("assigned against the odds", "topic", o.topic, "partition", o.number, "note", opened.note)
+		o.dirty = true // commit where we stand, so that the next owner need not be told again
+	}
+	if opened.withheld != nil {
+		s.withhold(o, opened.withheld)
+		return
+	}
+	s.scheduler.Assign(o.assignment, o.ceiling)
+	if ban := opened.metadata.ban; ban.After(time.Now()) {
+		o.ban = ban
+		s.learnBan(ban)
+		s.scheduler.Ban(ban)
+	}
+	s.log.Info("assigned", "topic", o.topic, "partition", o.number, "offset", o.watermark, "doubt_below", o.doubtBelow, "finished_above", len(o.ended))
+}
+
+// withhold keeps a partition from being worked on until a person has decided.
+func (s *session) withhold(o *owned, why *Hold) {
+	o.withheld = true
+	s.scheduler.Drop(o.assignment)
+	s.kafka.Client().PauseFetchPartitions(map[string][]int32{o.topic: {o.number}})
+	s.holds.Set(why.Kind, why.Where, why.Reason)
+}
+
+func (s *session) drop(p partition) {
+	o := s.windows.Drop(p)
+	if o == nil {
+		return
+	}
+	s.scheduler.Drop(o.assignment)
+	s.holds.ClearWhere(p.String())
+	if o.paused || o.withheld {
+		s.kafka.Client().ResumeFetchPartitions(map[string][]int32{p.topic: {p.number}})
+	}
+	s.log.Info("dropped", "topic", p.topic, "partition", p.number, "watermark", o.watermark)
+}
+
+func (s *session) share() {
+	s.scheduler.Share(len(s.windows.open), s.windows.inputPartitions)
+	s.metrics.partitions.Set(float64(len(s.windows.open)))
+}
+
+// reconcile drops the partitions of a refused batch that kgo holds no offsets
+// for: their revocation was swallowed.
+func (s *session) reconcile(ctx context.Context, b *batch) error {
+	ours := s.kafka.Client().CommittedOffsets()
+	for a := range b.positions {
+		if _, ok := ours[a.topic][a.number]; !ok {
+			s.drop(a.partition)
+		}
+	}
+	s.share()
+	return s.rearm(ctx)
+}
