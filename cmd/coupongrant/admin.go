@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.uber.org/fx"
+
+	"github.com/coupongrant/coupongrant/processor"
+)
+
+// adminModule serves probes and metrics. It stands before the processor in the
+// graph, so that it answers while the processor stops.
+var adminModule = fx.Module("admin", fx.Provide(newAdmin), fx.Invoke(func(*admin) {}))
+
+// admin answers probes, scrapers and people. It tells of holds and numbers, and
+// reveals nothing else.
+type admin struct {
+	began   time.Time
+	version string
+	metrics prometheus.Gatherer
+	health  func() processor.Health // set before it serves
+}
+
+// status is the answer of /api/status.
+type status struct {
+	Version       string           `json:"version"`
+	StartedAt     time.Time        `json:"started_at"`
+	UptimeSeconds int64            `json:"uptime_seconds"`
+	Live          bool             `json:"live"`
+	Ready         bool             `json:"ready"`
+	Holds         []processor.Hold `json:"holds"`
+}
+
+func newAdmin(lc fx.Lifecycle, cfg Config, log *slog.Logger, metrics prometheus.Gatherer) *admin {
+	a := &admin{
+		began: time.Now(), version: cfg.Processor.Version, metrics: metrics,
+		health: func() processor.Health { return processor.Health{} },
+	}
+	log = log.With("component", "admin")
+	var service *httpService
+	lc.Append(fx.Hook{
+		OnStart: func(context.Context) error {
+			listener, err := net.Listen("tcp", cfg.AdminListen)
+			if err != nil {
+				return fmt.Errorf("admin.listen is %s, but nothing can listen there (%w): choose another address, or end what has it", cfg.AdminListen, err)
+			}
+			service = newHTTPService(listener, a.handler(), log)
+			service.start(log)
+			log.Info("serving", "address", service.address())
+			return nil
+		},
+		OnStop: func(ctx context.Context) error { return service.stop(ctx) },
+	})
+	return a
+}
+
+func (a *admin) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", a.livez)
+	mux.HandleFunc("GET /readyz", a.readyz)
+	mux.HandleFunc("GET /api/status", a.status)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics, promhttp.HandlerOpts{}))
+	return mux
+}
+
+// livez fails only when a restart is what helps.
+func (a *admin) livez(w http.ResponseWriter, _ *http.Request) {
+	if !a.health().Live {
+		http.Error(w, "stuck", http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = fmt.Fprintln(w, "ok")
+}
+
+func (a *admin) readyz(w http.ResponseWriter, _ *http.Request) {
+	health := a.health()
+	code := http.StatusOK
+	if !isReady(health) {
+		code = http.StatusServiceUnavailable
+	}
+	answer(w, code, struct {
+		Holds []processor.Hold `json:"holds"`
+	}{holdsOf(health)})
+}
+
+func (a *admin) status(w http.ResponseWriter, _ *http.Request) {
+	health := a.health()
+	answer(w, http.StatusOK, status{
+		Version: a.version, StartedAt: a.began.UTC(), UptimeSeconds: int64(time.Since(a.began).Seconds()),
+		Live: health.Live, Ready: isReady(health), Holds: holdsOf(health),
+	})
+}
+
+func isReady(h processor.Health) bool { return h.Live && len(h.Holds) == 0 }
+
+// holdsOf is never null in JSON.
+func holdsOf(h processor.Health) []processor.Hold {
+	if h.Holds == nil {
+		return []processor.Hold{}
+	}
+	return h.Holds
+}
+
+func answer(w http.ResponseWriter, code int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(body) // an error means that the caller left
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupongrant/coupongrant/processor/proof"
+	"github.com/coupongrant/coupongrant/schemas"
+)
+
+// auditEvery is the pause between two looks of `audit --wait`.
+const auditEvery = time.Second
+
+type auditFlags struct {
+	json   bool
+	ledger string
+	wait   time.Duration
+}
+
+func (c *cli) auditCommand() *cobra.Command {
+	var f auditFlags
+	cmd := &cobra.Command{
+		Use:   "audit",
+		Short: "Check from the topics alone that every request was ended exactly once",
+		Long: `Reads all topics and recomputes the promise: every request record has exactly one
+outcome or dead letter, or is not finished yet. With --ledger, the outcomes are held
+against what a gateway simulator has granted. It may run beside the processor and
+changes nothing.
+
+Exit code 0: balanced, 3: violated, 4: not finished yet.`,
+		Example: `  coupongrant audit
+  coupongrant audit --wait 1m --ledger http://127.0.0.1:8089`,
+		GroupID: groupLook,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := c.config(cmd, defaultConfig())
+			if err != nil {
+				return err
+			}
+			if err := f.check(); err != nil {
+				return usage(err)
+			}
+			return c.audit(cmd.Context(), cfg, f)
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&f.json, "json", false, "the report as JSON")
+	flags.StringVar(&f.ledger, "ledger", "", "URL of a gateway simulator's control address, to check that outcomes are true")
+	flags.DurationVar(&f.wait, "wait", 0, "look again until all is finished, for so long at most")
+	return cmd
+}
+
+func (f auditFlags) check() error {
+	if f.wait < 0 {
+		return fmt.Errorf("--wait is %s: use a duration such as 1m", f.wait)
+	}
+	if f.ledger == "" {
+		return nil
+	}
+	at, err := url.Parse(f.ledger)
+	if err != nil || at.Host == "" || at.Scheme != "http" && at.Scheme != "https" {
+		return fmt.Errorf("--ledger is no http or https URL: use that of a simulator, such as http://127.0.0.1:8089")
+	}
+	return nil
+}
+
+func (c *cli) audit(ctx context.Context, cfg Config, f auditFlags) error {
+	log := quiet()
+	client, err := connect(ctx, cfg, log) // says sooner and better than reading would that nobody is there
+	if err != nil {
+		return err
+	}
+	client.Close()
+	line := newStatusLine(c.stderr)
+	defer line.close()
+	a, err := newAuditor(cfg, kafkaOptions(cfg, log), f.ledger)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	a.progress = func(read, total int64) { line.set(fmt.Sprintf("%d of %d records read", read, total)) }
+	report, err := a.wait(ctx, f.wait)
+	if err != nil {
+		return err
+	}
+	line.close()
+	if err := writeReport(c.stdout, report, f.json); err != nil {
+		return err
+	}
+	return exit(report.Verdict().ExitCode())
+}
+
+func writeReport(w io.Writer, report proof.Report, asJSON bool) error {
+	if !asJSON {
+		return report.WriteText(w)
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(struct {
+		Verdict proof.Verdict `json:"verdict"`
+		proof.Report
+	}{report.Verdict(), report})
+}
+
+// auditor looks at a system as often as it is asked to.
+type auditor struct {
+	source   *proof.Source
+	registry *schemas.Registry
+	http     *http.Client
+	ledger   string // URL; empty: none
+	progress func(read, total int64)
+}
+
+func newAuditor(cfg Config, kafka []kgo.Opt, ledger string) (*auditor, error) {
+	registry, err := schemas.NewRegistry(cfg.Registry)
+	if err != nil {
+		return nil, usage(err)
+	}
+	a := &auditor{
+		registry: registry, ledger: ledger, progress: func(int64, int64) {},
+		http: &http.Client{Transport: &http.Transport{}, Timeout: 30 * time.Second},
+	}
+	a.source = &proof.Source{
+		Options: kafka, Topics: proofTopics(cfg.Processor.Topics), Group: cfg.Processor.Group,
+		Codec: schemas.NewCodec(registry, schemas.Rules{CouponTypes: cfg.CouponTypes}), Registry: registry,
+		Progress: func(read, total int64) { a.progress(read, total) },
+	}
+	return a, nil
+}
+
+func (a *auditor) close() {
+	a.registry.Close()
+	a.http.CloseIdleConnections()
+}
+
+func (a *auditor) look(ctx context.Context) (proof.Report, error) {
+	checker, err := proof.Read(ctx, a.source)
+	if err != nil {
+		return proof.Report{}, err
+	}
+	if a.ledger != "" {
+		if err := proof.ReadLedger(ctx, a.http, a.ledger, checker); err != nil {
+			return proof.Report{}, err
+		}
+	}
+	return checker.Report(), nil
+}
+
+// wait looks until the verdict is final or patience is over.
+func (a *auditor) wait(ctx context.Context, patience time.Duration) (proof.Report, error) {
+	over := time.Now().Add(patience)
+	for {
+		report, err := a.look(ctx)
+		if err != nil || report.Verdict() != proof.Unfinished || time.Now().Add(auditEvery).After(over) {
+			return report, err
+		}
+		select {
+		case <-time.After(auditEvery):
+		case <-ctx.Done():
+			return report, ctx.Err()
+		}
+	}
+}

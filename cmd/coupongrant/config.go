@@ -1,0 +1,154 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/coupongrant/coupongrant/breaker"
+	"github.com/coupongrant/coupongrant/processor"
+	"github.com/coupongrant/coupongrant/processor/proof"
+	"github.com/coupongrant/coupongrant/schemas"
+	"github.com/coupongrant/coupongrant/topclient"
+)
+
+// Config of the program. Its keys are in settings.go.
+type Config struct {
+	Processor            processor.Config
+	Brokers              []string
+	Registry             schemas.RegistryConfig
+	RegistryPasswordFile string
+	Gateway              topclient.Config
+	Credentials          topclient.FilesConfig
+	CouponTypes          []int32
+	Breaker              breaker.Config
+	AdminListen          string
+	Log                  LogConfig
+
+	Origins map[string]string // of each key that is not a default: where its value stands
+}
+
+// LogConfig says what is logged, and how.
+type LogConfig struct {
+	Level  string
+	Format string
+}
+
+// defaultConfig is what runs where nothing else is said.
+func defaultConfig() Config {
+	return Config{
+		Processor:   processor.DefaultConfig(),
+		Brokers:     []string{"127.0.0.1:9092"},
+		Registry:    schemas.RegistryConfig{URL: "http://127.0.0.1:8081"},
+		Gateway:     topclient.DefaultConfig(),
+		CouponTypes: schemas.DefaultCouponTypes(),
+		Breaker:     breaker.DefaultConfig(),
+		AdminListen: "127.0.0.1:8080",
+		Log:         LogConfig{Level: "info", Format: "json"},
+	}
+}
+
+// derive fills in what follows from other settings.
+func (c *Config) derive() error {
+	p := &c.Processor
+	p.Version = buildVersion()
+	if p.TransactionalID == "" {
+		p.TransactionalID = replicaName(p.Group, c.AdminListen)
+	}
+	c.Gateway.Timeout = p.CallTimeout
+	c.Gateway.IdleConns = max(c.Gateway.IdleConns, p.MaxInFlight)
+	c.Gateway.UserAgent = "coupongrant/" + p.Version
+	if c.RegistryPasswordFile == "" {
+		return nil
+	}
+	password, err := os.ReadFile(c.RegistryPasswordFile)
+	if err != nil {
+		return fmt.Errorf("registry.password_file: %w", err)
+	}
+	c.Registry.Password = schemas.Password(strings.TrimSpace(string(password)))
+	return nil
+}
+
+// replicaName tells apart the replicas of hosts, and those that share one: two
+// cannot listen on one port.
+func replicaName(group, listen string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	_, port, _ := net.SplitHostPort(listen) // Validate refuses what is no address
+	return group + "-" + host + "-" + port
+}
+
+// Validate joins every problem, each one line that names the key, the value and
+// the mend.
+func (c Config) Validate() error {
+	errs := []error{c.Processor.Validate(), c.Gateway.Validate(), c.Breaker.Validate(c.Processor.CallTimeout)}
+	if len(c.Brokers) == 0 {
+		errs = append(errs, errors.New("kafka.brokers is empty: name host:port of some brokers"))
+	}
+	for _, broker := range c.Brokers {
+		errs = append(errs, checkAddress("kafka.brokers", broker))
+	}
+	errs = append(errs, checkAddress("admin.listen", c.AdminListen))
+	if _, err := schemas.NewRegistry(c.Registry); err != nil { // it contacts nobody
+		errs = append(errs, fmt.Errorf("%w; it should look like http://host:port", err))
+	}
+	if len(c.CouponTypes) == 0 {
+		errs = append(errs, errors.New("request.coupon_types is empty: list Tmall's numbers, such as 247,276,357"))
+	}
+	return errors.Join(errs...)
+}
+
+// CheckCredentials reads the credentials once.
+func (c Config) CheckCredentials() error {
+	var errs []error
+	if c.Credentials.AppKey == "" {
+		errs = append(errs, errors.New("gateway.app_key is empty: name the app that calls"))
+	}
+	for _, s := range []struct {
+		key, file string
+		secret    topclient.Secret
+	}{
+		{"gateway.app_secret", c.Credentials.AppSecretFile, c.Credentials.AppSecret},
+		{"gateway.session", c.Credentials.SessionFile, c.Credentials.Session},
+	} {
+		if s.file == "" && s.secret.Reveal() == "" {
+			errs = append(errs, fmt.Errorf("%s_file is empty: name a file that holds the secret, or set %s", s.key, variableOf(s.key)))
+		}
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	_, err := topclient.FromFiles(c.Credentials)
+	return err
+}
+
+func checkAddress(key, address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return fmt.Errorf("%s is %q: use host:port, such as %s", key, address, exampleAddress[key])
+	}
+	return nil
+}
+
+var exampleAddress = map[string]string{"kafka.brokers": "kafka-1:9092", "admin.listen": "127.0.0.1:8080"}
+
+// ownTopics are those whose schemas are the program's own.
+func ownTopics(t processor.Topics) schemas.Topics {
+	return schemas.Topics{Inputs: []string{t.Store, t.Loyalty}, Granted: t.Granted, Failed: t.Failed}
+}
+
+// proofTopics are those of the audit.
+func proofTopics(t processor.Topics) proof.Topics {
+	return proof.Topics{
+		Inputs: []string{t.Store, t.Loyalty}, Retry: t.Retry,
+		Granted: t.Granted, Failed: t.Failed, DeadLetter: t.DeadLetter,
+	}
+}

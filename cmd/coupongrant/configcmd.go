@@ -1,0 +1,102 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+)
+
+func (c *cli) configCommand() *cobra.Command {
+	parent := &cobra.Command{
+		Use:   "config",
+		Short: "Check and print the settings",
+		Long: `Every setting is a key of the YAML file (--config), an environment variable and a
+flag: kafka.brokers is COUPONGRANT_KAFKA_BROKERS and --kafka.brokers. A flag wins over
+a variable, a variable over the file, the file over the default. Lists are separated by
+commas, an empty variable counts as not set. Secrets come from files of their own
+(gateway.app_secret_file, gateway.session_file) or from the environment.`,
+		GroupID: groupConfig,
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	parent.AddCommand(
+		&cobra.Command{
+			Use: "check", Short: "Say what is wrong with the settings of `run`, or ok", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error { return c.configCheck(cmd) },
+		},
+		&cobra.Command{
+			Use: "print", Short: "Print every setting and where it comes from; secrets are hidden", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error { return c.configPrint(cmd) },
+		},
+		&cobra.Command{
+			Use: "keys", Short: "List every setting with its default and meaning", Args: cobra.NoArgs,
+			RunE: func(*cobra.Command, []string) error { return c.configKeys() },
+		},
+	)
+	return parent
+}
+
+func (c *cli) configCheck(cmd *cobra.Command) error {
+	cfg, err := c.config(cmd, defaultConfig())
+	if err != nil {
+		return err
+	}
+	if err := cfg.CheckCredentials(); err != nil {
+		return usage(err)
+	}
+	_, err = fmt.Fprintln(c.stdout, "ok")
+	return err
+}
+
+func (c *cli) configPrint(cmd *cobra.Command) error {
+	cfg, err := c.config(cmd, defaultConfig())
+	if err != nil {
+		return err
+	}
+	return cfg.print(c.stdout)
+}
+
+// print writes the settings as a file that gives the same again, but for secrets,
+// which stand in it as comments.
+func (c Config) print(w io.Writer) error {
+	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	last := ""
+	for _, s := range c.settings() {
+		name, indent := s.key, ""
+		if in := section(s.key); in != "" {
+			if in != last {
+				fmt.Fprintf(out, "%s:\n", in)
+			}
+			last, name, indent = in, strings.TrimPrefix(s.key, in+"."), "  "
+		}
+		origin := c.Origins[s.key]
+		if origin == "" {
+			origin = "default"
+		}
+		switch {
+		case s.secret && c.Origins[s.key] == "":
+		case s.secret:
+			fmt.Fprintf(out, "%s# %s: %s\t# %s\n", indent, name, s.value, origin)
+		default:
+			fmt.Fprintf(out, "%s%s: %s\t# %s\n", indent, name, s.value.YAML(), origin)
+		}
+	}
+	return out.Flush()
+}
+
+func (c *cli) configKeys() error {
+	out := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(out, "KEY, AND FLAG --KEY\tDEFAULT\tMEANING")
+	cfg := defaultConfig()
+	for _, s := range cfg.settings() {
+		if s.secret {
+			fmt.Fprintf(out, "%s\t\t%s\n", s.variable(), s.about)
+			continue
+		}
+		fmt.Fprintf(out, "%s\t%s\t%s\n", s.key, s.value, s.about)
+	}
+	return out.Flush()
+}

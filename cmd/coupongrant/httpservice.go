@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+const (
+	headerTimeout   = 5 * time.Second
+	idleTimeout     = 2 * time.Minute
+	maxHeaderBytes  = 16 << 10
+	closingPatience = time.Second
+)
+
+// httpService serves one handler on one listener, in a goroutine of its own.
+type httpService struct {
+	server   *http.Server
+	listener net.Listener
+	done     chan struct{}
+}
+
+func newHTTPService(listener net.Listener, handler http.Handler, log *slog.Logger) *httpService {
+	return &httpService{
+		listener: listener,
+		done:     make(chan struct{}),
+		server: &http.Server{
+			Handler: handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // callers' mistakes
+		},
+	}
+}
+
+// start serves until stop.
+func (s *httpService) start(log *slog.Logger) {
+	go func() {
+		defer close(s.done)
+		if err := s.server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("no longer serving", "address", s.address(), "error", err)
+		}
+	}()
+}
+
+func (s *httpService) address() string { return s.listener.Addr().String() }
+
+// stop lets answers under way end for a moment, then cuts them off. To be called
+// once, after start.
+func (s *httpService) stop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, closingPatience)
+	defer cancel()
+	err := s.server.Shutdown(ctx)
+	if err != nil {
+		err = s.server.Close()
+	}
+	<-s.done
+	return err
+}
+
+// isLoopback says whether only this machine can reach the address.
+func isLoopback(address net.Addr) bool {
+	tcp, ok := address.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}

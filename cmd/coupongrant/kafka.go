@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupongrant/coupongrant/schemas"
+)
+
+// clusterPatience is how long a command that a person waits for asks brokers
+// that do not answer.
+const clusterPatience = 10 * time.Second
+
+// kafkaOptions say how to reach the cluster, and nothing else.
+func kafkaOptions(cfg Config, log *slog.Logger) []kgo.Opt {
+	return []kgo.Opt{
+		kgo.SeedBrokers(cfg.Brokers...),
+		kgo.ClientID("coupongrant"),
+		kgo.SoftwareNameAndVersion("coupongrant", cfg.Processor.Version),
+		kgo.WithLogger(kafkaLogger{log.With("component", "kafka")}),
+	}
+}
+
+// connect gives a client of which a broker has answered.
+func connect(ctx context.Context, cfg Config, log *slog.Logger, opts ...kgo.Opt) (*kgo.Client, error) {
+	client, err := kgo.NewClient(append(kafkaOptions(cfg, log), opts...)...)
+	if err != nil {
+		return nil, fmt.Errorf("preparing a Kafka client: %w", err)
+	}
+	asking, cancel := context.WithTimeout(ctx, clusterPatience)
+	defer cancel()
+	if err := client.Ping(asking); err != nil {
+		client.Close()
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, fmt.Errorf("kafka.brokers is %s, but no broker answers (%w): check the address and the cluster", strings.Join(cfg.Brokers, ","), err)
+	}
+	return client, nil
+}
+
+// ownCodec is a codec that can write what these topics hold.
+func ownCodec(ctx context.Context, cfg Config, topics schemas.Topics) (*schemas.Registry, *schemas.Codec, error) {
+	registry, err := schemas.NewRegistry(cfg.Registry)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := registry.FetchOwn(ctx, topics); err != nil {
+		registry.Close()
+		return nil, nil, registryError(cfg, err)
+	}
+	return registry, schemas.NewCodec(registry, schemas.Rules{CouponTypes: cfg.CouponTypes}), nil
+}
+
+// registryError names the setting and the mend. The URL cannot hold a password:
+// Validate refuses those.
+func registryError(cfg Config, err error) error {
+	if errors.Is(err, schemas.ErrRegistryDown) {
+		return fmt.Errorf("registry.url is %s, but there is no registry to rely on (%w): check the address and the registry", cfg.Registry.URL, err)
+	}
+	return err
+}

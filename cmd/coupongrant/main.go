@@ -1,0 +1,123 @@
+// Command coupongrant reads coupon-grant requests from Kafka, has Tmall grant
+// each, and publishes one outcome or dead letter for each. It is the rim: what
+// the engine works with is read from the configuration and put together here;
+// no promise is kept in this package.
+//
+//	main.go       run, exit codes
+//	cli.go        the commands and what they share
+//	settings.go   the table of all settings, from which flags, variables and files are read
+//	values.go     settings as text and back
+//	sources.go    file, environment and flags, and which of them wins
+//	config.go     Config, its defaults and what must hold
+//	configcmd.go  config check, print, keys
+//	assemble.go   the graphs of run and dev
+//	embedded.go   broker, registry and gateway inside the process, for dev
+//	admin.go      /livez, /readyz, /metrics, /api/status
+//	log.go        loggers
+//	run.go, dev*.go, topics.go, produce*.go, tail*.go, audit.go, gateway*.go  one command each
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+)
+
+// Exit codes. audit adds those of proof.Verdict.
+const (
+	exitDone   = 0
+	exitFailed = 1 // while running
+	exitUsage  = 2 // wrong usage or configuration
+)
+
+// version is stamped in by the linker: -X main.version=...
+var version string
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal finds its default: it kills
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is the whole program. When ctx ends, it stops in good order.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	c := &cli{stdin: stdin, stdout: stdout, stderr: stderr, environ: os.Environ()}
+	root := c.command()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	code := exitDone
+	var exit *exitError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &exit):
+		code = exit.code
+	case !c.started: // what cobra itself refuses
+		code = exitUsage
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		code, err = exitFailed, errors.New("interrupted before it was done")
+	default:
+		code = exitFailed
+	}
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(stderr, "coupongrant: %s\n", strings.TrimSpace(line))
+	}
+	return code
+}
+
+// exitError ends the program with a code. A nil err prints nothing.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// usage marks an error as one of usage or configuration.
+func usage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &exitError{exitUsage, err}
+}
+
+// exit ends the program with a code, silently.
+func exit(code int) error {
+	if code == exitDone {
+		return nil
+	}
+	return &exitError{code: code}
+}
+
+// buildVersion is what was stamped in, else what the Go toolchain knows.
+func buildVersion() string {
+	if version != "" {
+		return version
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unversioned"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return s.Value[:12]
+		}
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	return "unversioned"
+}

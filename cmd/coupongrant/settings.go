@@ -1,0 +1,144 @@
+package main
+
+import (
+	"math"
+	"strings"
+
+	"github.com/coupongrant/coupongrant/processor"
+	"github.com/coupongrant/coupongrant/topclient"
+)
+
+// setting is one key of the configuration. Flags, environment variables, the
+// keys of a file, `config keys` and `config print` all come from this table.
+type setting struct {
+	key    string
+	value  value
+	about  string
+	secret bool // from the environment only: a file or a process list would show it
+}
+
+// variable is the environment variable of the setting.
+func (s setting) variable() string { return variableOf(s.key) }
+
+func variableOf(key string) string {
+	return variablePrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
+}
+
+const variablePrefix = "COUPONGRANT_"
+
+// section of a key; empty for keys of the top level.
+func section(key string) string {
+	before, _, found := strings.Cut(key, ".")
+	if !found {
+		return ""
+	}
+	return before
+}
+
+// settings lists all keys, in the order in which people read them, over c.
+func (c *Config) settings() []setting {
+	p := &c.Processor
+	retry, topics := &p.Retry, &p.Topics
+	return []setting{
+		{key: "kafka.brokers", value: textsValue(&c.Brokers), about: "host:port of some brokers of the cluster"},
+		{key: "kafka.group", value: textValue(&p.Group), about: "the consumer group: the same for every replica"},
+		{key: "kafka.transactional_id", value: textValue(&p.TransactionalID), about: "name of this replica, kept over restarts and unique in the cluster; default from group, host name and admin port"},
+		{key: "kafka.session_timeout", value: durationValue(&p.SessionTimeout), about: "how long brokers wait for a replica that has gone silent"},
+		{key: "kafka.heartbeat_interval", value: durationValue(&p.HeartbeatInterval), about: "how often a replica says that it lives; at most a third of kafka.session_timeout"},
+		{key: "kafka.transaction_timeout", value: durationValue(&p.TransactionTimeout), about: "after which brokers end a transaction that nobody ends"},
+		{key: "kafka.require_tv2", value: boolValue(&p.RequireTV2), about: "refuse brokers without transaction version 2 (before Kafka 4.0) instead of warning"},
+
+		{key: "topics.store", value: textValue(&topics.Store), about: "input: requests of store checkouts"},
+		{key: "topics.loyalty", value: textValue(&topics.Loyalty), about: "input: requests of loyalty milestones"},
+		{key: "topics.granted", value: textValue(&topics.Granted), about: "output: granted coupons"},
+		{key: "topics.failed", value: textValue(&topics.Failed), about: "output: requests that got no coupon"},
+		{key: "topics.dead_letter", value: textValue(&topics.DeadLetter), about: "output: records that ended without outcome"},
+		{key: "topics.retry", value: textValue(&topics.Retry), about: "parked requests; read by the program itself"},
+
+		{key: "registry.url", value: textValue(&c.Registry.URL), about: "the schema registry"},
+		{key: "registry.user", value: textValue(&c.Registry.User), about: "for basic authentication; empty: none"},
+		{key: "registry.password_file", value: textValue(&c.RegistryPasswordFile), about: "file with the user's password, read at the start"},
+		{key: "registry.password", value: secretValue(&c.Registry.Password), about: "the user's password, where no file is possible", secret: true},
+
+		{key: "gateway.url", value: textValue(&c.Gateway.URL), about: "the gateway's /router/rest"},
+		{key: "gateway.app_key", value: textValue(&c.Credentials.AppKey), about: "which app calls"},
+		{key: "gateway.app_secret_file", value: textValue(&c.Credentials.AppSecretFile), about: "file with the app's secret, read again when it changes"},
+		{key: "gateway.session_file", value: textValue(&c.Credentials.SessionFile), about: "file with the merchant's session, read again when it changes"},
+		{key: "gateway.app_secret", value: secretValue(&c.Credentials.AppSecret), about: "the app's secret, where no file is possible", secret: true},
+		{key: "gateway.session", value: secretValue(&c.Credentials.Session), about: "the merchant's session, where no file is possible", secret: true},
+		{key: "gateway.sign_method", value: wordValue(&c.Gateway.SignMethod, topclient.SignHMACSHA256, topclient.SignHMAC, topclient.SignMD5), about: "how calls are signed"},
+		{key: "gateway.timeout", value: durationValue(&p.CallTimeout), about: "of one whole call"},
+		{key: "gateway.max_in_flight", value: intValue(&p.MaxInFlight), about: "calls at once of this replica"},
+		{key: "gateway.rate", value: floatValue(&p.Rate), about: "calls per second of the whole fleet; 0: no limit"},
+		{key: "gateway.idempotency_window", value: durationValue(&p.IdempotencyWindow), about: "how long Tmall is taken to honour an out_id, from the record's Kafka timestamp"},
+
+		{key: "request.max_age", value: durationValue(&p.MaxAge), about: "of a request without expires_at, after which it fails as EXPIRED; 0: none"},
+		{key: "request.coupon_types", value: numbersValue(&c.CouponTypes), about: "Tmall's numbers that are accepted"},
+
+		{key: "retry.min_backoff", value: durationValue(&retry.MinBackoff), about: "before the second attempt; doubles from there"},
+		{key: "retry.max_backoff", value: durationValue(&retry.MaxBackoff), about: "never longer than this between two attempts"},
+		{key: "retry.doubtful_attempts", value: intValue(&retry.DoubtfulAttempts), about: "answers that leave doubt, before a request is parked"},
+		{key: "retry.business_attempts", value: intValue(&retry.BusinessAttempts), about: "answers that said -11, before a request is refused"},
+		{key: "retry.refusal_in_doubt", value: wordValue(&retry.RefusalInDoubt, processor.ParkRefusal, processor.FailRefusal), about: "what a refusal of a request in doubt ends in"},
+		{key: "retry.delay", value: durationValue(&retry.Delay), about: "how long a parked request waits"},
+		{key: "retry.park_after", value: durationValue(&retry.ParkAfter), about: "a request that waits longer than this is parked"},
+		{key: "retry.give_up_after", value: durationValue(&retry.GiveUpAfter), about: "a parked request in doubt becomes a dead letter"},
+
+		{key: "window.records", value: intValue(&p.WindowRecords), about: "unfinished records of one partition, above which it pauses"},
+		{key: "window.bytes", value: intValue(&p.WindowBytes), about: "and their bytes"},
+
+		{key: "breaker.interval", value: durationValue(&c.Breaker.Interval), about: "the moving window that calls are counted over"},
+		{key: "breaker.min_calls", value: uint32Value(&c.Breaker.MinCalls), about: "calls in the window before the ratio is looked at; as many failures in a row open it"},
+		{key: "breaker.failure_ratio", value: floatValue(&c.Breaker.FailureRatio), about: "share of failures that opens it"},
+		{key: "breaker.open_for", value: durationValue(&c.Breaker.OpenFor), about: "how long nobody calls then"},
+		{key: "breaker.probes", value: uint32Value(&c.Breaker.Probes), about: "calls that then probe; as many successes close it"},
+
+		{key: "admin.listen", value: textValue(&c.AdminListen), about: "host:port of /livez, /readyz, /metrics and /api/status"},
+		{key: "stop_timeout", value: durationValue(&p.StopTimeout), about: "from the request to stop until calls in flight are given up; longer than gateway.timeout"},
+		{key: "log.level", value: wordValue(&c.Log.Level, "debug", "info", "warn", "error"), about: "the least that is logged"},
+		{key: "log.format", value: wordValue(&c.Log.Format, "json", "text"), about: "how log lines look"},
+	}
+}
+
+// keys lists the keys that a file or a flag may hold.
+func keys(all []setting) []string {
+	var out []string
+	for _, s := range all {
+		if !s.secret {
+			out = append(out, s.key)
+		}
+	}
+	return out
+}
+
+// nearest is the word that differs least from a mistyped one.
+func nearest(word string, words []string) string {
+	best, least := "", math.MaxInt
+	for _, w := range words {
+		if d := distance(word, w); d < least {
+			best, least = w, d
+		}
+	}
+	return best
+}
+
+// distance counts the letters to insert, delete or change (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/confmap"
+	"github.com/knadh/koanf/providers/env/v2"
+	"github.com/knadh/koanf/providers/rawbytes"
+	"github.com/knadh/koanf/v2"
+	"github.com/spf13/pflag"
+)
+
+// source is where settings stand: raw values by key.
+type source struct {
+	name   string // as errors and `config print` say it
+	values map[string]any
+}
+
+// loadConfig lets flags win over variables, variables over the file, the file
+// over the defaults. Its error joins one line for each problem.
+func loadConfig(cfg Config, file string, environ []string, flags *pflag.FlagSet) (Config, error) {
+	all := cfg.settings()
+	var errs []error
+	sources := make([]source, 0, 3)
+	for _, read := range []func() (source, error){
+		func() (source, error) { return fromFile(file, all) },
+		func() (source, error) { return fromEnviron(environ, all) },
+		func() (source, error) { return fromFlags(flags, all) },
+	} {
+		s, err := read()
+		errs = append(errs, err)
+		sources = append(sources, s)
+	}
+	cfg.Origins = map[string]string{}
+	for _, s := range all {
+		for _, from := range slices.Backward(sources) {
+			raw, ok := from.values[s.key]
+			if !ok {
+				continue
+			}
+			errs = append(errs, from.set(s, raw))
+			cfg.Origins[s.key] = from.name
+			break
+		}
+	}
+	errs = append(errs, cfg.derive())
+	if err := errors.Join(errs...); err != nil {
+		return cfg, err
+	}
+	return cfg, cfg.Validate()
+}
+
+// set gives a setting its value. A secret is not repeated in the error.
+func (f source) set(s setting, raw any) error {
+	text, err := asText(raw)
+	if err == nil {
+		err = s.value.Set(text)
+	}
+	if err == nil {
+		return nil
+	}
+	if s.secret {
+		return fmt.Errorf("%s (%s): %w", s.key, f.name, err)
+	}
+	return fmt.Errorf("%s is %q (%s): %w", s.key, text, f.name, err)
+}
+
+// asText turns what YAML has read into what a person could have typed.
+func asText(raw any) (string, error) {
+	switch v := raw.(type) {
+	case []any:
+		words := make([]string, len(v))
+		for i, one := range v {
+			text, err := asText(one)
+			if err != nil {
+				return text, err
+			}
+			if strings.Contains(text, ",") {
+				return text, errors.New("a member of a list cannot hold a comma")
+			}
+			words[i] = text
+		}
+		return strings.Join(words, ","), nil
+	case map[string]any:
+		return "a section", errors.New("use one value")
+	default:
+		return fmt.Sprint(v), nil
+	}
+}
+
+// flatten gives the values by whole key, without those that say nothing.
+func flatten(k *koanf.Koanf) map[string]any {
+	values := k.All()
+	maps.DeleteFunc(values, func(_ string, v any) bool {
+		section, isMap := v.(map[string]any)
+		return v == nil || isMap && len(section) == 0
+	})
+	return values
+}
+
+func fromFile(path string, all []setting) (source, error) {
+	from := source{name: "file " + path}
+	if path == "" {
+		return from, nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return from, fmt.Errorf("--config: %w", err)
+	}
+	k := koanf.New(".")
+	if err := k.Load(rawbytes.Provider(text), yaml.Parser()); err != nil {
+		// The parser's own words may hold a piece of the file, which may hold a secret.
+		line := ""
+		if n := 0; scanLine(err, &n) {
+			line = fmt.Sprintf(" (see line %d)", n)
+		}
+		return from, fmt.Errorf("%s is not YAML as it should be%s: write sections with keys below them, each once, as `coupongrant config print` does", path, line)
+	}
+	from.values = flatten(k)
+	return from, refuseUnknown(from, all)
+}
+
+func scanLine(err error, n *int) bool {
+	_, after, found := strings.Cut(err.Error(), "line ")
+	if !found {
+		return false
+	}
+	_, err = fmt.Sscanf(after, "%d", n)
+	return err == nil
+}
+
+// refuseUnknown joins an error for each key that no setting has, and for each
+// secret.
+func refuseUnknown(from source, all []setting) error {
+	var errs []error
+	for _, key := range slices.Sorted(maps.Keys(from.values)) {
+		at := slices.IndexFunc(all, func(s setting) bool { return s.key == key })
+		switch {
+		case at < 0:
+			errs = append(errs, fmt.Errorf("unknown key %s in %s: did you mean %s?", quoted(key), from.name, nearest(key, keys(all))))
+			continue
+		case all[at].secret:
+			errs = append(errs, fmt.Errorf("%s stands in %s: put the secret into a file of its own and name that by %s_file, or set %s",
+				key, from.name, key, variableOf(key)))
+			delete(from.values, key)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// fromEnviron reads the variables of known keys. One of our sections that no key
+// has is an error; empty ones count as not set.
+func fromEnviron(environ []string, all []setting) (source, error) {
+	from := source{name: "environment"}
+	byVariable, sections := map[string]string{}, []string{}
+	for _, s := range all {
+		byVariable[s.variable()] = s.key
+		if name := section(s.key); name != "" {
+			sections = append(sections, variableOf(name)+"_")
+		}
+	}
+	var errs []error
+	k := koanf.New(".")
+	err := k.Load(env.Provider(".", env.Opt{
+		Prefix:      variablePrefix,
+		EnvironFunc: func() []string { return environ },
+		TransformFunc: func(variable, text string) (string, any) {
+			key, known := byVariable[variable]
+			ours := slices.ContainsFunc(sections, func(prefix string) bool { return strings.HasPrefix(variable, prefix) })
+			if !known && ours {
+				errs = append(errs, fmt.Errorf("unknown variable %s: did you mean %s?",
+					variable, nearest(variable, slices.Sorted(maps.Keys(byVariable)))))
+			}
+			if text == "" {
+				return "", nil
+			}
+			return key, text
+		},
+	}), nil)
+	from.values = flatten(k)
+	return from, errors.Join(append(errs, err)...)
+}
+
+// fromFlags takes the flags that were given.
+func fromFlags(flags *pflag.FlagSet, all []setting) (source, error) {
+	from := source{name: "flag"}
+	given := map[string]any{}
+	known := keys(all)
+	flags.Visit(func(f *pflag.Flag) {
+		if slices.Contains(known, f.Name) {
+			given[f.Name] = f.Value.String()
+		}
+	})
+	k := koanf.New(".")
+	err := k.Load(confmap.Provider(given, "."), nil)
+	from.values = flatten(k)
+	return from, err
+}
+
+// addFlags makes a flag of every key that may be one. They hold text: their
+// values are read when it is known which source wins.
+func addFlags(flags *pflag.FlagSet, cfg Config) {
+	for _, s := range cfg.settings() {
+		if s.secret {
+			continue
+		}
+		flags.String(s.key, "", s.about)
+		flags.Lookup(s.key).Hidden = true
+		if _, isBool := s.value.(scalar[bool]); isBool {
+			flags.Lookup(s.key).NoOptDefVal = "true"
+		}
+	}
+}

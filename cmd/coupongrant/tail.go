@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupongrant/coupongrant/schemas"
+)
+
+type tailFlags struct {
+	json      bool
+	fromStart bool
+	limit     int
+}
+
+func (c *cli) tailCommand() *cobra.Command {
+	var f tailFlags
+	cmd := &cobra.Command{
+		Use:   "tail",
+		Short: "Show outcomes and dead letters as they come",
+		Long: `Shows granted and failed coupons and dead letters, as committed transactions make them
+visible, until Ctrl-C. It never shows the members' open_id, and no value of a dead letter.`,
+		Example: `  coupongrant tail
+  coupongrant tail --from-start --limit 100 --json | jq .reason`,
+		GroupID: groupLook,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := c.config(cmd, defaultConfig())
+			if err != nil {
+				return err
+			}
+			if f.limit < 0 {
+				return usage(fmt.Errorf("--limit is %d: use 1 or more, or 0 for no limit", f.limit))
+			}
+			return c.tail(cmd.Context(), cfg, f)
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&f.json, "json", false, "one JSON object a line")
+	flags.BoolVar(&f.fromStart, "from-start", false, "begin with the oldest that are kept, not with the next")
+	flags.IntVar(&f.limit, "limit", 0, "end after so many; 0: never")
+	return cmd
+}
+
+func (c *cli) tail(ctx context.Context, cfg Config, f tailFlags) error {
+	registry, err := schemas.NewRegistry(cfg.Registry)
+	if err != nil {
+		return usage(err)
+	}
+	defer registry.Close()
+	from := kgo.NewOffset().AtEnd()
+	if f.fromStart {
+		from = kgo.NewOffset().AtStart()
+	}
+	topics := cfg.Processor.Topics
+	client, err := connect(ctx, cfg, quiet(),
+		kgo.ConsumeTopics(topics.Granted, topics.Failed, topics.DeadLetter),
+		kgo.ConsumeResetOffset(from), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	v := &viewer{
+		registry: registry, codec: schemas.NewCodec(registry, schemas.Rules{CouponTypes: cfg.CouponTypes}),
+		deadLetters: topics.DeadLetter, told: c.stderr, show: showText(c.stdout),
+	}
+	if f.json {
+		v.show = showJSON(c.stdout)
+	}
+	return v.follow(ctx, client, f.limit)
+}
+
+// viewer shows records of the result topics.
+type viewer struct {
+	registry    *schemas.Registry
+	codec       *schemas.Codec
+	deadLetters string // topic
+	told        io.Writer
+	show        func(view) error
+}
+
+// follow ends, without error, with ctx or after limit records.
+func (v *viewer) follow(ctx context.Context, client *kgo.Client, limit int) error {
+	for shown := 0; ctx.Err() == nil; {
+		fetches := client.PollFetches(ctx)
+		fetches.EachError(func(topic string, _ int32, err error) {
+			if ctx.Err() == nil {
+				fmt.Fprintf(v.told, "waiting: %s cannot be read: %v\n", topic, err)
+			}
+		})
+		for r := range fetches.RecordsAll() {
+			one, err := v.view(ctx, r)
+			if err == nil {
+				err = v.show(one)
+			}
+			if err != nil || ctx.Err() != nil {
+				return unlessOver(ctx, err)
+			}
+			if shown++; shown == limit {
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+// unlessOver drops an error that is only the way in which a wanted end looks.
+func unlessOver(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+func (v *viewer) view(ctx context.Context, r *kgo.Record) (view, error) {
+	one := viewOf(r)
+	if r.Topic == v.deadLetters {
+		one.deadLetter(r)
+		return one, nil
+	}
+	outcome, err := v.decode(ctx, r.Value)
+	if bad := (*schemas.DecodeError)(nil); errors.As(err, &bad) {
+		one.Kind, one.Error = kindUnreadable, bad.Error()
+		return one, nil
+	}
+	if err != nil {
+		return one, err
+	}
+	one.outcome(outcome)
+	return one, nil
+}
+
+// decode fetches the schema when the codec asks for it, for as long as it takes.
+func (v *viewer) decode(ctx context.Context, value []byte) (schemas.Outcome, error) {
+	told := false
+	for {
+		outcome, err := v.codec.DecodeOutcome(value)
+		missing := (*schemas.NotFetchedError)(nil)
+		if !errors.As(err, &missing) {
+			return outcome, err
+		}
+		err = v.registry.Fetch(ctx, missing.ID)
+		if err == nil {
+			continue
+		}
+		if !told && ctx.Err() == nil {
+			fmt.Fprintf(v.told, "waiting: %v\n", err)
+			told = true
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func showJSON(w io.Writer) func(view) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	return func(v view) error { return encoder.Encode(v) }
+}
+
+func showText(w io.Writer) func(view) error {
+	return func(v view) error {
+		_, err := fmt.Fprintln(w, v.line())
+		return err
+	}
+}
+
+// header of a record; empty if it has none of the name.
+func header(r *kgo.Record, name string) string {
+	at := slices.IndexFunc(r.Headers, func(h kgo.RecordHeader) bool { return h.Key == name })
+	if at < 0 {
+		return ""
+	}
+	return string(r.Headers[at].Value)
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/coupongrant/coupongrant/schemas"
+	"github.com/coupongrant/coupongrant/topclient"
+)
+
+// value is one setting as text, which is what every source of settings can say.
+// The error of Set is the mend, and does not repeat the text.
+type value interface {
+	Set(text string) error
+	String() string
+	YAML() string // as it stands in a file
+}
+
+// scalar is a value of one word.
+type scalar[T any] struct {
+	to    *T
+	parse func(string) (T, error)
+}
+
+func (s scalar[T]) Set(text string) error {
+	v, err := s.parse(strings.TrimSpace(text))
+	if err != nil {
+		return err
+	}
+	*s.to = v
+	return nil
+}
+
+func (s scalar[T]) String() string { return fmt.Sprint(*s.to) }
+
+func (s scalar[T]) YAML() string {
+	switch v := any(*s.to).(type) {
+	case bool, int, int32, uint32, float64, time.Duration:
+		return fmt.Sprint(v)
+	default:
+		return quoted(s.String())
+	}
+}
+
+// list is a value of several words: a list in a file, commas elsewhere.
+type list[T any] struct {
+	to    *[]T
+	parse func(string) (T, error)
+}
+
+func (l list[T]) Set(text string) error {
+	var all []T
+	for word := range strings.SplitSeq(text, ",") {
+		word = strings.TrimSpace(word)
+		if word == "" {
+			continue
+		}
+		v, err := l.parse(word)
+		if err != nil {
+			return err
+		}
+		all = append(all, v)
+	}
+	*l.to = all
+	return nil
+}
+
+func (l list[T]) String() string {
+	words := make([]string, len(*l.to))
+	for i, v := range *l.to {
+		words[i] = fmt.Sprint(v)
+	}
+	return strings.Join(words, ",")
+}
+
+func (l list[T]) YAML() string {
+	words := make([]string, len(*l.to))
+	for i, v := range *l.to {
+		words[i] = scalar[T]{to: &v}.YAML()
+	}
+	return "[" + strings.Join(words, ", ") + "]"
+}
+
+// quoted is a text as YAML reads it back: in quotes where it must be.
+func quoted(text string) string {
+	out, err := yaml.Marshal(text)
+	if err != nil || strings.Count(string(out), "\n") > 1 {
+		return strconv.Quote(text)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func textValue(to *string) value {
+	return scalar[string]{to, func(s string) (string, error) { return s, nil }}
+}
+
+func wordValue[T ~string](to *T, allowed ...T) value {
+	return scalar[T]{to, func(s string) (T, error) {
+		var words []string
+		for _, a := range allowed {
+			if s == string(a) {
+				return a, nil
+			}
+			words = append(words, string(a))
+		}
+		return "", errors.New("use " + strings.Join(words, " or "))
+	}}
+}
+
+func durationValue(to *time.Duration) value {
+	return scalar[time.Duration]{to, func(s string) (time.Duration, error) {
+		d, err := time.ParseDuration(s)
+		if err != nil {
+			return 0, errors.New("use a duration with its unit, such as 1500ms, 45s or 24h")
+		}
+		return d, nil
+	}}
+}
+
+func boolValue(to *bool) value {
+	return scalar[bool]{to, func(s string) (bool, error) {
+		b, err := strconv.ParseBool(s)
+		if err != nil {
+			return false, errors.New("use true or false")
+		}
+		return b, nil
+	}}
+}
+
+func floatValue(to *float64) value {
+	return scalar[float64]{to, func(s string) (float64, error) {
+		f, err := strconv.ParseFloat(s, 64)
+		if err != nil || f-f != 0 { // neither infinite nor not a number
+			return 0, errors.New("use a number such as 0.5 or 200")
+		}
+		return f, nil
+	}}
+}
+
+func intValue(to *int) value {
+	return scalar[int]{to, func(s string) (int, error) {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			return 0, errors.New("use a whole number")
+		}
+		return n, nil
+	}}
+}
+
+func uint32Value(to *uint32) value {
+	return scalar[uint32]{to, func(s string) (uint32, error) {
+		n, err := strconv.ParseUint(s, 10, 32)
+		if err != nil {
+			return 0, errors.New("use a whole number, 0 or above")
+		}
+		return uint32(n), nil
+	}}
+}
+
+func textsValue(to *[]string) value {
+	return list[string]{to, func(s string) (string, error) { return s, nil }}
+}
+
+func numbersValue(to *[]int32) value {
+	return list[int32]{to, func(s string) (int32, error) {
+		n, err := strconv.ParseInt(s, 10, 32)
+		if err != nil {
+			return 0, errors.New("use whole numbers, separated by commas")
+		}
+		return int32(n), nil
+	}}
+}
+
+// secretValue prints as redacted, by its type.
+func secretValue[T topclient.Secret | schemas.Password](to *T) value {
+	return scalar[T]{to, func(s string) (T, error) { return T(s), nil }}
+}
