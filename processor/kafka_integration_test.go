@@ -67,14 +67,15 @@ func TestUnknownCommitIsLookedUpOnRealKafka(t *testing.T) {
 	wrongly(lost)
 	p, stop := b.start(lost)
 
+	published := p.metrics.outcomes.WithLabelValues("granted")
 	sent := 0
 	for lost.hits.Load() < wrongEnds {
 		require.Less(t, sent, 100*wrongEnds, "only %d commits were answered with an error", lost.hits.Load())
 		b.produce(sent)
 		sent++
+		require.Eventually(t, func() bool { return testutil.ToFloat64(published) >= float64(sent) },
+			time.Minute, time.Millisecond, "request %d has no end", sent)
 	}
-	published := p.metrics.outcomes.WithLabelValues("granted")
-	require.Eventually(t, func() bool { return testutil.ToFloat64(published) >= float64(sent) }, time.Minute, 10*time.Millisecond)
 	require.NoError(t, stop())
 
 	ends := b.ends()
