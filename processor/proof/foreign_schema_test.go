@@ -4,6 +4,7 @@ package proof_test
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -60,7 +61,7 @@ func TestForeignReadersUnderstandOutcomes(t *testing.T) {
 		Channel: "store", CouponCode: "c0ffee", CouponType: 247, Attempts: 1,
 		AttemptLog: []schemas.Attempt{{At: time.UnixMilli(2).UTC(), Code: "-7", About: "request"}},
 	}
-	granted, err := codec.EncodeOutcome(&schemas.Granted{Ending: ending, Coupon: schemas.Coupon{InstanceID: 1 << 40}})
+	granted, err := codec.EncodeOutcome(&schemas.Granted{Ending: ending, Coupon: schemas.Coupon{InstanceID: 7091800003790954041}})
 	require.NoError(t, err)
 	failed, err := codec.EncodeOutcome(&schemas.Failed{Ending: ending, Reason: schemas.ReasonLimitReached})
 	require.NoError(t, err)
@@ -77,9 +78,9 @@ func TestForeignReadersUnderstandOutcomes(t *testing.T) {
 	}
 
 	require.Equal(t, "r1", read["granted"]["request_id"])
-	require.EqualValues(t, 2, read["granted"]["granted_at"])
-	require.EqualValues(t, 1<<40, read["granted"]["coupon"].(map[string]any)["instance_id"])
-	require.EqualValues(t, 2, read["failed"]["failed_at"])
+	require.Equal(t, json.Number("2"), read["granted"]["granted_at"])
+	require.Equal(t, json.Number("7091800003790954041"), read["granted"]["coupon"].(map[string]any)["instance_id"])
+	require.Equal(t, json.Number("2"), read["failed"]["failed_at"])
 	require.Equal(t, "LIMIT_REACHED", read["failed"]["reason"])
 	require.Equal(t, "-7", read["failed"]["attempt_log"].([]any)[0].(map[string]any)["code"])
 }
