@@ -169,8 +169,11 @@ func live(ctx context.Context, app *fx.App, end *ending, stopTimeout time.Durati
 	if err := app.Err(); err != nil {
 		return err
 	}
-	if err := app.Start(ctx); err != nil {
-		return unlessOver(ctx, err)
+	// A start that is cancelled half way would leave running what had started.
+	starting, cancelStart := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
+	defer cancelStart()
+	if err := app.Start(starting); err != nil {
+		return err
 	}
 	working, cancel := context.WithCancelCause(ctx)
 	result := make(chan error, 1)
@@ -188,6 +191,9 @@ func live(ctx context.Context, app *fx.App, end *ending, stopTimeout time.Durati
 	defer cancelStop()
 	return errors.Join(err, app.Stop(stopping))
 }
+
+// startTimeout is for a listener, and for the topics of dev.
+const startTimeout = 30 * time.Second
 
 // stopTimeout is above what the processor takes to stop: calls in flight, the
 // last transaction, and leaving the group.

@@ -122,7 +122,9 @@ func (c *cli) produce(ctx context.Context, cfg Config, f produceFlags) error {
 	} else {
 		bad, err = s.lines(ctx, c.stdin, c.stderr, f.strict, schemas.Rules{CouponTypes: cfg.CouponTypes})
 	}
-	err = errors.Join(err, s.finish(ctx))
+	if finishErr := s.finish(ctx); err == nil {
+		err = finishErr
+	}
 	took := time.Since(began)
 	fmt.Fprintf(c.stdout, "%d requests sent in %s (%.0f/s)\n", s.sent, took.Round(time.Millisecond), float64(s.sent)/took.Seconds())
 	if err == nil && bad > 0 {
@@ -177,14 +179,15 @@ func (s *sender) trouble() error {
 	return s.err
 }
 
-// finish waits until everything has left or failed, also when ctx has ended.
+// finish waits until everything has left or failed, also when ctx has ended, and
+// says if something has failed.
 func (s *sender) finish(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), clusterPatience)
 	defer cancel()
 	if err := s.client.Flush(ctx); err != nil {
 		return fmt.Errorf("waiting for the brokers: %w", err)
 	}
-	return nil
+	return s.trouble()
 }
 
 func (s *sender) sample(ctx context.Context, f produceFlags) error {
@@ -222,9 +225,9 @@ func sampleLoad(topics processor.Topics, f produceFlags) proof.LoadConfig {
 
 // lines sends each line and counts those that are no request.
 func (s *sender) lines(ctx context.Context, in io.Reader, told io.Writer, strict bool, rules schemas.Rules) (bad int, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	for line := range readLines(ctx, in) {
+	reading, stop := context.WithCancel(ctx) // of its own: the context of a record ends the record
+	defer stop()
+	for line := range readLines(reading, in) {
 		err := line.err
 		if err == nil && len(line.text) > 0 {
 			err = s.line(ctx, line.text, rules)

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+	"github.com/stretchr/testify/require"
+)
+
+func load(t *testing.T, file string, environ []string, args ...string) (Config, error) {
+	t.Helper()
+	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	addFlags(flags, defaultConfig())
+	require.NoError(t, flags.Parse(args))
+	if file != "" {
+		file = writeFile(t, file)
+	}
+	return loadConfig(defaultConfig(), file, environ, flags)
+}
+
+func TestFlagOverVariableOverFileOverDefault(t *testing.T) {
+	const file = "gateway:\n  timeout: 3s\n"
+	variable := []string{"COUPONGRANT_GATEWAY_TIMEOUT=4s"}
+	for name, tt := range map[string]struct {
+		file    string
+		environ []string
+		args    []string
+		want    time.Duration
+		origin  string
+	}{
+		"default":                  {"", nil, nil, 10 * time.Second, ""},
+		"file":                     {file, nil, nil, 3 * time.Second, "file "},
+		"variable":                 {file, variable, nil, 4 * time.Second, "environment"},
+		"flag":                     {file, variable, []string{"--gateway.timeout=5s"}, 5 * time.Second, "flag"},
+		"empty variable says none": {file, []string{"COUPONGRANT_GATEWAY_TIMEOUT="}, nil, 3 * time.Second, "file "},
+		"empty file":               {"# nothing\n", nil, nil, 10 * time.Second, ""},
+		"empty section":            {"gateway:\nkafka: {}\n", nil, nil, 10 * time.Second, ""},
+		"dotted key":               {"gateway.timeout: 2s\n", nil, nil, 2 * time.Second, "file "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg, err := load(t, tt.file, tt.environ, tt.args...)
+			require.NoError(t, err)
+			require.Equal(t, tt.want, cfg.Processor.CallTimeout)
+			require.Equal(t, tt.want, cfg.Gateway.Timeout)
+			require.True(t, strings.HasPrefix(cfg.Origins["gateway.timeout"], tt.origin))
+			require.Equal(t, tt.origin == "", cfg.Origins["gateway.timeout"] == "")
+		})
+	}
+}
+
+func TestEveryKeyCanBeSaidInEveryWay(t *testing.T) {
+	cfg := defaultConfig()
+	require.NoError(t, cfg.derive())
+	var environ, args []string
+	var file strings.Builder
+	for _, s := range cfg.settings() {
+		if s.secret {
+			environ = append(environ, s.variable()+"=canary")
+			continue
+		}
+		environ = append(environ, s.variable()+"="+s.value.String())
+		args = append(args, "--"+s.key+"="+s.value.String())
+		file.WriteString(s.key + ": " + s.value.YAML() + "\n")
+	}
+	for name, tt := range map[string]struct {
+		file    string
+		environ []string
+		args    []string
+	}{
+		"file":        {file: file.String()},
+		"environment": {environ: environ},
+		"flags":       {args: args},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := load(t, tt.file, tt.environ, tt.args...)
+			require.NoError(t, err)
+			require.Equal(t, cfg.Processor, got.Processor)
+			require.Equal(t, cfg.Breaker, got.Breaker)
+			require.Equal(t, cfg.Gateway, got.Gateway)
+			require.Equal(t, cfg.Brokers, got.Brokers)
+			require.Equal(t, cfg.CouponTypes, got.CouponTypes)
+		})
+	}
+}
+
+func TestContractKeysExist(t *testing.T) {
+	cfg := defaultConfig()
+	known := keys(cfg.settings())
+	for _, key := range strings.Fields(`kafka.brokers kafka.group kafka.transactional_id kafka.session_timeout
+		kafka.transaction_timeout kafka.require_tv2 topics.store topics.loyalty topics.granted topics.failed
+		topics.dead_letter topics.retry registry.url gateway.url gateway.app_key gateway.app_secret_file
+		gateway.session_file gateway.sign_method gateway.timeout gateway.max_in_flight gateway.rate
+		gateway.idempotency_window request.max_age request.coupon_types retry.delay retry.park_after
+		retry.give_up_after retry.business_attempts retry.refusal_in_doubt admin.listen`) {
+		require.Contains(t, known, key)
+	}
+	require.Equal(t, "COUPONGRANT_KAFKA_BROKERS", variableOf("kafka.brokers"))
+}
+
+func TestListsAreCommasOrYAML(t *testing.T) {
+	want := []string{"a:1", "b:2"}
+	for name, tt := range map[string]struct {
+		file    string
+		environ []string
+	}{
+		"YAML list":        {file: "kafka:\n  brokers:\n    - a:1\n    - b:2\n"},
+		"commas in a file": {file: "kafka:\n  brokers: a:1, b:2\n"},
+		"variable":         {environ: []string{"COUPONGRANT_KAFKA_BROKERS=a:1,b:2"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg, err := load(t, tt.file, tt.environ)
+			require.NoError(t, err)
+			require.Equal(t, want, cfg.Brokers)
+		})
+	}
+	cfg, err := load(t, "request:\n  coupon_types: [276, 999]\n", nil)
+	require.NoError(t, err)
+	require.Equal(t, []int32{276, 999}, cfg.CouponTypes)
+}
+
+func TestWrongSettingsNameKeyValueAndMend(t *testing.T) {
+	for name, tt := range map[string]struct {
+		file    string
+		environ []string
+		args    []string
+		want    []string
+	}{
+		"unknown key":          {file: "kafka:\n  brokrs: [a:1]\n", want: []string{"kafka.brokrs", "settings.yaml", "kafka.brokers"}},
+		"unknown section":      {file: "kafak:\n  group: x\n", want: []string{"kafak.group", "kafka.group"}},
+		"unknown short key":    {file: "x: 1\n", want: []string{"unknown key x in file", "did you mean"}},
+		"value for a section":  {file: "kafka: x\n", want: []string{"unknown key kafka in file"}},
+		"section for a value":  {file: "kafka:\n  group:\n    name: x\n", want: []string{"kafka.group.name"}},
+		"list in a list":       {file: "kafka:\n  brokers: [[a:1, b:2]]\n", want: []string{"kafka.brokers", "comma"}},
+		"map in a list":        {file: "kafka:\n  brokers: [{a: 1}]\n", want: []string{"kafka.brokers", "use one value"}},
+		"not YAML":             {file: "kafka: [\n", want: []string{"settings.yaml is not YAML", "config print"}},
+		"not a mapping":        {file: "- a\n", want: []string{"settings.yaml is not YAML"}},
+		"key twice":            {file: "log:\n  level: info\n  level: warn\n", want: []string{"settings.yaml is not YAML", "line 3"}},
+		"unknown variable":     {environ: []string{"COUPONGRANT_KAFKA_BROKRES=x"}, want: []string{"COUPONGRANT_KAFKA_BROKRES", "COUPONGRANT_KAFKA_BROKERS"}},
+		"duration":             {environ: []string{"COUPONGRANT_RETRY_DELAY=5"}, want: []string{"retry.delay", `"5"`, "environment", "1500ms"}},
+		"bool":                 {args: []string{"--kafka.require_tv2=maybe"}, want: []string{"kafka.require_tv2", "maybe", "true or false"}},
+		"int":                  {args: []string{"--window.records=many"}, want: []string{"window.records", "many", "whole number"}},
+		"float":                {args: []string{"--gateway.rate=NaN"}, want: []string{"gateway.rate", "NaN", "number"}},
+		"unsigned":             {args: []string{"--breaker.probes=-1"}, want: []string{"breaker.probes", "-1", "0 or above"}},
+		"numbers":              {args: []string{"--request.coupon_types=247,x"}, want: []string{"request.coupon_types", "247,x", "whole numbers"}},
+		"word":                 {args: []string{"--retry.refusal_in_doubt=drop"}, want: []string{"retry.refusal_in_doubt", "drop", "park or fail"}},
+		"log level":            {args: []string{"--log.level=loud"}, want: []string{"log.level", "loud", "info"}},
+		"no brokers":           {args: []string{"--kafka.brokers="}, want: []string{"kafka.brokers is empty"}},
+		"broker without port":  {args: []string{"--kafka.brokers=kafka"}, want: []string{"kafka.brokers", `"kafka"`, "host:port"}},
+		"admin without port":   {args: []string{"--admin.listen=localhost"}, want: []string{"admin.listen", "localhost", "host:port"}},
+		"no coupon types":      {args: []string{"--request.coupon_types="}, want: []string{"request.coupon_types is empty"}},
+		"registry":             {args: []string{"--registry.url=x"}, want: []string{"registry.url", "http://"}},
+		"breaker and timeout":  {args: []string{"--breaker.interval=10s"}, want: []string{"breaker.interval is 10s", "gateway.timeout (10s)", "50s"}},
+		"topic twice":          {args: []string{"--topics.retry=coupon-granted"}, want: []string{"topics.retry", "topics.granted"}},
+		"password file absent": {args: []string{"--registry.password_file=absent"}, want: []string{"registry.password_file", "absent"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := load(t, tt.file, tt.environ, tt.args...)
+			require.Error(t, err)
+			for _, part := range tt.want {
+				require.ErrorContains(t, err, part)
+			}
+		})
+	}
+}
+
+func TestVariablesOfOthersAreLeftAlone(t *testing.T) {
+	_, err := load(t, "", []string{"COUPONGRANT_TEST_PYTHON=/x", "COUPONGRANT_HOME=/y", "KAFKA_BROKERS=z", "odd"})
+	require.NoError(t, err)
+}
+
+func TestReplicaNameTellsReplicasOfOneHostApart(t *testing.T) {
+	one, err := load(t, "", nil, "--admin.listen=127.0.0.1:8080")
+	require.NoError(t, err)
+	other, err := load(t, "", nil, "--admin.listen=127.0.0.1:8081")
+	require.NoError(t, err)
+	require.NotEqual(t, one.Processor.TransactionalID, other.Processor.TransactionalID)
+	require.True(t, strings.HasPrefix(one.Processor.TransactionalID, "coupongrant-"))
+	given, err := load(t, "", nil, "--kafka.transactional_id=mine")
+	require.NoError(t, err)
+	require.Equal(t, "mine", given.Processor.TransactionalID)
+}
+
+func TestNearest(t *testing.T) {
+	words := []string{"kafka.brokers", "kafka.group", "retry.delay"}
+	for give, want := range map[string]string{
+		"kafka.broker": "kafka.brokers", "kafka.gruop": "kafka.group", "delay": "retry.delay",
+		"something.else.that.is.far.longer": "kafka.brokers",
+	} {
+		require.Contains(t, words, nearest(give, words))
+		if give != "something.else.that.is.far.longer" {
+			require.Equal(t, want, nearest(give, words))
+		}
+	}
+	require.Equal(t, 3, distance("kitten", "sitting"))
+	require.Equal(t, 4, distance("", "four"))
+}
+
+func TestDevSettingsHoldTogether(t *testing.T) {
+	cfg := devConfig()
+	require.NoError(t, cfg.derive())
+	require.NoError(t, cfg.Validate())
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// output of a run that another goroutine may read meanwhile.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// ran is what a run of the program left behind.
+type ran struct {
+	code           int
+	stdout, stderr string
+}
+
+func runWith(t *testing.T, stdin string, args ...string) ran {
+	t.Helper()
+	var stdout, stderr output
+	code := run(t.Context(), args, strings.NewReader(stdin), &stdout, &stderr)
+	return ran{code, stdout.String(), stderr.String()}
+}
+
+func writeFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "settings.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+func TestExitCodesAndTheirSentence(t *testing.T) {
+	for name, tt := range map[string]struct {
+		give []string
+		code int
+		says string
+	}{
+		"help":                         {[]string{"--help"}, 0, ""},
+		"no command shows the help":    {nil, 0, ""},
+		"version":                      {[]string{"version"}, 0, ""},
+		"unknown command":              {[]string{"bogus"}, 2, `unknown command "bogus"`},
+		"unknown flag":                 {[]string{"run", "--nope"}, 2, "--nope"},
+		"flag without its value":       {[]string{"config", "print", "--kafka.group"}, 2, "--kafka.group"},
+		"surplus argument":             {[]string{"version", "x"}, 2, `"x"`},
+		"secret as a flag":             {[]string{"run", "--gateway.session=canary"}, 2, "--gateway.session"},
+		"value that is none":           {[]string{"config", "check", "--kafka.session_timeout=soon"}, 2, `kafka.session_timeout is "soon" (flag): use a duration`},
+		"value that cannot be":         {[]string{"config", "print", "--retry.delay=-1s"}, 2, "retry.delay is -1s"},
+		"relation of values":           {[]string{"config", "print", "--stop_timeout=1s"}, 2, "stop_timeout is 1s: it must be longer than gateway.timeout (10s)"},
+		"run without credentials":      {[]string{"run"}, 2, "gateway.app_key is empty"},
+		"check without credentials":    {[]string{"config", "check"}, 2, "COUPONGRANT_GATEWAY_APP_SECRET"},
+		"settings file that is absent": {[]string{"config", "print", "--config", "absent.yaml"}, 2, "absent.yaml"},
+		"no broker":                    {[]string{"topics", "create", "--kafka.brokers", "127.0.0.1:1"}, 1, "kafka.brokers is 127.0.0.1:1, but no broker answers"},
+		"audit without a broker":       {[]string{"audit", "--kafka.brokers", "127.0.0.1:1"}, 1, "kafka.brokers is 127.0.0.1:1"},
+		"audit of a wrong ledger":      {[]string{"audit", "--ledger", "ftp://x"}, 2, "--ledger"},
+		"produce without a registry":   {[]string{"produce", "--registry.url", "http://127.0.0.1:1"}, 1, "registry.url is http://127.0.0.1:1"},
+		"produce of nothing":           {[]string{"produce", "--count", "0"}, 2, "--count is 0"},
+		"produce backwards":            {[]string{"produce", "--count", "1", "--rate", "-1"}, 2, "--rate is -1"},
+		"tail of less than nothing":    {[]string{"tail", "--limit", "-1"}, 2, "--limit is -1"},
+		"topics without partitions":    {[]string{"topics", "create", "--partitions", "0"}, 2, "--partitions is 0"},
+		"unknown fault":                {[]string{"gateway", "--fault", "bogus"}, 2, `--fault is "bogus"`},
+		"unknown replay":               {[]string{"gateway", "--replay", "bogus"}, 2, `replay is "bogus"`},
+		"gateway that cannot listen":   {[]string{"gateway", "--listen", "192.0.2.1:1"}, 1, "--listen is 192.0.2.1:1"},
+		"dev with brokers of others":   {[]string{"dev", "--kafka.brokers", "k:9092"}, 2, "dev brings its own"},
+		"dev of less than nothing":     {[]string{"dev", "--events", "-1"}, 2, "--events is -1"},
+		"dev with an absent script":    {[]string{"dev", "--script", "absent.txt"}, 2, "absent.txt"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := runWith(t, "", tt.give...)
+			require.Equal(t, tt.code, got.code, got.stderr)
+			require.Contains(t, got.stderr, tt.says)
+			require.NotContains(t, got.stderr, "canary")
+		})
+	}
+}
+
+func TestEveryErrorLineHasTheProgramsName(t *testing.T) {
+	got := runWith(t, "", "config", "print", "--retry.delay=-1s", "--window.records=0")
+	require.Equal(t, exitUsage, got.code)
+	for line := range strings.Lines(got.stderr) {
+		require.True(t, strings.HasPrefix(line, "coupongrant: "), line)
+	}
+	require.Contains(t, got.stderr, "retry.delay")
+	require.Contains(t, got.stderr, "window.records")
+}
+
+func TestHelpIsShortAndNamesEveryCommand(t *testing.T) {
+	got := runWith(t, "", "--help")
+	require.Less(t, strings.Count(got.stdout, "\n"), 45)
+	require.NotContains(t, got.stdout, "--kafka.group", "settings are listed by `config keys`")
+	for _, command := range []string{"dev", "gateway", "run", "topics", "produce", "tail", "audit", "config", "version"} {
+		require.Contains(t, got.stdout, "\n  "+command)
+	}
+}
+
+func TestAnInterruptedCommandIsNoSuccess(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var stdout, stderr output
+	code := run(ctx, []string{"topics", "create", "--kafka.brokers", "127.0.0.1:1"}, strings.NewReader(""), &stdout, &stderr)
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, stderr.String(), "interrupted")
+}
+
+func TestExitErrorKeepsItsCause(t *testing.T) {
+	cause := errors.New("cause")
+	require.ErrorIs(t, usage(cause), cause)
+	require.NoError(t, usage(nil))
+	require.NoError(t, exit(exitDone))
+	require.Empty(t, exit(exitFailed).Error())
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
+)
+
+// post registers a schema of a record with the given name and gives its id.
+func post(t *testing.T, h http.Handler, subject, name string) int {
+	t.Helper()
+	schema, err := json.Marshal(map[string]string{"schema": `{"type":"record","name":"` + name + `","fields":[]}`})
+	require.NoError(t, err)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/subjects/"+subject+"/versions", strings.NewReader(string(schema))))
+	require.Equal(t, http.StatusOK, w.Code, w.Body.String())
+	var answer struct{ ID int }
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &answer))
+	return answer.ID
+}
+
+func journal(t *testing.T, path string) http.Handler {
+	t.Helper()
+	h, err := rememberSchemas(srfake.NewRegistry().Handler(), path)
+	require.NoError(t, err)
+	return h
+}
+
+func TestSchemaIDsSurviveARestart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "schemas.jsonl")
+	first := journal(t, path)
+	one, two := post(t, first, "a-value", "A"), post(t, first, "b-value", "B")
+	require.Equal(t, one, post(t, first, "c-value", "A"), "the same schema has one id")
+	size := fileSize(t, path)
+	post(t, first, "a-value", "A")
+	require.Equal(t, size, fileSize(t, path), "a repetition adds nothing")
+
+	again := journal(t, path)
+	require.Equal(t, two, post(t, again, "b-value", "B"), "in another order")
+	require.Equal(t, one, post(t, again, "a-value", "A"))
+
+	forgetful := journal(t, "")
+	require.NotEqual(t, two, post(t, forgetful, "b-value", "B"), "without the file the order decides")
+}
+
+func TestAHalfWrittenRegistrationIsDropped(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "schemas.jsonl")
+	one := post(t, journal(t, path), "a-value", "A")
+	whole := fileSize(t, path)
+	file, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0o600)
+	require.NoError(t, err)
+	_, err = file.WriteString(`{"subject":"b-value","bo`)
+	require.NoError(t, err)
+	require.NoError(t, file.Close())
+
+	h := journal(t, path)
+	require.Equal(t, whole, fileSize(t, path))
+	two := post(t, h, "c-value", "C")
+	require.NotEqual(t, one, two)
+	require.Equal(t, two, post(t, journal(t, path), "c-value", "C"))
+}
+
+func TestAJournalThatCannotBeReadIsAnError(t *testing.T) {
+	for name, text := range map[string]string{
+		"not JSON": "x\n",
+		"refused":  `{"subject":"a-value","body":{"schema":"no schema"}}` + "\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "schemas.jsonl")
+			require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+			_, err := rememberSchemas(srfake.NewRegistry().Handler(), path)
+			require.ErrorContains(t, err, path)
+		})
+	}
+}
+
+func TestOtherRequestsPassTheJournal(t *testing.T) {
+	h := journal(t, filepath.Join(t.TempDir(), "schemas.jsonl"))
+	post(t, h, "a-value", "A")
+	require.JSONEq(t, `["a-value"]`, ask(h, http.MethodGet, "/subjects").Body.String())
+	require.Equal(t, http.StatusNotFound, ask(h, http.MethodGet, "/subjects/b-value/versions").Code)
+}
+
+func fileSize(t *testing.T, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	return info.Size()
+}

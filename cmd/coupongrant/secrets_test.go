@@ -1,0 +1,86 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const canary = "canary-5ec2e7"
+
+func TestSecretsInTheSettingsFileAreRefusedAndNotRepeated(t *testing.T) {
+	for name, file := range map[string]string{
+		"app secret":             "gateway:\n  app_secret: " + canary + "\n",
+		"session":                "gateway:\n  session: " + canary + "\n",
+		"registry password":      "registry:\n  password: " + canary + "\n",
+		"the file is a secret":   canary,
+		"the secret is an alias": "gateway:\n  app_secret: *" + canary + "\n",
+		"the secret is a tag":    "gateway: !" + canary + " [\n",
+		"a list of secrets":      "gateway:\n  app_secret: [" + canary + "]\n",
+		"password in a URL":      "registry:\n  url: http://user:" + canary + "@host\n",
+		"password in another":    "gateway:\n  url: http://user:" + canary + "@host\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, command := range []string{"check", "print"} {
+				got := runWith(t, "", "config", command, "--config", writeFile(t, file))
+				require.Equal(t, exitUsage, got.code)
+				require.NotContains(t, got.stdout+got.stderr, canary)
+			}
+		})
+	}
+}
+
+func TestSecretsOfTheEnvironmentAreNeverPrinted(t *testing.T) {
+	t.Setenv("COUPONGRANT_GATEWAY_APP_SECRET", canary)
+	t.Setenv("COUPONGRANT_GATEWAY_SESSION", canary)
+	t.Setenv("COUPONGRANT_REGISTRY_PASSWORD", canary)
+	for name, tt := range map[string]struct {
+		args []string
+		code int
+	}{
+		"print":         {[]string{"config", "print", "--gateway.app_key=1"}, 0},
+		"check":         {[]string{"config", "check", "--gateway.app_key=1"}, 0},
+		"keys":          {[]string{"config", "keys"}, 0},
+		"wrong setting": {[]string{"config", "check", "--window.records=0"}, 2},
+		"no app key":    {[]string{"config", "check"}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := runWith(t, "", tt.args...)
+			require.Equal(t, tt.code, got.code, got.stderr)
+			require.NotContains(t, got.stdout+got.stderr, canary)
+		})
+	}
+	shown := runWith(t, "", "config", "print").stdout
+	require.Contains(t, shown, "# app_secret: [redacted]")
+	require.Contains(t, shown, "# session: [redacted]")
+}
+
+func TestPrintedSettingsGiveTheSameAgain(t *testing.T) {
+	first := runWith(t, "", "config", "print", "--kafka.brokers=a:1,b:2", "--kafka.group=01", "--topics.store=yes", "--gateway.rate=12.5")
+	require.Equal(t, exitDone, first.code, first.stderr)
+	require.Regexp(t, `brokers: \[a:1, b:2\] +# flag`, first.stdout)
+	file := writeFile(t, first.stdout)
+	cfg, err := load(t, first.stdout, nil)
+	require.NoError(t, err)
+	require.Equal(t, "01", cfg.Processor.Group)
+	require.Equal(t, "yes", cfg.Processor.Topics.Store)
+	require.InDelta(t, 12.5, cfg.Processor.Rate, 0)
+	again := runWith(t, "", "config", "print", "--config", file)
+	require.Equal(t, exitDone, again.code, again.stderr)
+	require.Regexp(t, `group: "01" +# file `, again.stdout)
+}
+
+func TestCredentialsComeFromFiles(t *testing.T) {
+	dir := t.TempDir()
+	secret, session := filepath.Join(dir, "secret"), filepath.Join(dir, "session")
+	require.NoError(t, os.WriteFile(secret, []byte(canary+"\n"), 0o600))
+	args := []string{"config", "check", "--gateway.app_key=1", "--gateway.app_secret_file=" + secret, "--gateway.session_file=" + session}
+	got := runWith(t, "", args...)
+	require.Equal(t, exitUsage, got.code)
+	require.Contains(t, got.stderr, session, "the file that is absent is named")
+	require.NotContains(t, got.stderr, canary)
+	require.NoError(t, os.WriteFile(session, []byte(canary), 0o600))
+	require.Equal(t, ran{0, "ok\n", ""}, runWith(t, "", args...))
+}
