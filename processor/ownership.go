@@ -17,6 +17,7 @@ func (s *session) applyEvents(ctx context.Context) error {
 			s.drop(p)
 		}
 		if len(e.dropped) > 0 {
+			s.log.Info("partitions revoked", "partitions", len(e.dropped))
 			if err := s.rearm(ctx); err != nil {
 				return err
 			}
@@ -24,6 +25,7 @@ func (s *session) applyEvents(ctx context.Context) error {
 		for _, o := range e.opened {
 			s.open(o)
 		}
+		s.logOpened(e.opened)
 		if e.inputPartitions > 0 {
 			s.windows.inputPartitions = e.inputPartitions
 		}
@@ -64,7 +66,22 @@ func (s *session) open(opened opening) {
 		s.learnBan(ban)
 		s.scheduler.Ban(ban)
 	}
-	s.log.Info("assigned", "topic", o.topic, "partition", o.number, "offset", o.watermark, "doubt_below", o.doubtBelow, "finished_above", len(o.ended))
+	s.log.Debug("assigned", "topic", o.topic, "partition", o.number, "offset", o.watermark, "doubt_below", o.doubtBelow, "finished_above", len(o.ended))
+}
+
+// logOpened says in one line what came to us, and what a predecessor left: how
+// many offsets are in doubt, how many records above the watermarks are ended.
+func (s *session) logOpened(opened []opening) {
+	if len(opened) == 0 {
+		return
+	}
+	inDoubt, finished := int64(0), 0
+	for _, o := range opened {
+		pos := o.metadata.position
+		inDoubt += pos.ceiling - pos.watermark
+		finished += len(pos.finished)
+	}
+	s.log.Info("partitions assigned", "partitions", len(opened), "offsets_in_doubt", inDoubt, "finished_above", finished)
 }
 
 // withhold keeps a partition from being worked on until a person has decided.
@@ -85,7 +102,7 @@ func (s *session) drop(p partition) {
 	if o.paused || o.withheld {
 		s.kafka.Client().ResumeFetchPartitions(map[string][]int32{p.topic: {p.number}})
 	}
-	s.log.Info("dropped", "topic", p.topic, "partition", p.number, "watermark", o.watermark)
+	s.log.Debug("dropped", "topic", p.topic, "partition", p.number, "watermark", o.watermark)
 }
 
 func (s *session) share() {

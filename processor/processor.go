@@ -237,6 +237,7 @@ func (p *Processor) options(ctx context.Context, c cluster) []kgo.Opt {
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), // or aborted upstream requests would be granted
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // a gap is a hold, never a silent skip
+		kgo.FetchMaxWait(fetchMaxWait),
 		kgo.FetchMaxBytes(fetchMaxBytes),
 		kgo.FetchMaxPartitionBytes(fetchMaxPartitionBytes),
 		kgo.MaxDecompressBatchBytes(maxDecompressed),
@@ -254,6 +255,9 @@ func (p *Processor) options(ctx context.Context, c cluster) []kgo.Opt {
 }
 
 const (
+	// A partition that is assigned or resumed while a fetch waits at its broker
+	// is not in it: this is how long it can be left out.
+	fetchMaxWait           = 200 * time.Millisecond
 	fetchMaxBytes          = 8 << 20 // of one fetch of one broker
 	fetchMaxPartitionBytes = 1 << 20
 	maxDecompressed        = 16 << 20 // a batch that grows larger is a decompression bomb
