@@ -1,0 +1,212 @@
+//go:build chaos
+
+package proof_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+)
+
+const (
+	brokerCount    = 3
+	clusterID      = "4L6g3nShT-eMCtK--X86sw"
+	coordinators   = 8 // partitions of the two coordinators' topics
+	brokerStart    = 90 * time.Second
+	leaderMoveTime = 30 * time.Second
+)
+
+// cluster is where the topics are: real brokers as processes, or kfake in this
+// one. A broker is named by its place, from 0.
+type cluster interface {
+	name() string
+	addresses() []string // for the test's own clients
+	kill(broker int) error
+	stop(broker int) error
+	start(broker int) error // returns when its replicas are in sync again
+	moveCoordinators(ctx context.Context, group, transactionalID string) error
+	moveLeaders(ctx context.Context, topics ...string) error
+}
+
+// realBrokers are Kafka processes from the jars in REAL_KAFKA_LIBS. Each has a
+// listener of its own for the processes under test, which it advertises at the
+// address of its wire.
+type realBrokers struct {
+	dir     string
+	libs    string
+	java    string
+	version string
+	direct  []string
+	admin   *kadm.Client
+	procs   []*exec.Cmd
+	done    []chan struct{}
+}
+
+func startBrokers(t testing.TB, dir string, w *wires) *realBrokers {
+	t.Helper()
+	libs := os.Getenv("REAL_KAFKA_LIBS")
+	require.NotEmpty(t, libs, "REAL_KAFKA_LIBS must name the folder with the broker's jars")
+	jars, _ := filepath.Glob(filepath.Join(libs, "kafka_2.13-*.jar"))
+	require.NotEmpty(t, jars, "no broker in REAL_KAFKA_LIBS")
+	java, err := exec.LookPath("java")
+	require.NoError(t, err)
+	b := &realBrokers{
+		dir: dir, libs: libs, java: java, procs: make([]*exec.Cmd, brokerCount), done: make([]chan struct{}, brokerCount),
+		version: strings.TrimSuffix(strings.TrimPrefix(filepath.Base(jars[0]), "kafka_2.13-"), ".jar"),
+	}
+	t.Cleanup(func() {
+		for i := range b.procs {
+			_ = b.kill(i) // it may be gone already
+		}
+	})
+	b.configure(t, w)
+	for i := range brokerCount {
+		require.NoError(t, b.launch(i))
+	}
+	b.admin = adminClient(t, b.direct)
+	require.NoError(t, within(brokerStart, "the brokers do not serve", func() bool {
+		all, err := b.admin.ListBrokers(t.Context())
+		return err == nil && len(all) == brokerCount
+	}))
+	return b
+}
+
+// configure writes the brokers' settings and formats their folders.
+func (b *realBrokers) configure(t testing.TB, w *wires) {
+	t.Helper()
+	var inner, voters []string
+	for i := range brokerCount {
+		b.direct = append(b.direct, freeAddress(t))
+		inner = append(inner, freeAddress(t))
+		voters = append(voters, fmt.Sprintf("%d@%s", i+1, freeAddress(t)))
+		w.lines[i].target = inner[i]
+	}
+	for i := range brokerCount {
+		folder := b.folder(i)
+		require.NoError(t, os.MkdirAll(folder, 0o700))
+		_, controller, _ := strings.Cut(voters[i], "@")
+		text := fmt.Sprintf(brokerSettings, i+1, strings.Join(voters, ","),
+			b.direct[i], inner[i], controller, b.direct[i], w.lines[i].listener.Addr(), folder)
+		require.NoError(t, os.WriteFile(filepath.Join(folder, "server.properties"), []byte(text), 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(folder, "log4j2.xml"), []byte(brokerLogging), 0o600))
+		format := b.command(i, "kafka.tools.StorageTool", "format", "-t", clusterID, "-c", "server.properties")
+		out, err := format.CombinedOutput()
+		require.NoError(t, err, string(out))
+	}
+}
+
+func (b *realBrokers) folder(i int) string { return filepath.Join(b.dir, fmt.Sprintf("broker-%d", i+1)) }
+
+func (b *realBrokers) command(i int, args ...string) *exec.Cmd {
+	folder := b.folder(i)
+	cmd := exec.Command(b.java, append([]string{
+		"-Xms256m", "-Xmx448m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+		"-Dlog4j2.configurationFile=" + filepath.Join(folder, "log4j2.xml"), "-cp", filepath.Join(b.libs, "*"),
+	}, args...)...)
+	cmd.Dir = folder
+	return cmd
+}
+
+func (b *realBrokers) launch(i int) error {
+	out, err := os.OpenFile(filepath.Join(b.folder(i), "out.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	cmd, done := b.command(i, "kafka.Kafka", "server.properties"), make(chan struct{})
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		return errors.Join(err, out.Close())
+	}
+	b.procs[i], b.done[i] = cmd, done
+	go func() {
+		defer close(done)
+		_ = cmd.Wait() // it was killed, or stopped: both are ends
+		_ = out.Close()
+	}()
+	return nil
+}
+
+func (b *realBrokers) name() string        { return "Apache Kafka " + b.version }
+func (b *realBrokers) addresses() []string { return b.direct }
+
+func (b *realBrokers) kill(i int) error { return b.end(i, syscall.SIGKILL) }
+func (b *realBrokers) stop(i int) error { return b.end(i, syscall.SIGTERM) }
+
+func (b *realBrokers) end(i int, sig os.Signal) error {
+	if b.procs[i] == nil {
+		return nil
+	}
+	if err := b.procs[i].Process.Signal(sig); err != nil {
+		return fmt.Errorf("ending broker %d: %w", i+1, err)
+	}
+	select {
+	case <-b.done[i]:
+		return nil
+	case <-time.After(brokerStart):
+		return fmt.Errorf("broker %d does not end", i+1)
+	}
+}
+
+func (b *realBrokers) start(i int) error {
+	if err := b.launch(i); err != nil {
+		return err
+	}
+	return within(brokerStart, fmt.Sprintf("broker %d is not in sync again", i+1), b.inSync)
+}
+
+// inSync says that every partition has all its replicas.
+func (b *realBrokers) inSync() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	found, err := b.admin.ListTopicsWithInternal(ctx)
+	if err != nil {
+		return false
+	}
+	whole := true
+	found.EachPartition(func(p kadm.PartitionDetail) {
+		whole = whole && p.Err == nil && len(p.ISR) == len(p.Replicas)
+	})
+	return whole
+}
+
+const brokerLogging = `<Configuration status="WARN"><Appenders><Console name="c"><PatternLayout pattern="%d %p %m (%c)%n"/></Console></Appenders><Loggers><Root level="WARN"><AppenderRef ref="c"/></Root></Loggers></Configuration>
+`
+
+// brokerSettings notice a dead broker, member or transaction quickly. Node,
+// voters, three listeners, two advertised, folder.
+const brokerSettings = `process.roles=broker,controller
+node.id=%d
+controller.quorum.voters=%s
+controller.listener.names=CONTROLLER
+listeners=DIRECT://%s,WIRE://%s,CONTROLLER://%s
+advertised.listeners=DIRECT://%s,WIRE://%s
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,DIRECT:PLAINTEXT,WIRE:PLAINTEXT
+inter.broker.listener.name=DIRECT
+log.dirs=%s/data
+offsets.topic.replication.factor=3
+offsets.topic.num.partitions=8
+transaction.state.log.replication.factor=3
+transaction.state.log.min.isr=2
+transaction.state.log.num.partitions=8
+min.insync.replicas=2
+default.replication.factor=3
+auto.create.topics.enable=false
+broker.session.timeout.ms=6000
+broker.heartbeat.interval.ms=1000
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+transaction.abort.timed.out.transaction.cleanup.interval.ms=2000
+log.segment.bytes=67108864
+num.io.threads=4
+num.network.threads=2
+`

@@ -1,0 +1,251 @@
+//go:build chaos
+
+package proof_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	startWithin = 30 * time.Second // from the start of a process to its admin address
+	stopWithin  = 40 * time.Second // from SIGTERM to the exit
+	restartWait = 200 * time.Millisecond
+)
+
+// crew is the running replicas: real processes of the built binary, each under
+// the transactional id of its slot. One that ends by itself is started again,
+// as an orchestrator would, and noted.
+type crew struct {
+	system *system
+	binary string
+	logs   string // folder
+	calls  *callLog
+	target string // address of the gateway
+
+	mu      sync.Mutex
+	members []*member // all there ever were, in the order of their starts
+	closing bool
+	wg      sync.WaitGroup
+}
+
+// member is one process.
+type member struct {
+	name   string // unique in the run
+	slot   string // names its transactional id
+	cmd    *exec.Cmd
+	logged string // file
+	calls  *callLine
+	exited chan struct{}
+
+	mu       sync.Mutex
+	ending   string // why it is meant to end; empty: it is not
+	assigned map[topicPartition]bool
+	fetched  []time.Time // of committed offsets: each opens an assignment
+}
+
+// topicPartition names a partition.
+type topicPartition struct {
+	topic     string
+	partition int32
+}
+
+// start starts a process in a slot and returns once it is there, not ready.
+func (c *crew) start(slot string) (*member, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing {
+		return nil, errors.New("the crew is closing")
+	}
+	name := fmt.Sprintf("%s-%03d", slot, len(c.members))
+	m := &member{name: name, slot: slot, logged: filepath.Join(c.logs, name+".log"), exited: make(chan struct{}), assigned: map[topicPartition]bool{}}
+	line, err := c.calls.listen(m, c.target)
+	if err != nil {
+		return nil, err
+	}
+	m.calls = line
+	out, err := os.Create(m.logged)
+	if err != nil {
+		return nil, err
+	}
+	m.cmd = exec.Command(c.binary, "run")
+	m.cmd.Env = append(os.Environ(), c.system.environment(map[string]string{
+		"kafka.transactional_id": c.system.group + "." + slot,
+		"gateway.url":            "http://" + line.address() + "/router/rest",
+	})...)
+	m.cmd.Stdout, m.cmd.Stderr = out, out
+	if err := m.cmd.Start(); err != nil {
+		return nil, errors.Join(err, out.Close())
+	}
+	c.members = append(c.members, m)
+	c.wg.Go(func() { c.attend(m, out) })
+	return m, nil
+}
+
+// attend waits for the end of a process, and starts a successor if nobody
+// wanted that end.
+func (c *crew) attend(m *member, out *os.File) {
+	_ = m.cmd.Wait() // the exit code is kept in ProcessState
+	_ = out.Close()
+	m.calls.close()
+	close(m.exited)
+	if m.meant() {
+		return
+	}
+	m.end("by itself")
+	time.Sleep(restartWait)
+	if len(c.living(m.slot)) == 0 {
+		_, _ = c.start(m.slot) // fails only when the run ends
+	}
+}
+
+// living are the members that have not exited, of one slot or of all.
+func (c *crew) living(slot string) []*member {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []*member
+	for _, m := range c.members {
+		if m.running() && (slot == "" || m.slot == slot) {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+func (c *crew) all() []*member {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.members)
+}
+
+// close ends every process and waits for it.
+func (c *crew) close() {
+	c.mu.Lock()
+	c.closing = true
+	c.mu.Unlock()
+	for _, m := range c.living("") {
+		m.kill("the run is over")
+	}
+	c.wg.Wait()
+}
+
+func (m *member) running() bool {
+	select {
+	case <-m.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+func (m *member) end(why string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.ending = why
+}
+
+func (m *member) endedBy() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.ending
+}
+
+func (m *member) meant() bool { return m.endedBy() != "" }
+
+// strike sends kill -9 and does not wait: the caller may hold up a message.
+func (m *member) strike(why string) {
+	m.end(why)
+	_ = m.cmd.Process.Kill()
+}
+
+func (m *member) kill(why string) {
+	m.strike(why)
+	<-m.exited
+}
+
+// stop asks it to end; a process that does not end in good order is an error.
+func (m *member) stop() error {
+	m.end("SIGTERM")
+	if err := m.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return fmt.Errorf("stopping %s: %w", m.name, err)
+	}
+	select {
+	case <-m.exited:
+	case <-time.After(stopWithin):
+		return fmt.Errorf("%s still runs %v after SIGTERM", m.name, stopWithin)
+	}
+	if code := m.cmd.ProcessState.ExitCode(); code != 0 {
+		return fmt.Errorf("%s exits with %d after SIGTERM", m.name, code)
+	}
+	return nil
+}
+
+func (m *member) signal(sig os.Signal) error { return m.cmd.Process.Signal(sig) }
+
+// assign notes what the group gave to it.
+func (m *member) assign(all []topicPartition) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.assigned = map[topicPartition]bool{}
+	for _, tp := range all {
+		m.assigned[tp] = true
+	}
+}
+
+func (m *member) holds() map[topicPartition]bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.assigned // replaced as a whole, never changed
+}
+
+func (m *member) fetchesOffsets() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fetched = append(m.fetched, time.Now())
+}
+
+// tookOver says whether an assignment may have begun between two times.
+func (m *member) tookOver(from, to time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.ContainsFunc(m.fetched, func(at time.Time) bool { return at.After(from) && at.Before(to) })
+}
+
+// admin is its admin address, from its log; empty until it serves.
+func (m *member) admin() string {
+	text, err := os.ReadFile(m.logged)
+	if err != nil {
+		return ""
+	}
+	for line := range bytes.Lines(text) {
+		var said struct{ Msg, Address string }
+		if json.Unmarshal(line, &said) == nil && said.Msg == "serving" {
+			return said.Address
+		}
+	}
+	return ""
+}
+
+// rss is its resident memory in bytes; 0 once it is gone.
+func (m *member) rss() int64 {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(m.cmd.Process.Pid) + "/statm")
+	if err != nil {
+		return 0
+	}
+	fields := bytes.Fields(text)
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, _ := strconv.ParseInt(string(fields[1]), 10, 64)
+	return pages * int64(os.Getpagesize())
+}

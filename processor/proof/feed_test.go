@@ -1,0 +1,263 @@
+//go:build chaos
+
+package proof_test
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupongrant/coupongrant/processor/proof"
+)
+
+// Headers of the load: which event a record is, and that it must never be seen.
+const (
+	eventHeader   = "chaos-event"
+	abortedHeader = "chaos-aborted"
+)
+
+const (
+	batchEvents  = 20 // of an upstream transaction
+	abortedEvery = 6  // one such transaction in so many
+	expiringOf   = 20 // one checkout in so many has little time
+)
+
+// sent is what the run knows of an event before anyone else.
+type sent struct {
+	requestID string
+	flaw      proof.Flaw
+	batch     int  // of an upstream transaction; -1: none
+	unsure    bool // of a transaction whose end nobody told us
+}
+
+// feed produces known events at a steady rate: most plainly, some in upstream
+// transactions, and others in transactions that are aborted.
+type feed struct {
+	system *system
+	every  time.Duration
+
+	mu      sync.Mutex
+	load    *proof.Load
+	phantom *proof.Load // what is aborted
+	sent    []sent
+	aborted map[string]bool // request ids that must never be called
+	batches int
+	plain   int64 // records that are there
+	err     error // the first failure of a plain record
+}
+
+func newFeed(s *system, seed uint64, rate int) *feed {
+	cfg := proof.LoadConfig{
+		Seed: seed, Store: s.topics.Inputs[0], Loyalty: s.topics.Inputs[1],
+		From: time.Now(), Every: time.Second / time.Duration(rate),
+		Keys: 40, NullKeys: 0.1, Flawed: 0.02, Repeats: 0.02,
+	}
+	other := cfg
+	other.Seed = ^seed
+	return &feed{
+		system: s, every: cfg.Every, load: proof.NewLoad(cfg), phantom: proof.NewLoad(other), aborted: map[string]bool{},
+	}
+}
+
+// run produces until ctx ends, and returns when all is written.
+func (f *feed) run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	wg.Go(func() { f.transactions(ctx) })
+	err := f.plainly(ctx)
+	wg.Wait()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err == nil {
+		err = f.err
+	}
+	return err
+}
+
+// next is the next event that is meant to be seen.
+func (f *feed) next(batch int) (*kgo.Record, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	e := f.load.Next()
+	for e.Repeat && (slices.Contains(limitedCoupons(), e.Request.CouponCode) || isHurried(e)) {
+		e = f.load.Next() // a repeat would truly be refused: no promise covers that
+	}
+	hurry(&e)
+	number := len(f.sent)
+	f.sent = append(f.sent, sent{requestID: e.Request.RequestID, flaw: e.Flaw, batch: batch})
+	return f.record(e, eventHeader, strconv.Itoa(number))
+}
+
+func (f *feed) record(e proof.Event, header, value string) (*kgo.Record, error) {
+	text, err := e.Value(f.system.codec)
+	if err != nil {
+		return nil, fmt.Errorf("encoding an event: %w", err)
+	}
+	return &kgo.Record{
+		Topic: e.Topic, Key: e.Key, Value: text,
+		Headers: []kgo.RecordHeader{{Key: header, Value: []byte(value)}},
+	}, nil
+}
+
+// isHurried draws by request id, so that a repeat has the same content.
+func isHurried(e proof.Event) bool { return e.Request.Trigger.Kind == "store-checkout" && lot(e)%expiringOf == 0 }
+
+// hurry gives some requests so little time that it passes in a fault.
+func hurry(e *proof.Event) {
+	if isHurried(*e) {
+		e.Request.ExpiresAt = e.Request.OccurredAt.Add(time.Duration(300+lot(*e)%4000) * time.Millisecond)
+	}
+}
+
+func lot(e proof.Event) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(e.Request.RequestID))
+	return rand.New(rand.NewPCG(h.Sum64(), 0)).Uint64()
+}
+
+// plainly keeps the rate by the clock: after a stall it catches up.
+func (f *feed) plainly(ctx context.Context) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	client, err := kgo.NewClient(append(f.system.options(), kgo.RecordDeliveryTimeout(5*time.Minute))...)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	for began, made := time.Now(), 0; ; {
+		select {
+		case <-ctx.Done():
+			return client.Flush(context.WithoutCancel(ctx))
+		case <-tick.C:
+		}
+		for ; time.Duration(made)*f.every < time.Since(began)*7/10; made++ {
+			record, err := f.next(-1)
+			if err != nil {
+				return err
+			}
+			client.Produce(context.WithoutCancel(ctx), record, f.written)
+		}
+	}
+}
+
+func (f *feed) written(_ *kgo.Record, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err != nil {
+		f.err = fmt.Errorf("writing an event: %w", err)
+		return
+	}
+	f.plain++
+}
+
+// transactions are the other part of the rate.
+func (f *feed) transactions(ctx context.Context) {
+	tick := time.NewTicker(f.every * batchEvents * 10 / 3)
+	defer tick.Stop()
+	var client *kgo.Client
+	for number := 0; ; number++ {
+		select {
+		case <-ctx.Done():
+			if client != nil {
+				client.Close()
+			}
+			return
+		case <-tick.C:
+		}
+		if client == nil {
+			client, _ = kgo.NewClient(append(f.system.options(), kgo.TransactionalID(f.system.group+".upstream"))...)
+		}
+		if err := f.transaction(context.WithoutCancel(ctx), client, number); err != nil {
+			client.Close() // what became of it is unknown: begin afresh
+			client = nil
+		}
+	}
+}
+
+func (f *feed) transaction(ctx context.Context, client *kgo.Client, number int) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if number%abortedEvery == abortedEvery-1 {
+		return f.abortedBatch(ctx, client)
+	}
+	first, batch := f.openBatch()
+	records, err := f.batch(batch)
+	if err == nil {
+		err = produceBatch(ctx, client, records, kgo.TryCommit)
+	}
+	if err != nil {
+		f.doubt(first, batch)
+	}
+	return err
+}
+
+func (f *feed) openBatch() (first, batch int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.batches++
+	return len(f.sent), f.batches
+}
+
+func (f *feed) batch(batch int) ([]*kgo.Record, error) {
+	var records []*kgo.Record
+	for range batchEvents {
+		record, err := f.next(batch)
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, record)
+	}
+	return records, nil
+}
+
+// doubt: of this batch either all or nothing is there.
+func (f *feed) doubt(first, batch int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i := first; i < len(f.sent); i++ {
+		f.sent[i].unsure = f.sent[i].unsure || f.sent[i].batch == batch
+	}
+}
+
+func (f *feed) abortedBatch(ctx context.Context, client *kgo.Client) error {
+	var records []*kgo.Record
+	f.mu.Lock()
+	for range batchEvents {
+		e := f.phantom.Next()
+		e.Flaw = proof.Flawless
+		f.aborted[e.Request.RequestID] = true
+		record, err := f.record(e, abortedHeader, "true")
+		if err != nil {
+			f.mu.Unlock()
+			return err
+		}
+		records = append(records, record)
+	}
+	f.mu.Unlock()
+	return produceBatch(ctx, client, records, kgo.TryAbort)
+}
+
+// produceBatch writes the records of one transaction, all of them even when it
+// is to be aborted.
+func produceBatch(ctx context.Context, client *kgo.Client, records []*kgo.Record, end kgo.TransactionEndTry) error {
+	if err := client.BeginTransaction(); err != nil {
+		return err
+	}
+	if err := client.ProduceSync(ctx, records...).FirstErr(); err != nil {
+		return err
+	}
+	return client.EndTransaction(ctx, end)
+}
+
+// count is how many events were made that are meant to be seen.
+func (f *feed) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.sent)
+}

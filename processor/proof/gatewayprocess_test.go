@@ -1,0 +1,229 @@
+//go:build chaos
+
+package proof_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/coupongrant/coupongrant/topclient/topsim"
+)
+
+// What no output may show, beside proof.Canary.
+const (
+	canarySecret  = "canaryAppSecret-7d1f0c"
+	canarySession = "canarySession-b83e52"
+)
+
+// gatewayOrder tells a copy of this test binary to be the gateway.
+const gatewayOrder = "COUPONGRANT_CHAOS_GATEWAY"
+
+// gatewaySetup is what the copy is told.
+type gatewaySetup struct {
+	Address, DataFile string
+	Seed              uint64
+}
+
+// limitedCoupons can be had once: a repeat of their grant is answered with -7,
+// as a gateway that checks limits before it recognises the out_id would.
+func limitedCoupons() []string { return []string{"c276-00", "c276-01", "c247-00", "c357-00"} }
+
+// usedUpCoupons are refused with -6, overCoupons with -3.
+func usedUpCoupons() []string { return []string{"c276-07", "c247-07"} }
+
+func overCoupons() []string { return []string{"c276-08", "c357-08"} }
+
+func (g gatewaySetup) config() topsim.Config {
+	cfg := topsim.DefaultConfig()
+	cfg.Apps = map[string]topsim.App{topsim.DemoAppKey: {
+		Secret: canarySecret, Sessions: map[string]time.Time{canarySession: {}},
+	}}
+	cfg.Replay, cfg.Seed, cfg.DataFile = topsim.ReplayLimitFirst, g.Seed, g.DataFile
+	cfg.Latency, cfg.Spread = 20*time.Millisecond, 40*time.Millisecond
+	cfg.Coupons = map[string]topsim.Coupon{}
+	for _, uuid := range limitedCoupons() {
+		cfg.Coupons[uuid] = topsim.Coupon{PerMember: 1}
+	}
+	for _, uuid := range usedUpCoupons() {
+		cfg.Coupons[uuid] = topsim.Coupon{Stock: -1}
+	}
+	for _, uuid := range overCoupons() {
+		cfg.Coupons[uuid] = topsim.Coupon{ValidUntil: time.Unix(1, 0)}
+	}
+	return cfg
+}
+
+// TestGatewayProcess is no test: it is the gateway of the chaos runs, as a
+// process of its own. It ends when its standard input does, so that it cannot
+// outlive the run.
+func TestGatewayProcess(t *testing.T) {
+	order := os.Getenv(gatewayOrder)
+	if order == "" {
+		t.Skip("only the chaos runs start it")
+	}
+	var setup gatewaySetup
+	require.NoError(t, json.Unmarshal([]byte(order), &setup))
+	sim, err := topsim.New(setup.config())
+	require.NoError(t, err)
+	sim.On(topsim.Match{Probability: 0.01}, topsim.LoseAnswer()).Always()
+	sim.On(topsim.Match{Probability: 0.01}, topsim.Business(-11, "")).Always()
+	mux := http.NewServeMux()
+	mux.Handle("/", sim)
+	mux.Handle("/control/", sim.Control())
+	listener, err := net.Listen("tcp", setup.Address)
+	require.NoError(t, err)
+	go func() { _ = http.Serve(listener, mux) }()
+	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
+// gatewayProcess is the simulator as the run sees it.
+type gatewayProcess struct {
+	*gateway
+	setup gatewaySetup
+	log   *os.File
+	cmd   *exec.Cmd
+	stdin io.Closer
+}
+
+// newGatewayProcess starts it on a port that it keeps.
+func newGatewayProcess(t testing.TB, dir string, seed uint64) *gatewayProcess {
+	t.Helper()
+	address := freeAddress(t)
+	log, err := os.Create(filepath.Join(dir, "gateway.log"))
+	require.NoError(t, err)
+	g := &gatewayProcess{
+		gateway: &gateway{url: "http://" + address}, log: log,
+		setup: gatewaySetup{Address: address, DataFile: filepath.Join(dir, "ledger"), Seed: seed},
+	}
+	require.NoError(t, g.start())
+	t.Cleanup(func() {
+		_ = g.kill()
+		_ = log.Close()
+	})
+	return g
+}
+
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = listener.Close() }()
+	return listener.Addr().String()
+}
+
+// start returns once it serves.
+func (g *gatewayProcess) start() error {
+	order, err := json.Marshal(g.setup)
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	g.cmd = exec.Command(self, "-test.run=^TestGatewayProcess$", "-test.timeout=0")
+	g.cmd.Env = append(os.Environ(), gatewayOrder+"="+string(order))
+	g.cmd.Stdout, g.cmd.Stderr = g.log, g.log
+	if g.stdin, err = g.cmd.StdinPipe(); err != nil {
+		return err
+	}
+	if err := g.cmd.Start(); err != nil {
+		return err
+	}
+	return within(startWithin, "the gateway does not serve", func() bool {
+		answer, err := http.Get(g.url + "/control/stats")
+		if err != nil {
+			return false
+		}
+		_ = answer.Body.Close()
+		return answer.StatusCode == http.StatusOK
+	})
+}
+
+func (g *gatewayProcess) kill() error {
+	err := g.cmd.Process.Kill()
+	_ = g.cmd.Wait() // killed is what it is
+	return err
+}
+
+// rule puts a fault in force and returns how to end it; the end tells how many
+// calls it struck.
+func (g *gatewayProcess) rule(fault string, probability float64) (end func() (int64, error), err error) {
+	order := map[string]any{"fault": fault}
+	if probability > 0 {
+		order["probability"] = probability
+	}
+	var made struct{ ID int64 }
+	if err := g.send(http.MethodPost, "rules", order, &made); err != nil {
+		return nil, err
+	}
+	return func() (int64, error) {
+		var rules []struct{ ID, Count int64 }
+		if err := g.send(http.MethodGet, "rules", nil, &rules); err != nil {
+			return 0, err
+		}
+		for _, r := range rules {
+			if r.ID == made.ID {
+				return r.Count, g.send(http.MethodDelete, "rules/"+strconv.FormatInt(r.ID, 10), nil, nil)
+			}
+		}
+		return 0, errors.New("the simulator has forgotten the rule")
+	}, nil
+}
+
+// clock sets the gateway's clock against the real one.
+func (g *gatewayProcess) clock(offset time.Duration) error {
+	return g.send(http.MethodPost, "clock", map[string]string{"offset": offset.String()}, nil)
+}
+
+func (g *gatewayProcess) send(method, what string, order, into any) error {
+	var body bytes.Buffer
+	if order != nil {
+		if err := json.NewEncoder(&body).Encode(order); err != nil {
+			return err
+		}
+	}
+	req, err := http.NewRequest(method, g.url+"/control/"+what, &body)
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("the simulator answers %d to %s %s", answer.StatusCode, method, what)
+	}
+	if into == nil {
+		return nil
+	}
+	return json.NewDecoder(answer.Body).Decode(into)
+}
+
+// within waits for a condition.
+func within(limit time.Duration, otherwise string, condition func() bool) error {
+	again := time.NewTicker(lookEvery)
+	defer again.Stop()
+	for deadline := time.Now().Add(limit); ; <-again.C {
+		if condition() {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s within %v", otherwise, limit)
+		}
+	}
+}

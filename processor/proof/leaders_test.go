@@ -1,0 +1,99 @@
+//go:build chaos
+
+package proof_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+)
+
+// moveCoordinators makes other brokers the coordinators of a group and of a
+// transactional id, as when their partitions' leaders change.
+func (b *realBrokers) moveCoordinators(ctx context.Context, group, transactionalID string) error {
+	groupBefore, txnBefore, err := b.coordinatorsOf(ctx, group, transactionalID)
+	if err != nil {
+		return err
+	}
+	if err := b.moveLeader(ctx, "__consumer_offsets", coordinatorPartition(group)); err != nil {
+		return err
+	}
+	if err := b.moveLeader(ctx, "__transaction_state", coordinatorPartition(transactionalID)); err != nil {
+		return err
+	}
+	return within(leaderMoveTime, "a coordinator has not moved", func() bool {
+		nowGroup, nowTxn, err := b.coordinatorsOf(ctx, group, transactionalID)
+		return err == nil && nowGroup != groupBefore && nowTxn != txnBefore
+	})
+}
+
+func (b *realBrokers) coordinatorsOf(ctx context.Context, group, transactionalID string) (ofGroup, ofTxn int32, err error) {
+	g := b.admin.FindGroupCoordinators(ctx, group)[group]
+	x := b.admin.FindTxnCoordinators(ctx, transactionalID)[transactionalID]
+	return g.NodeID, x.NodeID, errors.Join(g.Err, x.Err)
+}
+
+// moveLeaders gives the first partition of each topic another leader.
+func (b *realBrokers) moveLeaders(ctx context.Context, topics ...string) error {
+	for _, topic := range topics {
+		if err := b.moveLeader(ctx, topic, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// moveLeader reorders a partition's replicas and has the first one elected.
+func (b *realBrokers) moveLeader(ctx context.Context, topic string, partition int32) error {
+	before, replicas, err := b.leaderOf(ctx, topic, partition)
+	if err != nil {
+		return err
+	}
+	order := []int32{}
+	for _, r := range replicas {
+		if r != before {
+			order = append(order, r)
+		}
+	}
+	order = append(order, before)
+	var req kadm.AlterPartitionAssignmentsReq
+	req.Assign(topic, partition, order)
+	altered, err := b.admin.AlterPartitionAssignments(ctx, req)
+	if err == nil {
+		err = altered.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("reordering the replicas of %s/%d: %w", topic, partition, err)
+	}
+	only := kadm.TopicsSet{}
+	only.Add(topic, partition)
+	return within(leaderMoveTime, fmt.Sprintf("the leader of %s/%d has not moved", topic, partition), func() bool {
+		_, _ = b.admin.ElectLeaders(ctx, kadm.ElectPreferredReplica, only) // asked again until it is so
+		now, _, err := b.leaderOf(ctx, topic, partition)
+		return err == nil && now != before
+	})
+}
+
+func (b *realBrokers) leaderOf(ctx context.Context, topic string, partition int32) (leader int32, replicas []int32, err error) {
+	found, err := b.admin.ListTopicsWithInternal(ctx, topic)
+	if err != nil {
+		return 0, nil, err
+	}
+	p, ok := found[topic].Partitions[partition]
+	if !ok || p.Err != nil {
+		return 0, nil, fmt.Errorf("looking at %s/%d: %w", topic, partition, errors.Join(p.Err, found[topic].Err))
+	}
+	return p.Leader, p.Replicas, nil
+}
+
+// coordinatorPartition is where brokers keep a group or a transactional id:
+// Java's hash of its name.
+func coordinatorPartition(name string) int32 {
+	var hash int32
+	for _, c := range []byte(name) { // these names are ASCII
+		hash = 31*hash + int32(c)
+	}
+	return (hash & 0x7fffffff) % coordinators
+}

@@ -1,0 +1,205 @@
+//go:build chaos
+
+package proof_test
+
+import (
+	"encoding/binary"
+	"net"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kbin"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// The requests that tell where a process is.
+const (
+	keyProduce         = 0
+	keyOffsetFetch     = 9
+	keySyncGroup       = 14
+	keyInitProducerID  = 22
+	keyEndTxn          = 26
+	keyTxnOffsetCommit = 28
+)
+
+// passage is one connection through a wire.
+type passage struct {
+	wire           *wire
+	owner          *member // nil: the test itself
+	client, broker net.Conn
+
+	mu    sync.Mutex
+	asked map[int32]question // by correlation id
+}
+
+// question is a request that has no answer yet.
+type question struct {
+	key, version int16
+	commit       bool // of EndTxn
+	swallowed    bool // its answer must not arrive
+}
+
+// questions passes requests on until the client is gone.
+func (p *passage) questions() {
+	defer func() { _ = p.broker.Close() }()
+	var buf []byte
+	for {
+		frame, err := readFrame(p.client, buf)
+		if err != nil {
+			return
+		}
+		buf = frame
+		if !p.ask(frame) {
+			return
+		}
+	}
+}
+
+func (p *passage) ask(frame []byte) bool {
+	id, q, ok := readQuestion(frame)
+	if !ok {
+		return false
+	}
+	if p.owner == nil {
+		_, err := p.broker.Write(frame)
+		return err == nil
+	}
+	p.wire.trouble()
+	// Caught before the broker sees it: its answer could be quicker than we are.
+	q.swallowed = p.springs(q.sent())
+	p.mu.Lock()
+	p.asked[id] = q
+	p.mu.Unlock()
+	_, err := p.broker.Write(frame)
+	if q.swallowed {
+		p.owner.strike("killed at " + string(q.sent()))
+	}
+	return err == nil
+}
+
+// answers passes answers back until the broker is gone.
+func (p *passage) answers() {
+	defer func() { reset(p.client) }()
+	var buf []byte
+	for {
+		frame, err := readFrame(p.broker, buf)
+		if err != nil || len(frame) < 8 {
+			return
+		}
+		buf = frame
+		if p.owner == nil {
+			_, err = p.client.Write(frame)
+		} else {
+			err = p.answer(frame)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (p *passage) answer(frame []byte) error {
+	id := int32(binary.BigEndian.Uint32(frame[4:]))
+	p.mu.Lock()
+	q := p.asked[id]
+	delete(p.asked, id)
+	p.mu.Unlock()
+	if q.swallowed {
+		return nil
+	}
+	p.wire.trouble()
+	p.note(q, frame[8:])
+	_, err := p.client.Write(frame)
+	if at := q.answered(); p.springs(at) {
+		p.owner.strike("killed at " + string(at))
+	}
+	return err
+}
+
+func (p *passage) springs(at moment) bool {
+	return at != "" && p.wire.wires.trap.springs(at, p.owner)
+}
+
+// note learns from an answer what the process holds.
+func (p *passage) note(q question, body []byte) {
+	switch q.key {
+	case keyOffsetFetch:
+		p.owner.fetchesOffsets()
+	case keySyncGroup:
+		if all, ok := readAssignment(q.version, body); ok {
+			p.owner.assign(all)
+		}
+	}
+}
+
+// sent is the moment at which a request leaves; empty: none.
+func (q question) sent() moment {
+	switch {
+	case q.key == keyProduce:
+		return produceSent
+	case q.key == keyTxnOffsetCommit:
+		return offsetsSent
+	case q.key == keyEndTxn && q.commit:
+		return endSent
+	case q.key == keyInitProducerID:
+		return inRecovery
+	default:
+		return ""
+	}
+}
+
+func (q question) answered() moment {
+	switch {
+	case q.key == keyProduce:
+		return produced
+	case q.key == keyTxnOffsetCommit:
+		return offsetsAnswered
+	case q.key == keyEndTxn && q.commit:
+		return ended
+	default:
+		return ""
+	}
+}
+
+// readQuestion reads the header, and of EndTxn whether it commits.
+func readQuestion(frame []byte) (id int32, q question, ok bool) {
+	r := kbin.Reader{Src: frame[4:]}
+	q.key, q.version, id = r.Int16(), r.Int16(), r.Int32()
+	r.NullableString() // the client's id
+	if !r.Ok() {
+		return 0, question{}, false
+	}
+	if q.key != keyEndTxn {
+		return id, q, true
+	}
+	end := kmsg.NewPtrEndTxnRequest()
+	end.SetVersion(q.version)
+	if end.IsFlexible() {
+		kmsg.SkipTags(&r)
+	}
+	ok = r.Ok() && end.ReadFrom(r.Src) == nil
+	q.commit = end.Commit
+	return id, q, ok
+}
+
+func readAssignment(version int16, body []byte) ([]topicPartition, bool) {
+	answer := kmsg.NewPtrSyncGroupResponse()
+	answer.SetVersion(version)
+	r := kbin.Reader{Src: body}
+	if answer.IsFlexible() {
+		kmsg.SkipTags(&r)
+	}
+	if !r.Ok() || answer.ReadFrom(r.Src) != nil || answer.ErrorCode != 0 {
+		return nil, false
+	}
+	var given kmsg.ConsumerMemberAssignment
+	if given.ReadFrom(answer.MemberAssignment) != nil {
+		return nil, len(answer.MemberAssignment) == 0
+	}
+	var all []topicPartition
+	for _, topic := range given.Topics {
+		for _, p := range topic.Partitions {
+			all = append(all, topicPartition{topic.Topic, p})
+		}
+	}
+	return all, true
+}
