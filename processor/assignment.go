@@ -31,8 +31,10 @@ type assignments struct {
 
 // event is a change of what we own.
 type event struct {
-	joining         bool // a new generation of the group is being formed
-	joined          bool // and we are in it, though we may get nothing
+	joining         bool               // a new generation of the group is being formed
+	joined          bool               // and we are in it, though we may get nothing
+	blocked         bool               // a rebalance waits for AllowRebalance
+	synced          map[string][]int32 // what the new generation gives us; nil: not news of that
 	dropped         []partition
 	opened          []opening
 	inputPartitions int // that there are; 0: not looked
@@ -64,8 +66,15 @@ func (as *assignments) options() []kgo.Opt {
 		}
 		as.events.put(e)
 	}
+	balancer := sensingBalancer{kgo.CooperativeStickyBalancer(), func(plan map[string][]int32) {
+		as.events.put(event{synced: plan})
+	}}
 	var client *kgo.Client // AdjustFetchOffsetsFn is given none; OnOffsetsFetched runs right before it
 	return []kgo.Opt{
+		kgo.Balancers(balancer),
+		kgo.OnPartitionsCallbackBlocked(func(context.Context, *kgo.Client) {
+			as.events.put(event{blocked: true})
+		}),
 		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) {
 			as.events.put(event{joined: true})
 		}),

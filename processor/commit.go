@@ -76,6 +76,12 @@ func (s *session) ceiling(o *owned, pos position, ends int, last bool) int64 {
 	if last {
 		return o.LowestCeiling(pos, s.scheduler.calledUnfinished(o.assignment))
 	}
+	if left := s.handOver.left(o.assignment); left != nil {
+		return o.LowestCeiling(pos, func(offset int64) bool {
+			_, called := left.called[offset]
+			return called
+		})
+	}
 	ceiling := max(pos.ceiling, o.wish)
 	if ends > 0 && ceiling >= o.next {
 		ceiling = max(ceiling, o.next+int64(min(2*ends, s.cfg.MaxInFlight)))

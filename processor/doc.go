@@ -106,6 +106,7 @@
 //	attempt.go      one call of the gateway
 //	policy.go       what an answer means
 //	outcome.go      an end as the record to publish
+//	handover.go     what leaves us is finished and committed first
 //	commit.go       what goes into the next transaction, and what after it
 //	transaction.go  Begin to End, the rewritten commit, the proof
 //	metadata.go     the commit metadata

@@ -12,6 +12,14 @@ import (
 
 func (s *session) applyEvents(ctx context.Context) error {
 	for _, e := range s.events.take() {
+		switch {
+		case e.blocked:
+			s.blocked = true
+			continue
+		case e.synced != nil:
+			s.synced, s.joining = e.synced, false
+			continue
+		}
 		s.joining = e.joining
 		for _, p := range e.dropped {
 			s.drop(p)

@@ -230,7 +230,6 @@ func (p *Processor) options(ctx context.Context, c cluster) []kgo.Opt {
 
 		kgo.ConsumerGroup(p.cfg.Group),
 		kgo.ConsumeTopics(p.cfg.Topics.Inputs()...),
-		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(p.cfg.SessionTimeout),
 		kgo.HeartbeatInterval(p.cfg.HeartbeatInterval),
 		kgo.BlockRebalanceOnPoll(),

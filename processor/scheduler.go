@@ -46,9 +46,10 @@ type scheduler struct {
 // report is what the scheduler tells the session.
 type report struct {
 	assignment
-	end    *end      // a task came to its end
-	wish   int64     // a ceiling it would like committed
-	banned time.Time // the gateway banned the app until then
+	end     *end      // a task came to its end
+	wish    int64     // a ceiling it would like committed
+	banned  time.Time // the gateway banned the app until then
+	drained *drained  // an assignment that was to be released has no call in flight
 }
 
 func newScheduler(cfg Config, d Deps, m *metrics, h *holds, reports *mailbox[report]) *scheduler {
@@ -80,6 +81,28 @@ func (s *scheduler) Drop(a assignment) {
 		s.ready.remove(of)
 		s.timers.remove(of)
 	})
+}
+
+// Release starts no more calls for an assignment and reports when those in
+// flight have ended. Drop follows.
+func (s *scheduler) Release(a assignment) {
+	s.inbox.put(func() {
+		sup, ok := s.supplies[a]
+		if !ok {
+			return
+		}
+		sup.released = true
+		of := func(t *task) bool { return t.assignment == a }
+		s.ready.remove(of)
+		s.timers.remove(of)
+		s.reportDrained(a, sup)
+	})
+}
+
+func (s *scheduler) reportDrained(a assignment, sup *supply) {
+	if sup.released && sup.inFlight == 0 {
+		s.reports.put(report{assignment: a, drained: &drained{called: sup.called}})
+	}
 }
 
 // Add hands over admitted tasks, in offset order.
@@ -245,6 +268,7 @@ func (s *scheduler) dispatch(ctx context.Context, now time.Time) time.Duration {
 // start makes the call in a goroutine of its own, which ends with the call.
 func (s *scheduler) start(ctx context.Context, t *task, done func(breaker.Result)) {
 	s.inFlight++
+	s.supplies[t.assignment].inFlight++
 	s.gate.started(time.Now())
 	if !t.called {
 		t.called, t.calledAt = true, time.Now()
@@ -264,15 +288,18 @@ func (s *scheduler) judge(ans answered) {
 	t := ans.task
 	s.gate.ended(ans.err, s.holds)
 	s.gatewayHealth(ans.err)
-	if _, ok := s.supplies[t.assignment]; !ok {
+	sup, ok := s.supplies[t.assignment]
+	if !ok {
 		s.metrics.staleResults.Inc()
 		return
 	}
+	sup.inFlight--
 	t.remember(ans.logged())
 	count(t, ans.err)
 	v := s.policy.next(ans.err, t, t.topic == s.cfg.Topics.Retry, time.Now())
 	t.lastAnswer = ans.err
 	s.conclude(t, v, ans)
+	s.reportDrained(t.assignment, sup)
 }
 
 // fewFailures in a row, and no success since, are a hold: the breaker wants more
@@ -361,6 +388,7 @@ func (s *scheduler) finish(e *end) {
 func (s *scheduler) enqueue(t *task) {
 	sup := s.supplies[t.assignment]
 	switch {
+	case sup.released: // the next owner calls it
 	case t.pending: // Decoded comes back to it
 	case t.due.After(time.Now()):
 		s.timers.push(t)

@@ -36,8 +36,14 @@ type session struct {
 	resolved *mailbox[int]
 
 	pending map[int][]*task // by the id of the schema that is being fetched
-	joining bool            // between leaving one generation of the group and joining the next
-	banned  time.Time       // the gateway bans the app until then
+	joining bool            // between leaving one generation of the group and being given a part in the next
+
+	blocked  bool               // a rebalance waits for us
+	synced   map[string][]int32 // what the newest generation gives us, until it is acted on
+	handOver *handOver          // under way; nil: none
+	allowed  time.Time          // when rebalances were last let through
+
+	banned  time.Time // the gateway bans the app until then
 	commits commits
 	passed  func() // tells the watchdog that the loop is alive
 }
@@ -91,6 +97,9 @@ func (s *session) loop(ctx context.Context) error {
 		if err := s.commitReady(ctx, false); err != nil {
 			return err
 		}
+		if err := s.allowRebalance(ctx); err != nil {
+			return err
+		}
 		s.pauseAndResume()
 		if err := s.poll(ctx); err != nil {
 			return err
@@ -112,6 +121,9 @@ func (s *session) drain(ctx context.Context, scheduled <-chan struct{}) error {
 			return err
 		}
 		if err := s.commitReady(ctx, last); err != nil || last && s.commits.settled {
+			return err
+		}
+		if err := s.allowRebalance(ctx); err != nil {
 			return err
 		}
 		select {
@@ -153,6 +165,10 @@ func (s *session) applyReport(r report) {
 	if r.end != nil {
 		o.Finish(r.end.task.offset, r.end)
 	}
+	if r.drained != nil && s.handOver != nil {
+		s.handOver.leaving[r.assignment] = r.drained
+		o.dirty = true // its ceiling can come down
+	}
 	if r.wish > o.wish {
 		o.wish, o.dirty = r.wish, true
 	}
@@ -192,11 +208,8 @@ func (s *session) await(t *task, schema int) {
 // or news. Between a poll and AllowRebalance no partition can change hands, so
 // each record meets the window it was fetched for.
 func (s *session) poll(ctx context.Context) error {
-	client := s.kafka.Client()
-	defer client.AllowRebalance()
 	fetches := s.kafka.PollRecords(nil, pollRecords) //nolint:staticcheck,contextcheck // nil is documented: what is there, at once
 	if fetches.Empty() && len(fetches.Errors()) == 0 {
-		client.AllowRebalance()
 		waiting, cancel := context.WithTimeout(ctx, s.pollTimeout())
 		waiting, stop := s.bell.awaited(waiting)
 		fetches = s.kafka.PollRecords(waiting, pollRecords)
@@ -212,11 +225,16 @@ func (s *session) poll(ctx context.Context) error {
 	return s.admit(fetches)
 }
 
+// pollTimeout is how long a pass may wait for news.
 func (s *session) pollTimeout() time.Duration {
-	if wait := time.Until(s.commits.notBefore); wait > 0 {
-		return min(wait, pollWait)
+	wait := pollWait
+	if retry := time.Until(s.commits.notBefore); retry > 0 {
+		wait = min(wait, retry)
 	}
-	return pollWait
+	if s.handOver != nil {
+		wait = min(wait, max(time.Until(s.handOver.deadline), 0))
+	}
+	return wait
 }
 
 // admit takes polled records into their windows and hands the tasks over, in

@@ -16,7 +16,9 @@ type supply struct {
 	calls     int     // first calls since the ceiling was last raised
 	wished    int64
 
-	called map[int64]struct{} // offsets that were called and have no end yet
+	inFlight int
+	released bool               // on its way to another replica: no more calls
+	called   map[int64]struct{} // offsets that were called and have no end yet
 }
 
 func newSupply(ceiling int64) *supply {
@@ -76,7 +78,7 @@ func (s *supply) raise(ceiling int64) []*task {
 // next transaction: twice what was called since the last one.
 func (s *supply) wish(maxInFlight int) (ceiling int64, ok bool) {
 	ahead := min(max(2*s.calls, leastAhead), max(maxInFlight, leastAhead))
-	if len(s.blocked) == 0 || s.available > ahead/2 {
+	if s.released || len(s.blocked) == 0 || s.available > ahead/2 {
 		return 0, false
 	}
 	ceiling = s.blocked[min(ahead, len(s.blocked))-1].offset + 1
