@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"go.uber.org/dig"
 	"go.uber.org/fx"
 	"go.uber.org/fx/fxevent"
 
@@ -167,7 +168,7 @@ var errEnded = errors.New("the processor has ended by itself: its last log line 
 // processor ends by itself, and stops it in good order.
 func live(ctx context.Context, app *fx.App, end *ending, stopTimeout time.Duration, work func(context.Context) error) error {
 	if err := app.Err(); err != nil {
-		return err
+		return dig.RootCause(err) // what went wrong, without the way through the graph
 	}
 	// A start that is cancelled half way would leave running what had started.
 	starting, cancelStart := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
@@ -176,15 +177,18 @@ func live(ctx context.Context, app *fx.App, end *ending, stopTimeout time.Durati
 		return err
 	}
 	working, cancel := context.WithCancelCause(ctx)
-	result := make(chan error, 1)
-	go func() { result <- work(working) }()
+	defer cancel(nil)
 	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		err = work(working)
+	}()
 	select {
-	case err = <-result:
-		cancel(nil)
+	case <-done:
 	case <-end.told:
 		cancel(errEnded)
-		<-result
+		<-done
 		err = errEnded
 	}
 	stopping, cancelStop := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)

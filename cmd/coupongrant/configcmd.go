@@ -7,6 +7,8 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+
+	"github.com/coupongrant/coupongrant/topclient"
 )
 
 func (c *cli) configCommand() *cobra.Command {
@@ -27,10 +29,7 @@ commas, an empty variable counts as not set. Secrets come from files of their ow
 			Use: "check", Short: "Say what is wrong with the settings of `run`, or ok", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return c.configCheck(cmd) },
 		},
-		&cobra.Command{
-			Use: "print", Short: "Print every setting and where it comes from; secrets are hidden", Args: cobra.NoArgs,
-			RunE: func(cmd *cobra.Command, _ []string) error { return c.configPrint(cmd) },
-		},
+		c.configPrintCommand(),
 		&cobra.Command{
 			Use: "keys", Short: "List every setting with its default and meaning", Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error { return c.configKeys() },
@@ -49,6 +48,39 @@ func (c *cli) configCheck(cmd *cobra.Command) error {
 	}
 	_, err = fmt.Fprintln(c.stdout, "ok")
 	return err
+}
+
+func (c *cli) configPrintCommand() *cobra.Command {
+	policy := false
+	cmd := &cobra.Command{
+		Use: "print", Short: "Print every setting and where it comes from; secrets are hidden", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if policy {
+				return printPolicy(c.stdout)
+			}
+			return c.configPrint(cmd)
+		},
+	}
+	cmd.Flags().BoolVar(&policy, "policy", false, "print how the gateway's codes are understood instead")
+	return cmd
+}
+
+// printPolicy shows the table that every answer of the gateway is judged by.
+func printPolicy(w io.Writer) error {
+	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(out, "CODE\tSUB-CODE\tABOUT\tMAY HAVE GRANTED\tTHROTTLE\tMEANING")
+	for _, row := range topclient.CodeTable() {
+		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\t%s\n", row.Code, row.SubCode, row.About, yesNo(row.MayHaveGranted), yesNo(row.Throttled), row.Meaning)
+	}
+	fmt.Fprintln(out, "anything else\t\tunknown\tyes\tno\tcalled again with the same out_id, then parked")
+	return out.Flush()
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
 }
 
 func (c *cli) configPrint(cmd *cobra.Command) error {

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -46,6 +45,7 @@ func (p devPlace) path(name string) string {
 // loopback ports that any client can use.
 type embedded struct {
 	place    devPlace
+	unlock   func() error
 	broker   *kfake.Cluster
 	registry *httpService
 	gateway  *httpService
@@ -56,15 +56,15 @@ type embedded struct {
 // start to stop.
 func newEmbedded(lc fx.Lifecycle, place devPlace, log *slog.Logger) (_ *embedded, err error) {
 	log = log.With("component", "embedded")
-	e := &embedded{place: place}
+	e := &embedded{place: place, unlock: noLock}
 	defer func() {
 		if err != nil {
 			e.release()
 		}
 	}()
 	if place.dir != "" {
-		if err := os.MkdirAll(place.dir, 0o700); err != nil {
-			return nil, fmt.Errorf("--data-dir: %w", err)
+		if e.unlock, err = lockFolder(place.dir); err != nil {
+			return nil, err
 		}
 	}
 	if e.broker, err = newBroker(place); err != nil {
@@ -176,7 +176,7 @@ func (e *embedded) prepare(ctx context.Context) error {
 func (e *embedded) stop(ctx context.Context) error {
 	err := errors.Join(e.gateway.stop(ctx), e.sim.Close(), e.registry.stop(ctx))
 	e.broker.Close()
-	return err
+	return errors.Join(err, e.unlock())
 }
 
 // release gives back what newEmbedded had taken before it failed.
@@ -192,6 +192,7 @@ func (e *embedded) release() {
 	if e.broker != nil {
 		e.broker.Close()
 	}
+	_ = e.unlock()
 }
 
 // ledgerURL is for audits.

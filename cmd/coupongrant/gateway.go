@@ -88,16 +88,20 @@ func listFaults(w io.Writer) error {
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(out, "FAULT\tGROUP\tA COUPON IS GRANTED\tWHAT A CALLER SEES")
 	for _, f := range topsim.Faults() {
-		granted := "no"
-		if f.AfterGrant {
-			granted = "yes"
-		}
-		fmt.Fprintf(out, "%s\t%s\t%s\t%s\n", f.Name, f.Group, granted, f.Text)
+		fmt.Fprintf(out, "%s\t%s\t%s\t%s\n", f.Name, f.Group, yesNo(f.AfterGrant), f.Text)
 	}
 	return out.Flush()
 }
 
 func (c *cli) gateway(ctx context.Context, cfg Config, f gatewayFlags) error {
+	unlock := noLock
+	if f.dataDir != "" {
+		var err error
+		if unlock, err = lockFolder(f.dataDir); err != nil {
+			return err
+		}
+	}
+	defer func() { _ = unlock() }() // a file that only locks
 	settings, err := f.settings(c.stderr, cfg)
 	if err != nil {
 		return usage(err)
@@ -150,9 +154,6 @@ func (f gatewayFlags) settings(told io.Writer, cfg Config) (topsim.Config, error
 	slices.Sort(s.CouponTypes)
 	s.CouponTypes = slices.Compact(s.CouponTypes)
 	if f.dataDir != "" {
-		if err := os.MkdirAll(f.dataDir, 0o700); err != nil {
-			return s, fmt.Errorf("--data-dir: %w", err)
-		}
 		s.DataFile = filepath.Join(f.dataDir, ledgerName)
 	}
 	if cfg.Credentials.AppKey == "" {

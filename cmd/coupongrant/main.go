@@ -13,8 +13,20 @@
 //	assemble.go   the graphs of run and dev
 //	embedded.go   broker, registry and gateway inside the process, for dev
 //	admin.go      /livez, /readyz, /metrics, /api/status
-//	log.go        loggers
-//	run.go, dev*.go, topics.go, produce*.go, tail*.go, audit.go, gateway*.go  one command each
+//
+// and one file a command: run.go, topics.go, audit.go, gateway.go, and
+//
+//	dev.go, devtraffic.go, progress.go  the run of dev, what it sends, how it goes
+//	produce.go, requestline.go          sending, and a request as a line of JSON
+//	tail.go, tailview.go                following, and a record as people see it
+//
+// with these below them:
+//
+//	kafka.go          how to reach the cluster and the registry
+//	httpservice.go    an HTTP server with a start and a stop
+//	schemajournal.go  the embedded registry's memory
+//	datadir*.go       a folder for one process at a time
+//	log.go, statusline.go
 package main
 
 import (
@@ -48,10 +60,10 @@ func main() {
 // run is the whole program. When ctx ends, it stops in good order.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	c := &cli{stdin: stdin, stdout: stdout, stderr: stderr, environ: os.Environ()}
-	root := c.command()
+	root := c.command() //nolint:contextcheck // cobra carries the context: ExecuteContext, then cmd.Context()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	code := exitDone
+	var code int
 	var exit *exitError
 	switch {
 	case err == nil:

@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/coupongrant/coupongrant/topclient"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -106,6 +108,12 @@ func TestEveryErrorLineHasTheProgramsName(t *testing.T) {
 	}
 	require.Contains(t, got.stderr, "retry.delay")
 	require.Contains(t, got.stderr, "window.records")
+}
+
+func TestPolicyShowsEveryCode(t *testing.T) {
+	got := runWith(t, "", "config", "print", "--policy")
+	require.Equal(t, exitDone, got.code)
+	require.Equal(t, len(topclient.CodeTable())+2, strings.Count(got.stdout, "\n"))
 }
 
 func TestHelpIsShortAndNamesEveryCommand(t *testing.T) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -83,4 +84,16 @@ func TestCredentialsComeFromFiles(t *testing.T) {
 	require.NotContains(t, got.stderr, canary)
 	require.NoError(t, os.WriteFile(session, []byte(canary), 0o600))
 	require.Equal(t, ran{0, "ok\n", ""}, runWith(t, "", args...))
+}
+
+func TestSettingsDoNotFormatTheirSecrets(t *testing.T) {
+	cfg, err := load(t, "", []string{
+		"COUPONGRANT_GATEWAY_APP_SECRET=" + canary, "COUPONGRANT_GATEWAY_SESSION=" + canary, "COUPONGRANT_REGISTRY_PASSWORD=" + canary,
+	})
+	require.NoError(t, err)
+	require.Equal(t, canary, cfg.Credentials.Session.Reveal())
+	require.Equal(t, canary, cfg.Registry.Password.Reveal())
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x"} {
+		require.NotContains(t, fmt.Sprintf(verb, cfg), canary)
+	}
 }
