@@ -1,0 +1,61 @@
+package processor
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// A record on the retry topic need not be ours, nor its clock like ours.
+func TestHeadersOfParkedRecordsAreNotTrustedFar(t *testing.T) {
+	for name, row := range map[string]struct {
+		key, value string
+		want       func(*task)
+	}{
+		"no header":               {"other", "x", func(*task) {}},
+		"due soon":                {headerNextAt, "2000-01-01T00:00:30Z", func(r *task) { r.due = time.Now().Add(30 * time.Second) }},
+		"due in the next century": {headerNextAt, "2100-01-01T00:00:00Z", func(r *task) { r.due = time.Now().Add(time.Minute) }},
+		"due at no time":          {headerNextAt, "soon", func(*task) {}},
+		"attempts":                {headerAttempts, "3", func(r *task) { r.attempts = 3 }},
+		"fewer than no attempts":  {headerAttempts, "-3", func(*task) {}},
+		"attempts beyond count":   {headerAttempts, "99999999999999999999", func(*task) {}},
+		"in doubt":                {headerInDoubt, "true", func(r *task) { r.inDoubt = true }},
+		"not in doubt":            {headerInDoubt, "false", func(*task) {}},
+		"first attempt":           {headerFirstAttempt, "1999-12-31T00:00:00Z", func(r *task) { r.firstCall = time.Now().Add(-24 * time.Hour) }},
+		"first attempt unknown":   {headerFirstAttempt, "yesterday", func(*task) {}},
+		"source":                  {headerSource, "store/1/2", func(r *task) { r.source = "store/1/2" }},
+		"empty source":            {headerSource, "", func(*task) {}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { // the year 2000 begins
+				a := assignment{partition{"retry", 0}, 1}
+				record := &kgo.Record{Offset: 9, Headers: []kgo.RecordHeader{{Key: row.key, Value: []byte(row.value)}}}
+				want := &task{assignment: a, offset: 9, record: record, source: "retry/0/9"}
+				row.want(want)
+				got := newTask(a, record, "retry", time.Minute)
+				require.True(t, want.due.Equal(got.due))
+				require.True(t, want.firstCall.Equal(got.firstCall))
+				got.due, got.firstCall = want.due, want.firstCall
+				require.Equal(t, want, got)
+			})
+		})
+	}
+}
+
+// On an input topic only doubt is believed, which costs caution and not truth.
+func TestHeadersOfRequestsCanOnlyAddDoubt(t *testing.T) {
+	a := storeAssignment(1)
+	got := newTask(a, &kgo.Record{Offset: 9, Headers: []kgo.RecordHeader{
+		{Key: headerSource, Value: []byte("elsewhere/0/0")},
+		{Key: headerAttempts, Value: []byte("7")},
+		{Key: headerNextAt, Value: []byte("2100-01-01T00:00:00Z")},
+		{Key: headerInDoubt, Value: []byte("true")},
+	}}, "retry", time.Minute)
+	require.Equal(t, "store/0/9", got.source)
+	require.Zero(t, got.attempts)
+	require.True(t, got.due.IsZero())
+	require.True(t, got.inDoubt)
+}
