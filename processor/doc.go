@@ -90,9 +90,10 @@
 //
 //	processor.go    Processor: New, Run, Start, Stop, Health; builds sessions
 //	preflight.go    what must be there before the group is joined
-//	session.go      the loop: poll, admit, take news, commit, drain
+//	session.go      the loop: take news, commit, poll; drain
 //	assignment.go   what the group callbacks tell; gaps in the input
 //	ownership.go    how the session acts on it
+//	intake.go       polled records into windows, what a poll complains of
 //	decode.go       record to request or dead letter; the resolver
 //	task.go         a record on its way, and its end
 //	window.go       one partition: watermark, ceiling, what is finished
@@ -104,6 +105,7 @@
 //	gate.go         bans, and an app in trouble
 //	quota.go        this replica's share of the fleet's rate
 //	attempt.go      one call of the gateway
+//	judge.go        an answer is counted, judged, acted on
 //	policy.go       what an answer means
 //	outcome.go      an end as the record to publish
 //	handover.go     what leaves us is finished and committed first

@@ -8,7 +8,6 @@ import (
 
 	"github.com/coupongrant/coupongrant/breaker"
 	"github.com/coupongrant/coupongrant/schemas"
-	"github.com/coupongrant/coupongrant/topclient"
 )
 
 // scheduler decides who is called when. A task is data in a lane: it takes a
@@ -279,108 +278,6 @@ func (s *scheduler) start(ctx context.Context, t *task, done func(breaker.Result
 		done(health(ans.err))
 		s.results <- ans
 	}()
-}
-
-// judge acts on an answer.
-func (s *scheduler) judge(ans answered) {
-	s.inFlight--
-	s.metrics.attempt(ans)
-	t := ans.task
-	s.gate.ended(ans.err, s.holds)
-	s.gatewayHealth(ans.err)
-	sup, ok := s.supplies[t.assignment]
-	if !ok {
-		s.metrics.staleResults.Inc()
-		return
-	}
-	sup.inFlight--
-	t.remember(ans.logged())
-	count(t, ans.err)
-	v := s.policy.next(ans.err, t, t.topic == s.cfg.Topics.Retry, time.Now())
-	t.lastAnswer = ans.err
-	s.conclude(t, v, ans)
-	s.reportDrained(t.assignment, sup)
-}
-
-// fewFailures in a row, and no success since, are a hold: the breaker wants more
-// before it opens, but a person who waits for one request wants to know why.
-const fewFailures = 3
-
-func (s *scheduler) gatewayHealth(answer *topclient.Error) {
-	switch health(answer) {
-	case breaker.Success:
-		s.failures = 0
-		if s.breaker.State() == breaker.Closed {
-			s.holds.Clear(holdGateway, "")
-		}
-	case breaker.Failure:
-		if s.failures++; s.failures >= fewFailures {
-			s.holds.Set(holdGateway, "", fmt.Sprintf("the gateway is in trouble, %d calls in a row failed, the last with %s: requests wait and are tried again by themselves; check gateway.url and the gateway's status if this lasts", s.failures, answer.Code))
-		}
-	case breaker.Excluded:
-	}
-}
-
-// count adds an answer to the counters that the policy reads.
-func count(t *task, answer *topclient.Error) {
-	if answer == nil {
-		return
-	}
-	t.inDoubt = t.inDoubt || answer.MayHaveGranted
-	if answer.Canceled || answer.Throttled {
-		return
-	}
-	switch answer.About {
-	case topclient.AboutRequest, topclient.AboutUnknown:
-		if answer.Business == "-11" {
-			t.business++
-		} else if t.inDoubt {
-			t.doubtful++
-		}
-	case topclient.AboutGateway, topclient.AboutApp:
-		// Not about this request: nothing is held against it.
-	}
-}
-
-// conclude carries out a verdict.
-func (s *scheduler) conclude(t *task, v verdict, ans answered) {
-	e := &end{task: t, at: time.Now().UTC()}
-	switch v.action {
-	case actGrant:
-		s.lastOutcome = e.at
-		e.kind, e.coupon, e.at = endGranted, ans.coupon, ans.at.Add(ans.took)
-	case actFail:
-		s.lastOutcome = e.at
-		e.kind, e.failure = endFailed, v.failure
-	case actDeadLetter:
-		e.kind, e.reason, e.detail = endDeadLetter, schemas.GrantUnknown, v.why
-	case actPark:
-		e.kind, e.next = endParked, e.at.Add(s.cfg.Retry.Delay)
-	case actBan:
-		until := e.at.Add(v.wait)
-		s.gate.ban(until, s.holds)
-		s.reports.put(report{assignment: t.assignment, banned: until})
-		s.enqueue(t)
-		return
-	case actPause:
-		s.gate.pause(ans.err, e.at.Add(v.wait), s.holds)
-		s.enqueue(t)
-		return
-	case actRetry:
-		t.due = e.at.Add(v.wait)
-		s.enqueue(t)
-		return
-	}
-	s.finish(e)
-}
-
-// finish sends an end back and brings up the next of its lane.
-func (s *scheduler) finish(e *end) {
-	s.reports.put(report{assignment: e.task.assignment, end: e})
-	s.supplies[e.task.assignment].ended(e.task)
-	if next := s.lanes.leave(e.task); next != nil {
-		s.enqueue(next)
-	}
 }
 
 // enqueue places a task that is first of its lane: to wait for its schema, for

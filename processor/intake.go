@@ -1,0 +1,108 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// What the session does with a poll.
+
+// admit takes polled records into their windows and hands the tasks over, in
+// offset order.
+func (s *session) admit(fetches kgo.Fetches) error {
+	var tasks []*task
+	var stray error
+	fetches.EachPartition(func(ftp kgo.FetchTopicPartition) {
+		if len(ftp.Records) == 0 {
+			return
+		}
+		p := partition{ftp.Topic, ftp.Partition}
+		o, ok := s.windows.open[p]
+		switch {
+		case !ok: // to go on would skip them
+			stray = fmt.Errorf("records of %s came without an assignment", p)
+		case o.withheld:
+		default:
+			s.holds.Clear(holdTopic, p.String())
+			s.metrics.polled.WithLabelValues(ftp.Topic).Add(float64(len(ftp.Records)))
+			for _, r := range ftp.Records {
+				if t := s.admitRecord(o, r); t != nil {
+					tasks = append(tasks, t)
+				}
+			}
+		}
+	})
+	if len(tasks) > 0 {
+		s.scheduler.Add(tasks)
+	}
+	return stray
+}
+
+// admitRecord returns the task to schedule, nil if there is none.
+func (s *session) admitRecord(o *owned, r *kgo.Record) *task {
+	admission := o.Admit(r.Offset, recordSize(r), r.LeaderEpoch)
+	if admission == alreadyHere {
+		s.metrics.redelivered.Inc()
+	}
+	if admission == alreadyHere || admission == alreadyEnded {
+		return nil
+	}
+	t := newTask(o.assignment, r, s.cfg.Topics.Retry, 2*s.cfg.Retry.Delay)
+	if admission == admittedInDoubt {
+		t.foundInDoubt()
+	}
+	request, bad, missing := decode(s.codec, t)
+	if bad != nil {
+		o.Finish(r.Offset, bad)
+		return nil
+	}
+	t.request = request
+	if missing != 0 {
+		t.pending = true
+		s.await(t, missing)
+	}
+	return t
+}
+
+// recordSize is what a record costs in memory, roughly.
+func recordSize(r *kgo.Record) int {
+	const overhead = 512
+	size := overhead + len(r.Key) + len(r.Value)
+	for _, h := range r.Headers {
+		size += len(h.Key) + len(h.Value)
+	}
+	return size
+}
+
+// fetchErrors sorts what a poll complained of: nothing is skipped, what needs a
+// person becomes a hold.
+func (s *session) fetchErrors(fetches kgo.Fetches) error {
+	for _, fe := range fetches.Errors() {
+		var loss *kgo.ErrDataLoss
+		p := partition{fe.Topic, fe.Partition}
+		o := s.windows.open[p]
+		switch {
+		case errors.Is(fe.Err, context.Canceled), errors.Is(fe.Err, context.DeadlineExceeded):
+		case errors.Is(fe.Err, kgo.ErrClientClosed):
+			return fe.Err
+		case fe.Topic == "":
+			s.holds.Set(holdKafka, "group", fmt.Sprintf("the group cannot be joined: %v; check the cluster and the rights of this user", fe.Err))
+		case o == nil: // kgo has left the partition out of the assignment: only a new one brings it back
+			s.holds.Set(holdTopic, p.String(), fmt.Sprintf("reading: %v; check the topic and the rights of this user", fe.Err))
+			return fmt.Errorf("reading %s: %w", p, fe.Err)
+		case o.withheld:
+		case errors.As(fe.Err, &loss), errors.Is(fe.Err, kerr.OffsetOutOfRange):
+			if s.cfg.AcceptLostInput { // the next assignment steps over the gap
+				return fmt.Errorf("reading %s at offset %d: %w", p, o.next, fe.Err)
+			}
+			s.withhold(o, withheld(holdLostInput, p, fmt.Sprintf("%v at offset %d: input vanished before it was read; to go on without it start with --accept-lost-input", fe.Err, o.next)))
+		default:
+			s.holds.Set(holdTopic, p.String(), fmt.Sprintf("reading: %v; check the topic and the rights of this user", fe.Err))
+		}
+	}
+	return nil
+}
