@@ -110,7 +110,7 @@ func (s *shop) start(cfg Config, with ...func(*line)) *replica {
 	p, err := New(cfg, Deps{
 		Logger: log, Metrics: prometheus.NewRegistry(), Registry: reg,
 		Codec:  schemas.NewCodec(reg, schemas.Rules{CouponTypes: schemas.DefaultCouponTypes()}),
-		Client: client, Credentials: topclient.Static(topclient.Credentials{AppKey: "app", AppSecret: "secret", Session: "session"}),
+		Client: client, Credentials: topclient.Static(topclient.Credentials{AppKey: "app", AppSecret: topclient.NewSecret("secret"), Session: topclient.NewSecret("session")}),
 		Breaker: breaker.New(breaker.DefaultConfig(), nil),
 		Kafka:   []kgo.Opt{kgo.SeedBrokers(s.kafka.ListenAddrs()...), kgo.Dialer(way.DialContext), kgo.WithHooks(way.hooks...)},
 	})

@@ -180,7 +180,7 @@ func (b *brokers) start(way *line) (p *Processor, stop func() error) {
 	p, err = New(b.cfg, Deps{
 		Logger: slog.New(slog.NewTextHandler(&log, nil)), Metrics: prometheus.NewRegistry(),
 		Registry: b.registry, Codec: b.codec, Client: client,
-		Credentials: topclient.Static(topclient.Credentials{AppKey: "app", AppSecret: "secret", Session: "session"}),
+		Credentials: topclient.Static(topclient.Credentials{AppKey: "app", AppSecret: topclient.NewSecret("secret"), Session: topclient.NewSecret("session")}),
 		Breaker:     breaker.New(breaker.DefaultConfig(), nil),
 		Kafka:       []kgo.Opt{kgo.SeedBrokers(b.addrs...), kgo.Dialer(way.DialContext)},
 	})

@@ -10,6 +10,8 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,9 +22,9 @@ import (
 )
 
 const (
-	serveVariable  = "TOPCLIENT_SERVE_BENCHMARKS"
-	callsInFlight  = 256
-	callsPerWorker = callsInFlight / 2 // SetParallelism multiplies by GOMAXPROCS, which the benchmarks set to 2
+	serveVariable = "TOPCLIENT_SERVE_BENCHMARKS"
+	callsInFlight = 256
+	callsInABlock = 64 * callsInFlight
 )
 
 // serveBenchmarks makes this process the gateway of the benchmarks if it was
@@ -77,32 +79,21 @@ func trustTestServers(t *http.Transport) {
 	t.TLSClientConfig.RootCAs.AddCert(srv.Certificate())
 }
 
-// measure runs call 256 times at once and reports the CPU time of this process
-// for each.
-func measure(b *testing.B, call func() error) {
-	b.Helper()
-	warmUp(b, call)
-	b.SetParallelism(callsPerWorker)
-	b.ReportAllocs()
-	b.ResetTimer()
-	before := cpuTime(b)
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			if err := call(); err != nil {
-				b.Error(err)
-				return
-			}
-		}
-	})
-	b.ReportMetric(float64((cpuTime(b)-before).Nanoseconds())/float64(b.N), "cpu-ns/op")
-}
+// cost is what one call takes of the process that makes it.
+type cost struct{ cpu, bytes, allocs float64 }
 
-// warmUp opens the connections, as handshakes are no part of a call.
-func warmUp(b *testing.B, call func() error) {
+// costOf makes callsInABlock calls, 256 at a time. It begins on a clean heap, so
+// that nobody pays for collecting the garbage of another.
+func costOf(b *testing.B, call func() error) cost {
+	b.Helper()
+	runtime.GC()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	cpu := cpuTime(b)
 	var wg sync.WaitGroup
 	for range callsInFlight {
 		wg.Go(func() {
-			for range 20 {
+			for range callsInABlock / callsInFlight {
 				if err := call(); err != nil {
 					b.Error(err)
 					return
@@ -111,46 +102,93 @@ func warmUp(b *testing.B, call func() error) {
 		})
 	}
 	wg.Wait()
+	cpu = cpuTime(b) - cpu
+	runtime.ReadMemStats(&after)
+	return cost{
+		cpu:    float64(cpu.Nanoseconds()) / callsInABlock,
+		bytes:  float64(after.TotalAlloc-before.TotalAlloc) / callsInABlock,
+		allocs: float64(after.Mallocs-before.Mallocs) / callsInABlock,
+	}
 }
 
+// cpuTime is what this process has used so far, in the kernel too.
 func cpuTime(b *testing.B) time.Duration {
 	var u syscall.Rusage
 	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkSend is the client. Compare its cpu-ns/op with BenchmarkBarePost.
-func BenchmarkSend(b *testing.B) {
+// BenchmarkSendAgainstBarePost alternates blocks of the client's calls with
+// blocks of bare POSTs, so that what else the machine does falls on both, and
+// reports medians. One op is a pair of blocks: run it with -benchtime 7x.
+func BenchmarkSendAgainstBarePost(b *testing.B) {
 	for _, scheme := range []string{"http", "https"} {
 		b.Run(scheme, func(b *testing.B) {
-			c := newTestClient(b, startBenchmarkGateway(b, scheme), nil)
-			trustTestServers(c.transport.(*http.Transport))
-			ctx := context.Background()
-			measure(b, func() error {
-				_, err := c.Send(ctx, testCred, testGrant)
-				return err
-			})
+			target := startBenchmarkGateway(b, scheme)
+			send, post := clientCall(b, target), bareCall(b, target)
+			costOf(b, send) // handshakes and pools are no part of a call
+			costOf(b, post)
+			var client, bare []cost
+			for range b.N {
+				client = append(client, costOf(b, send))
+				bare = append(bare, costOf(b, post))
+			}
+			report(b, client, bare)
 		})
 	}
 }
 
-// BenchmarkBarePost posts the same bytes by net/http, on a transport of the same
+func report(b *testing.B, client, bare []cost) {
+	ratios := make([]float64, len(client))
+	for i := range ratios {
+		ratios[i] = client[i].cpu / bare[i].cpu
+	}
+	cpu := func(c cost) float64 { return c.cpu }
+	b.ReportMetric(0, "ns/op") // says nothing here
+	b.ReportMetric(median(ratios), "ratio")
+	b.ReportMetric(medianOf(client, cpu), "client-cpu-ns")
+	b.ReportMetric(medianOf(bare, cpu), "bare-cpu-ns")
+	b.ReportMetric(medianOf(client, func(c cost) float64 { return c.bytes }), "client-B")
+	b.ReportMetric(medianOf(bare, func(c cost) float64 { return c.bytes }), "bare-B")
+	b.ReportMetric(medianOf(client, func(c cost) float64 { return c.allocs }), "client-allocs")
+	b.ReportMetric(medianOf(bare, func(c cost) float64 { return c.allocs }), "bare-allocs")
+}
+
+func medianOf(costs []cost, what func(cost) float64) float64 {
+	values := make([]float64, len(costs))
+	for i, c := range costs {
+		values[i] = what(c)
+	}
+	return median(values)
+}
+
+func median(values []float64) float64 {
+	slices.Sort(values)
+	return values[len(values)/2]
+}
+
+func clientCall(b *testing.B, target string) func() error {
+	c := newTestClient(b, target, nil)
+	trustTestServers(c.transport.(*http.Transport))
+	ctx := context.Background()
+	return func() error {
+		_, err := c.Send(ctx, testCred, testGrant)
+		return err
+	}
+}
+
+// bareCall posts the same bytes by net/http, on a transport of the same
 // settings, with the same timeout, and throws the answer away.
-func BenchmarkBarePost(b *testing.B) {
+func bareCall(b *testing.B, target string) func() error {
 	dto, refused := encodeDTO(testGrant)
 	require.Nil(b, refused)
 	body := newForm(SignHMACSHA256, testCred, dto, time.Now()).body
-	for _, scheme := range []string{"http", "https"} {
-		b.Run(scheme, func(b *testing.B) {
-			target := startBenchmarkGateway(b, scheme)
-			transport := newTransport(Config{URL: target}.withDefaults())
-			transport.DisableCompression = false
-			trustTestServers(transport)
-			b.Cleanup(transport.CloseIdleConnections)
-			hc := &http.Client{Transport: transport, Timeout: 10 * time.Second}
-			measure(b, func() error { return barePost(hc, target, body) })
-		})
-	}
+	transport := newTransport(Config{URL: target}.withDefaults())
+	transport.DisableCompression = false
+	trustTestServers(transport)
+	b.Cleanup(transport.CloseIdleConnections)
+	hc := &http.Client{Transport: transport, Timeout: 10 * time.Second}
+	return func() error { return barePost(hc, target, body) }
 }
 
 func barePost(hc *http.Client, target string, body []byte) error {

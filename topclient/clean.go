@@ -27,28 +27,30 @@ const (
 
 // scrubber takes what we sent out of what the gateway says: old answers echo
 // every parameter, the session with them, and an echo would land in logs.
-type scrubber struct{ values []string }
+type scrubber struct{ values [5]string } // empty: nothing to hide
 
 func newScrubber(cred Credentials, g Grant, sign string) scrubber {
-	values := make([]string, 0, 5)
-	add := func(value string, shortest int) {
-		if value = strings.TrimSpace(value); len(value) >= shortest {
-			values = append(values, value)
-		}
+	return scrubber{[...]string{
+		atLeast(shortestSecret, cred.Session.Reveal()),
+		atLeast(shortestSecret, cred.AppSecret.Reveal()),
+		atLeast(shortestSecret, sign),
+		atLeast(shortestID, g.OpenID),
+		atLeast(shortestID, g.Extra),
+	}}
+}
+
+func atLeast(length int, value string) string {
+	if value = strings.TrimSpace(value); len(value) < length {
+		return ""
 	}
-	add(cred.Session.Reveal(), shortestSecret)
-	add(cred.AppSecret.Reveal(), shortestSecret)
-	add(sign, shortestSecret)
-	add(g.OpenID, shortestID)
-	add(g.Extra, shortestID)
-	return scrubber{values}
+	return value
 }
 
 // hide replaces the values in each spelling an echo can have.
 func (s scrubber) hide(text string) string {
 	var found []string
 	for _, v := range s.values {
-		if len(text) < len(v) { // no spelling is shorter; nearly every text of a success ends here
+		if v == "" || len(text) < len(v) { // no spelling is shorter; nearly every text of a success ends here
 			continue
 		}
 		for _, spelling := range spellings(v) {
@@ -88,6 +90,9 @@ func (s scrubber) clean(text string, limit int) string {
 	if strings.Contains(text, "&") {
 		text = s.hide(entities.Replace(text))
 	}
+	if len(text) <= limit && isPrintableASCII(text) { // nearly every text is
+		return text
+	}
 	var b strings.Builder
 	room := limit
 	for _, r := range text {
@@ -102,4 +107,13 @@ func (s scrubber) clean(text string, limit int) string {
 		b.WriteString(shown)
 	}
 	return b.String()
+}
+
+func isPrintableASCII(text string) bool {
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return true
 }

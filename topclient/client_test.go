@@ -18,7 +18,7 @@ import (
 
 var (
 	testGrant = Grant{BizCode: "YXX", OpenID: "open-id-canary/+=1", Extra: `{"extra":"canary"}`, Channel: "app", OutID: "out-1", UUID: "u", CouponType: 247}
-	testCred  = Credentials{AppKey: "12345678", AppSecret: "app-secret-canary", Session: "session-canary+/="}
+	testCred  = Credentials{AppKey: "12345678", AppSecret: NewSecret("app-secret-canary"), Session: NewSecret("session-canary+/=")}
 )
 
 // newTestClient calls url with a transport that ends with the test.
@@ -154,9 +154,9 @@ func TestRefusedBeforeSending(t *testing.T) {
 		{"no out_id", testCred, with(func(g *Grant) { g.OutID = " " }), AboutRequest, CodeNotSendable},
 		{"not UTF-8", testCred, with(func(g *Grant) { g.OpenID = "a\xff" }), AboutRequest, CodeNotSendable},
 		{"too large", testCred, with(func(g *Grant) { g.Extra = strings.Repeat("x", MaxDTOBytes) }), AboutRequest, CodeNotSendable},
-		{"no app key", Credentials{AppSecret: "s", Session: "s"}, testGrant, AboutApp, CodeNoCredentials},
-		{"no secret", Credentials{AppKey: "k", Session: "s"}, testGrant, AboutApp, CodeNoCredentials},
-		{"blank session", Credentials{AppKey: "k", AppSecret: "s", Session: " "}, testGrant, AboutApp, CodeNoCredentials},
+		{"no app key", Credentials{AppSecret: NewSecret("s"), Session: NewSecret("s")}, testGrant, AboutApp, CodeNoCredentials},
+		{"no secret", Credentials{AppKey: "k", Session: NewSecret("s")}, testGrant, AboutApp, CodeNoCredentials},
+		{"blank session", Credentials{AppKey: "k", AppSecret: NewSecret("s"), Session: NewSecret(" ")}, testGrant, AboutApp, CodeNoCredentials},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -24,6 +24,10 @@ type Credentials struct {
 	Session   Secret // the merchant's access token
 }
 
+func (c Credentials) equal(d Credentials) bool {
+	return c.AppKey == d.AppKey && c.AppSecret.Reveal() == d.AppSecret.Reveal() && c.Session.Reveal() == d.Session.Reveal()
+}
+
 func (c Credentials) complete() bool {
 	return !isBlank(c.AppKey) && !isBlank(c.AppSecret.Reveal()) && !isBlank(c.Session.Reveal())
 }
@@ -85,8 +89,7 @@ func (s *CredentialSource) Current() Credentials { return *s.current.Load() }
 // Changed is signalled (capacity 1, never closed) after credentials changed.
 func (s *CredentialSource) Changed() <-chan struct{} { return s.changed }
 
-// Format shows the app key only: fmt could not hide the secrets by itself, as it
-// calls no methods below an unexported field.
+// Format shows the app key only, in place of addresses.
 func (s *CredentialSource) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, "credentials of app "+s.Current().AppKey)
 }
@@ -139,7 +142,7 @@ func (s *CredentialSource) Check() error {
 
 // adopt puts c in force and reports whether it is new.
 func (s *CredentialSource) adopt(c Credentials) bool {
-	if c == s.Current() {
+	if c.equal(s.Current()) {
 		return false
 	}
 	s.current.Store(&c)
@@ -185,7 +188,7 @@ func readSecret(s *Secret, path, setting string) error {
 		if len(content) > maxSecretBytes {
 			return fmt.Errorf("reading %s: %s holds more than %d bytes", setting, path, maxSecretBytes)
 		}
-		*s = Secret(bytes.TrimRight(content, "\r\n"))
+		*s = NewSecret(string(bytes.TrimRight(content, "\r\n")))
 	}
 	if isBlank(s.Reveal()) {
 		return fmt.Errorf("%s is empty", setting)

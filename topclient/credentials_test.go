@@ -36,6 +36,11 @@ func newCredentialFiles(t *testing.T) *credentialFiles {
 	return f
 }
 
+// credentialsOf app 1.
+func credentialsOf(secret, session string) Credentials {
+	return Credentials{"1", NewSecret(secret), NewSecret(session)}
+}
+
 func write(t *testing.T, path, content string) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
@@ -54,14 +59,14 @@ func TestCredentialsComeFromFiles(t *testing.T) {
 	f := newCredentialFiles(t)
 	s, err := FromFiles(f.cfg)
 	require.NoError(t, err)
-	require.Equal(t, Credentials{"1", "secret-1", "session-1"}, s.Current())
+	require.Equal(t, credentialsOf("secret-1", "session-1"), s.Current())
 	require.False(t, signalled(s), "the first reading is no change")
 }
 
 func TestSecretMayComeDirectly(t *testing.T) {
-	s, err := FromFiles(FilesConfig{AppKey: "1", AppSecret: "direct", Session: "too"})
+	s, err := FromFiles(FilesConfig{AppKey: "1", AppSecret: NewSecret("direct"), Session: NewSecret("too")})
 	require.NoError(t, err)
-	require.Equal(t, Credentials{"1", "direct", "too"}, s.Current())
+	require.Equal(t, credentialsOf("direct", "too"), s.Current())
 	require.NoError(t, s.Check())
 	require.False(t, signalled(s))
 }
@@ -77,7 +82,7 @@ func TestCredentialsAreReadAgain(t *testing.T) {
 	write(t, f.cfg.SessionFile, "session-2\n")
 	write(t, f.cfg.AppSecretFile, "secret-2\n")
 	require.NoError(t, s.Check())
-	require.Equal(t, Credentials{"1", "secret-2", "session-2"}, s.Current())
+	require.Equal(t, credentialsOf("secret-2", "session-2"), s.Current())
 
 	write(t, f.cfg.SessionFile, "session-3\n")
 	require.NoError(t, s.Check())
@@ -118,7 +123,7 @@ func TestSwappedLinkIsSeen(t *testing.T) {
 	require.NoError(t, os.Symlink("v2", data+"_tmp"))
 	require.NoError(t, os.Rename(data+"_tmp", data))
 	require.NoError(t, s.Check())
-	require.Equal(t, Credentials{"1", "secret-v2", "session-v2"}, s.Current())
+	require.Equal(t, credentialsOf("secret-v2", "session-v2"), s.Current())
 }
 
 func TestUnusableFileKeepsTheOldCredentials(t *testing.T) {
@@ -142,7 +147,7 @@ func TestUnusableFileKeepsTheOldCredentials(t *testing.T) {
 			for range 3 {
 				require.ErrorContains(t, s.Check(), "gateway.session_file")
 			}
-			require.Equal(t, Credentials{"1", "secret-1", "session-1"}, s.Current(), "all of it or nothing")
+			require.Equal(t, credentialsOf("secret-1", "session-1"), s.Current(), "all of it or nothing")
 			require.False(t, signalled(s))
 			require.Len(t, f.reports, 1, "said once")
 			require.NotContains(t, f.reports[0], "canary")
@@ -150,11 +155,11 @@ func TestUnusableFileKeepsTheOldCredentials(t *testing.T) {
 			require.NoError(t, os.RemoveAll(f.cfg.SessionFile))
 			write(t, f.cfg.SessionFile, "session-2")
 			require.NoError(t, s.Check())
-			require.Equal(t, Credentials{"1", "secret-2", "session-2"}, s.Current())
+			require.Equal(t, credentialsOf("secret-2", "session-2"), s.Current())
 			require.True(t, signalled(s))
 			require.Equal(t, "ok", f.reports[1])
 
-			_, err = FromFiles(FilesConfig{AppKey: "1", AppSecret: "s", SessionFile: filepath.Join(t.TempDir(), "none")})
+			_, err = FromFiles(FilesConfig{AppKey: "1", AppSecret: NewSecret("s"), SessionFile: filepath.Join(t.TempDir(), "none")})
 			require.ErrorContains(t, err, "gateway.session_file")
 		})
 	}

@@ -145,15 +145,17 @@ func (r *reading) claimsCoupon(model node) bool {
 }
 
 func (r *reading) coupon(model node) Coupon {
+	numbers := new([5]int64) // together, as they live as long as the coupon
 	c := Coupon{
-		TemplateID: r.number(model, "coupon_template_id"),
-		Discount:   r.number(model, "discount"),
-		StartFee:   r.number(model, "start_fee"),
-		StartTime:  r.number(model, "start_time"),
-		EndTime:    r.number(model, "end_time"),
+		TemplateID: r.number(&numbers[0], model, "coupon_template_id"),
+		Discount:   r.number(&numbers[1], model, "discount"),
+		StartFee:   r.number(&numbers[2], model, "start_fee"),
+		StartTime:  r.number(&numbers[3], model, "start_time"),
+		EndTime:    r.number(&numbers[4], model, "end_time"),
 	}
-	if id := r.number(model, instanceID); id != nil && *id > 0 {
-		c.InstanceID = *id
+	var id int64
+	if r.number(&id, model, instanceID) != nil && id > 0 {
+		c.InstanceID = id
 	}
 	if name := r.get(model, "coupon_name"); name.kind == scalar {
 		c.Name = &name.text
@@ -161,13 +163,15 @@ func (r *reading) coupon(model node) Coupon {
 	return c
 }
 
-// number reads an integer, bare or quoted. "1.2e18" is none: somebody rounded it.
-func (r *reading) number(n node, name string) *int64 {
+// number reads an integer, bare or quoted, to where it is told, or gives nil.
+// "1.2e18" is none: somebody rounded it.
+func (r *reading) number(to *int64, n node, name string) *int64 {
 	v, err := strconv.ParseInt(r.text(n, name), 10, 64)
 	if err != nil {
 		return nil
 	}
-	return &v
+	*to = v
+	return to
 }
 
 // codes are the codes a node holds that say something.

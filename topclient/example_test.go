@@ -27,7 +27,7 @@ func Example() {
 	}
 	defer client.CloseIdleConnections()
 
-	credentials := topclient.Static(topclient.Credentials{AppKey: "12345678", AppSecret: "…", Session: "…"})
+	credentials := topclient.Static(topclient.Credentials{AppKey: "12345678", AppSecret: topclient.NewSecret("…"), Session: topclient.NewSecret("…")})
 	grant := topclient.Grant{
 		BizCode: "YXX", OpenID: "AAHd5d-EAAeGwJedwSHpg8bT", Channel: "app",
 		OutID: "receipt-4711", UUID: "fsdfsfee1f2", CouponType: 247,
@@ -57,7 +57,7 @@ func ExampleError() {
 	defer client.CloseIdleConnections()
 
 	_, err = client.Send(context.Background(),
-		topclient.Credentials{AppKey: "12345678", AppSecret: "…", Session: "…"}, topclient.Grant{OutID: "receipt-4711"})
+		topclient.Credentials{AppKey: "12345678", AppSecret: topclient.NewSecret("…"), Session: topclient.NewSecret("…")}, topclient.Grant{OutID: "receipt-4711"})
 	var answer *topclient.Error
 	switch {
 	case !errors.As(err, &answer):

@@ -1,6 +1,8 @@
 package topclient
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -49,6 +51,57 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
+// FuzzJSON holds for any text: it is read if encoding/json takes it for JSON, and
+// then the tree has what the tokens of encoding/json say.
+func FuzzJSON(f *testing.F) {
+	for _, text := range []string{
+		grantedJSON, `{"a":[1,{"b":null},[],{}],"a":"\u00e9\ud800"}`, `{"a":-0.5e+1,"b":true,"c":00}`, `{"a":1,}`, `[1,]`,
+		`"\`, "\"\t\"", "\"\xff\"", ` 1 2`, `-`, `{"":"" , "x" :"\/"}`,
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		got, ok := readJSON(body)
+		require.Equal(t, json.Valid(body), ok)
+		if ok {
+			dec := json.NewDecoder(strings.NewReader(strings.ToValidUTF8(string(body), "\uFFFD")))
+			dec.UseNumber()
+			require.Equal(t, treeOf(t, dec), got)
+		}
+	})
+}
+
+// treeOf makes the tree of the next value.
+func treeOf(t *testing.T, dec *json.Decoder) node {
+	t.Helper()
+	token, err := dec.Token()
+	require.NoError(t, err)
+	switch v := token.(type) {
+	case nil:
+		return node{}
+	case json.Delim:
+		n := node{kind: list}
+		if v == '{' {
+			n = node{kind: object, members: []member{}}
+		}
+		for dec.More() {
+			var m member
+			if v == '{' {
+				m.name = treeOf(t, dec).text
+			}
+			m.value = treeOf(t, dec)
+			if v == '{' {
+				n.members = append(n.members, m)
+			}
+		}
+		_, err = dec.Token()
+		require.NoError(t, err)
+		return n
+	default:
+		return node{kind: scalar, text: fmt.Sprint(v)}
+	}
+}
+
 // FuzzForm holds for any content: it is refused, or a server that reads the form
 // comes to the same signature.
 func FuzzForm(f *testing.F) {
@@ -61,7 +114,7 @@ func FuzzForm(f *testing.F) {
 			return
 		}
 		require.LessOrEqual(t, len(dto), MaxDTOBytes)
-		cred := Credentials{AppKey: key, AppSecret: Secret(secret), Session: Secret(session)}
+		cred := Credentials{AppKey: key, AppSecret: NewSecret(secret), Session: NewSecret(session)}
 		requireSignedForm(t, SignHMACSHA256, cred, newForm(SignHMACSHA256, cred, dto, time.Now()).body)
 	})
 }

@@ -61,6 +61,10 @@ func TestPrintedTypesHideWhatTheyHold(t *testing.T) {
 		map[string]Secret{"a": testCred.AppSecret},
 		[]any{testCred, testGrant},
 		struct{ G Grant }{testGrant},
+		struct{ s Secret }{testCred.Session},
+		&struct{ c Credentials }{testCred},
+		struct{ f *FilesConfig }{&files},
+		struct{ all []any }{[]any{map[string]Credentials{"a": testCred}}},
 	} {
 		requireNoCanary(t, printings(v))
 	}
@@ -135,11 +139,11 @@ func TestEchoInACouponIsNotRepeated(t *testing.T) {
 
 // Values that short are nobody's, and would spoil every text.
 func TestShortValuesAreLeftAlone(t *testing.T) {
-	s := newScrubber(Credentials{AppSecret: "secret", Session: "session"}, Grant{OpenID: "me"}, "")
+	s := newScrubber(Credentials{AppSecret: NewSecret("secret"), Session: NewSecret("session")}, Grant{OpenID: "me"}, "")
 	require.Equal(t, "Invalid session for me", s.clean("Invalid session for me", maxMessage))
 }
 
 func TestLongerValueIsHiddenFirst(t *testing.T) {
-	s := newScrubber(Credentials{Session: "12345678"}, Grant{OpenID: "12345678-and-more"}, "")
+	s := newScrubber(Credentials{Session: NewSecret("12345678")}, Grant{OpenID: "12345678-and-more"}, "")
 	require.Equal(t, "a [redacted] b [redacted]", s.clean("a 12345678-and-more b 12345678", maxMessage))
 }

@@ -130,7 +130,7 @@ func newForm(signMethod string, cred Credentials, dto string, at time.Time) sign
 		param{"v", "2.0"},
 	))
 	// The form takes the room of the text, which is done with when it is signed.
-	room := make([]byte, 0, formSize+2*(len(dto)+len(cred.Session)))
+	room := make([]byte, 0, formSize+2*(len(dto)+len(cred.Session.Reveal())))
 	signature := sign(signMethod, cred.AppSecret, appendCanonical(room, params))
 	return signedForm{body: appendForm(room, append(params, param{"sign", signature})), sign: signature}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -20,16 +21,21 @@ func (b badBody) Error() string { return string(b) }
 // bodyReader reads answers. Its pools are there because unpacking takes 40 KB
 // of tables, more than all the rest of a call. Safe for concurrent use.
 type bodyReader struct {
-	buffers sync.Pool // of *bytes.Buffer
+	buffers sync.Pool // of *buffer
 	gunzips sync.Pool // of *gzip.Reader
 }
+
+// buffer is a pointer to the bytes, which a pool can keep without a copy.
+type buffer struct{ bytes []byte }
+
+const usualAnswer = 1 << 10 // bytes
 
 // read gives the tree of an answer. Any error that is no badBody is the
 // connection's.
 func (r *bodyReader) read(resp *http.Response) (node, error) {
 	raw := r.buffer()
 	defer r.buffers.Put(raw)
-	if err := readCapped(raw, resp.Body); err != nil {
+	if err := raw.readCapped(resp.Body); err != nil {
 		return node{}, err
 	}
 	body := raw
@@ -38,40 +44,49 @@ func (r *bodyReader) read(resp *http.Response) (node, error) {
 	case "gzip", "x-gzip":
 		body = r.buffer()
 		defer r.buffers.Put(body)
-		if err := r.gunzip(body, raw.Bytes()); err != nil {
+		if err := r.gunzip(body, raw.bytes); err != nil {
 			return node{}, err
 		}
 	default:
 		return node{}, badBody("packed in a way we did not ask for")
 	}
-	root, err := decodeTree(body.Bytes())
+	root, err := decodeTree(body.bytes)
 	if err != nil {
 		return node{}, badBody(err.Error())
 	}
 	return root, nil
 }
 
-func (r *bodyReader) buffer() *bytes.Buffer {
-	b, ok := r.buffers.Get().(*bytes.Buffer)
-	if !ok {
-		return new(bytes.Buffer)
+func (r *bodyReader) buffer() *buffer {
+	if b, ok := r.buffers.Get().(*buffer); ok {
+		return b
 	}
-	b.Reset()
-	return b
+	return &buffer{make([]byte, 0, usualAnswer)}
 }
 
 // readCapped reads to the end, but at most one byte above the cap: the rest of a
 // larger body is never taken off the connection.
-func readCapped(to *bytes.Buffer, from io.Reader) error {
-	n, err := to.ReadFrom(io.LimitReader(from, MaxAnswerBytes+1))
-	if err == nil && n > MaxAnswerBytes {
-		return badBody(fmt.Sprintf("larger than %d bytes", MaxAnswerBytes))
+func (b *buffer) readCapped(from io.Reader) error {
+	b.bytes = b.bytes[:0]
+	for {
+		if len(b.bytes) == cap(b.bytes) {
+			b.bytes = slices.Grow(b.bytes, len(b.bytes)+1)
+		}
+		n, err := from.Read(b.bytes[len(b.bytes):min(cap(b.bytes), MaxAnswerBytes+1)])
+		b.bytes = b.bytes[:len(b.bytes)+n]
+		switch {
+		case len(b.bytes) > MaxAnswerBytes:
+			return badBody(fmt.Sprintf("larger than %d bytes", MaxAnswerBytes))
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
 	}
-	return err
 }
 
 // gunzip unpacks one member with its checksum, and nothing after it.
-func (r *bodyReader) gunzip(to *bytes.Buffer, packed []byte) error {
+func (r *bodyReader) gunzip(to *buffer, packed []byte) error {
 	src := bytes.NewReader(packed)
 	z, ok := r.gunzips.Get().(*gzip.Reader)
 	if !ok {
@@ -82,7 +97,7 @@ func (r *bodyReader) gunzip(to *bytes.Buffer, packed []byte) error {
 		return badBody("declared gzip and is not")
 	}
 	z.Multistream(false)
-	err := readCapped(to, z)
+	err := to.readCapped(z)
 	var bad badBody
 	switch {
 	case errors.As(err, &bad):
@@ -112,16 +127,17 @@ func (r *bodyReader) newReply(resp *http.Response) (reply, error) {
 		rep.host = resp.Header.Get("Application-Host")
 	}
 	root, err := r.read(resp)
-	var bad badBody
-	if err != nil && !errors.As(err, &bad) {
-		return rep, err
-	}
-	rep.bad = bad
-	if err == nil {
-		var ok bool
-		if rep.answer, ok = takeApart(root); !ok {
-			rep.bad = "well-formed, but not the gateway's envelope"
+	if err != nil {
+		var bad badBody
+		if !errors.As(err, &bad) {
+			return rep, err
 		}
+		rep.bad = bad
+		return rep, nil
+	}
+	var ok bool
+	if rep.answer, ok = takeApart(root); !ok {
+		rep.bad = "well-formed, but not the gateway's envelope"
 	}
 	return rep, nil
 }

@@ -3,6 +3,7 @@ package topclient
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
@@ -257,6 +258,16 @@ func TestLargeAnswerIsNotReadToItsEnd(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "larger than 65536 bytes", string(rep.bad))
 		require.EqualValues(t, MaxAnswerBytes+1, body.n)
+	}
+}
+
+// As deep as encoding/json goes, and no deeper.
+func TestDepthOfJSON(t *testing.T) {
+	for depth, want := range map[int]bool{maxDepth: true, maxDepth + 1: false} {
+		body := []byte(strings.Repeat("[", depth) + strings.Repeat("]", depth))
+		_, ok := readJSON(body)
+		require.Equal(t, want, ok)
+		require.Equal(t, json.Valid(body), ok)
 	}
 }
 

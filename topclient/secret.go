@@ -8,13 +8,21 @@ import (
 
 const redacted = "[redacted]"
 
-// Secret is a text that prints as [redacted], in every verb and encoding. fmt
-// cannot call methods through an unexported field: a struct that holds a Secret
-// or Credentials in one needs a Format method of its own, or a pointer.
-type Secret string
+// Secret is a text that prints as [redacted], in every verb and encoding, and as
+// an address at worst: fmt asks no method of what it reaches through an
+// unexported field. The zero Secret is empty. Compare by Reveal.
+type Secret struct{ text *string }
+
+// NewSecret hides text.
+func NewSecret(text string) Secret { return Secret{&text} }
 
 // Reveal is the text itself, for signing and sending only.
-func (s Secret) Reveal() string { return string(s) }
+func (s Secret) Reveal() string {
+	if s.text == nil {
+		return ""
+	}
+	return *s.text
+}
 
 // String hides the text.
 func (Secret) String() string { return redacted }

@@ -82,7 +82,7 @@ func TestSignatureVectors(t *testing.T) {
 			sum := sha256.Sum256(text)
 			require.Len(t, text, tt.length, "%s", text)
 			require.Contains(t, hex.EncodeToString(sum[:]), tt.text)
-			require.Equal(t, tt.want, sign(tt.method, Secret(tt.secret), text))
+			require.Equal(t, tt.want, sign(tt.method, NewSecret(tt.secret), text))
 		})
 	}
 }
@@ -132,7 +132,7 @@ func TestSignedFormSurvivesTheWire(t *testing.T) {
 	}
 	for range 2000 {
 		g := Grant{text(), text(), text(), text(), "x" + text(), text(), rng.Int32()}
-		cred := Credentials{AppKey: text(), AppSecret: Secret(text()), Session: Secret(text())}
+		cred := Credentials{AppKey: text(), AppSecret: NewSecret(text()), Session: NewSecret(text())}
 		dto, refused := encodeDTO(g)
 		require.Nil(t, refused)
 		for _, method := range []string{SignMD5, SignHMAC, SignHMACSHA256} {

@@ -200,6 +200,6 @@ func (e *embedded) ledgerURL() string { return "http://" + e.gateway.address() }
 
 func demoCredentials() *topclient.CredentialSource {
 	return topclient.Static(topclient.Credentials{
-		AppKey: topsim.DemoAppKey, AppSecret: topsim.DemoAppSecret, Session: topsim.DemoSession,
+		AppKey: topsim.DemoAppKey, AppSecret: topclient.NewSecret(topsim.DemoAppSecret), Session: topclient.NewSecret(topsim.DemoSession),
 	})
 }

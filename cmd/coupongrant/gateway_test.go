@@ -42,7 +42,7 @@ func grant(t *testing.T, url string, cred topclient.Credentials, outID string) (
 	})
 }
 
-var demo = topclient.Credentials{AppKey: topsim.DemoAppKey, AppSecret: topsim.DemoAppSecret, Session: topsim.DemoSession}
+var demo = topclient.Credentials{AppKey: topsim.DemoAppKey, AppSecret: topclient.NewSecret(topsim.DemoAppSecret), Session: topclient.NewSecret(topsim.DemoSession)}
 
 func TestGatewayGrantsAndShowsItsLedger(t *testing.T) {
 	url := startGateway(t)
@@ -87,7 +87,7 @@ func TestGatewayKnowsTheConfiguredApp(t *testing.T) {
 	t.Setenv("COUPONGRANT_GATEWAY_APP_SECRET", canary)
 	t.Setenv("COUPONGRANT_GATEWAY_SESSION", canary)
 	url := startGateway(t, "--gateway.app_key", "42")
-	_, err := grant(t, url, topclient.Credentials{AppKey: "42", AppSecret: canary, Session: canary}, "r-1")
+	_, err := grant(t, url, topclient.Credentials{AppKey: "42", AppSecret: topclient.NewSecret(canary), Session: topclient.NewSecret(canary)}, "r-1")
 	require.NoError(t, err)
 	_, err = grant(t, url, demo, "r-2")
 	require.Error(t, err, "the demo app is known only where no other is")

@@ -10,7 +10,6 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/coupongrant/coupongrant/schemas"
-	"github.com/coupongrant/coupongrant/topclient"
 )
 
 // value is one setting as text, which is what every source of settings can say.
@@ -176,7 +175,9 @@ func numbersValue(to *[]int32) value {
 	}}
 }
 
-// secretValue prints as redacted, by its type.
-func secretValue[T topclient.Secret | schemas.Password](to *T) value {
-	return scalar[T]{to, func(s string) (T, error) { return T(s), nil }}
+// secretValue makes the type that prints as redacted.
+func secretValue[T any](to *T, hide func(string) T) value {
+	return scalar[T]{to, func(s string) (T, error) { return hide(s), nil }}
 }
+
+func passwordOf(text string) schemas.Password { return schemas.Password(text) }

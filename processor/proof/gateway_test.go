@@ -21,7 +21,7 @@ import (
 
 // demoApp may call every gateway of these tests.
 var demoApp = topclient.Credentials{
-	AppKey: topsim.DemoAppKey, AppSecret: topsim.DemoAppSecret, Session: topsim.DemoSession,
+	AppKey: topsim.DemoAppKey, AppSecret: topclient.NewSecret(topsim.DemoAppSecret), Session: topclient.NewSecret(topsim.DemoSession),
 }
 
 // gateway is a simulator that replicas reach over a socket. It is in this

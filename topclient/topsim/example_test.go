@@ -28,7 +28,7 @@ func Example() {
 		return
 	}
 	credentials := topclient.Credentials{
-		AppKey: topsim.DemoAppKey, AppSecret: topsim.DemoAppSecret, Session: topsim.DemoSession,
+		AppKey: topsim.DemoAppKey, AppSecret: topclient.NewSecret(topsim.DemoAppSecret), Session: topclient.NewSecret(topsim.DemoSession),
 	}
 	grant := topclient.Grant{
 		BizCode: "YXX", OpenID: "dfdsdfow", Channel: "app", OutID: "order-1", UUID: "fsdfsfee1f2", CouponType: 247,

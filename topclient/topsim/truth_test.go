@@ -25,7 +25,7 @@ func TestClientTellsTheTruthUnderEveryFault(t *testing.T) {
 				require.NoError(t, err)
 				rule := sim.On(topsim.Match{}, f.Behaviour).Once()
 				coupon, err := client.Send(t.Context(), topclient.Credentials{
-					AppKey: topsim.DemoAppKey, AppSecret: topsim.DemoAppSecret, Session: topsim.DemoSession,
+					AppKey: topsim.DemoAppKey, AppSecret: topclient.NewSecret(topsim.DemoAppSecret), Session: topclient.NewSecret(topsim.DemoSession),
 				}, topclient.Grant{
 					BizCode: "YXX", OpenID: "dfdsdfow", Channel: "app", OutID: "order-1", UUID: "fsdfsfee1f2", CouponType: 247,
 				})
