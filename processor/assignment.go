@@ -2,6 +2,7 @@ package processor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -136,10 +137,13 @@ func (as *assignments) open(ctx context.Context, cl *kgo.Client, offsets map[str
 	for topic, numbers := range offsets {
 		for number := range numbers {
 			p := partition{topic, number}
-			bounds, known := l.bounds[p], l.bounds[p].err == nil
-			if m, committed := as.fetched[p]; !known && committed {
+			bounds, listed := l.bounds[p]
+			if !listed {
+				bounds.err = errNotListed
+			}
+			if m, committed := as.fetched[p]; bounds.err != nil && committed {
 				bounds = bound{start: 0, end: m.position.watermark} // a gap then shows when it is read
-			} else if !known {
+			} else if bounds.err != nil {
 				return nil, fmt.Errorf("listing where %s begins: %w", p, bounds.err)
 			}
 			o := as.opening(p, bounds)
@@ -160,6 +164,8 @@ type bound struct {
 	err        error
 }
 
+var errNotListed = errors.New("the brokers did not list it")
+
 func readLogs(ctx context.Context, cl *kgo.Client, topics []string) (logs, error) {
 	adm := kadm.NewClient(cl)
 	start, err := adm.ListStartOffsets(ctx, topics...)
@@ -176,7 +182,9 @@ func readLogs(ctx context.Context, cl *kgo.Client, topics []string) (logs, error
 			return // the topic as a whole could not be listed
 		}
 		b := bound{start: o.Offset, err: o.Err}
-		if e, ok := end.Lookup(o.Topic, o.Partition); ok && b.err == nil {
+		if e, ok := end.Lookup(o.Topic, o.Partition); !ok {
+			b.err = errNotListed
+		} else if b.err == nil {
 			b.end, b.err = e.Offset, e.Err
 		}
 		l.bounds[partition{o.Topic, o.Partition}] = b
