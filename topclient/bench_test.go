@@ -212,10 +212,18 @@ func BenchmarkSign(b *testing.B) {
 
 // BenchmarkAnswer is the part that is ours after the call.
 func BenchmarkAnswer(b *testing.B) {
+	var r bodyReader
+	body := strings.NewReader(grantedJSON)
+	resp := &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(body)}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := judgeBody(http.StatusOK, grantedJSON); err != nil {
+		body.Reset(grantedJSON)
+		rep, err := r.newReply(resp)
+		if err != nil {
 			b.Fatal(err)
+		}
+		if _, refused := rep.outcome(newScrubber(testCred, testGrant, "")); refused != nil {
+			b.Fatal(refused)
 		}
 	}
 }

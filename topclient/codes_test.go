@@ -32,7 +32,7 @@ func requireVerdict(t *testing.T, want Error, got *Error) {
 
 // judgeBody is the way of an answer from its text to its verdict.
 func judgeBody(status int, body string) (Coupon, *Error) {
-	root, err := decodeTree([]byte(body))
+	root, err := decodeTree([]byte(body), new(treeRoom))
 	if err != nil {
 		return reply{status: status, bad: badBody(err.Error())}.outcome(scrubber{})
 	}

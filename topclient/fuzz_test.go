@@ -1,8 +1,10 @@
 package topclient
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -23,16 +25,10 @@ func FuzzAnswer(f *testing.F) {
 	for _, body := range businessForms("-7") {
 		f.Add(200, []byte(body))
 	}
+	var r bodyReader // one for all: an answer must not see anything of the one before
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
-		rep := reply{status: status}
-		root, err := decodeTree(body)
-		if err != nil {
-			rep.bad = badBody(err.Error())
-		} else if a, ok := takeApart(root); ok {
-			rep.answer = a
-		} else {
-			rep.bad = "no envelope"
-		}
+		rep, err := r.newReply(&http.Response{StatusCode: status, Body: io.NopCloser(bytes.NewReader(body))})
+		require.NoError(t, err)
 		coupon, failed := rep.outcome(newScrubber(testCred, testGrant, strings.Repeat("AB", 32)))
 		if failed == nil {
 			require.Positive(t, coupon.InstanceID)
@@ -61,7 +57,7 @@ func FuzzJSON(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		got, ok := readJSON(body)
+		got, ok := readJSON(body, new(treeRoom))
 		require.Equal(t, json.Valid(body), ok)
 		if ok {
 			dec := json.NewDecoder(strings.NewReader(strings.ToValidUTF8(string(body), "\uFFFD")))
@@ -124,8 +120,8 @@ func FuzzControls(f *testing.F) {
 	f.Add([]byte("{\"a\":\"b\tc\"}"))
 	f.Add([]byte("{\"a\\\n\":1}"))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		before, errBefore := decodeTree(body)
-		after, errAfter := decodeTree(escapeControls(body))
+		before, errBefore := decodeTree(body, new(treeRoom))
+		after, errAfter := decodeTree(escapeControls(body), new(treeRoom))
 		if errBefore == nil && len(body) > 0 && body[0] == '{' {
 			require.NoError(t, errAfter)
 			require.Equal(t, before, after)

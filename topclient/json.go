@@ -11,10 +11,37 @@ import (
 // maxDepth is how deep encoding/json goes too.
 const maxDepth = 10_000
 
-// readJSON reads strictly: it takes what json.Valid takes, and nothing else.
-func readJSON(body []byte) (node, bool) {
-	const enough = 10 // two roots, a request id and seven members
-	r := jsonReader{text: string(body), open: make([]member, 0, enough)}
+// treeRoom is where the objects of a tree stand. It serves one tree at a time.
+type treeRoom struct {
+	open   []member // of the objects that are not closed yet, the innermost last
+	closed []member // of the others, each object's together
+}
+
+const (
+	usualMembers = 10 // two roots, a request id and seven members
+	mostMembers  = 20 * usualMembers
+)
+
+func newTreeRoom() treeRoom {
+	return treeRoom{make([]member, 0, usualMembers), make([]member, 0, usualMembers)}
+}
+
+// empty lets go of what the tree holds, and of the room if it has grown.
+func (r *treeRoom) empty() {
+	if cap(r.open)+cap(r.closed) > mostMembers {
+		*r = treeRoom{}
+		return
+	}
+	clear(r.open[:cap(r.open)])
+	clear(r.closed[:cap(r.closed)])
+	r.open, r.closed = r.open[:0], r.closed[:0]
+}
+
+// readJSON reads strictly: it takes what json.Valid takes, and nothing else. The
+// tree lasts until room is emptied.
+func readJSON(body []byte, room *treeRoom) (node, bool) {
+	room.open, room.closed = room.open[:0], room.closed[:0]
+	r := jsonReader{text: string(body), treeRoom: room}
 	if !utf8.Valid(body) {
 		r.text = strings.ToValidUTF8(r.text, "\uFFFD")
 	}
@@ -27,10 +54,10 @@ func readJSON(body []byte) (node, bool) {
 // keeps the last of two equal names without a word, and an answer that says two
 // things is no answer. Its methods say false at the first thing that is not JSON.
 type jsonReader struct {
+	*treeRoom
 	text  string
-	at    int      // the next byte to read
-	depth int      // objects and lists that are not closed yet
-	open  []member // of those objects, the innermost last
+	at    int // the next byte to read
+	depth int // objects and lists that are not closed yet
 }
 
 func (r *jsonReader) value() (node, bool) {
@@ -84,9 +111,10 @@ func (r *jsonReader) object() (node, bool) {
 			return node{}, false
 		}
 	}
-	n := node{kind: object, members: slices.Clone(r.open[mine:])}
+	start := len(r.closed)
+	r.closed = append(r.closed, r.open[mine:]...)
 	r.open = r.open[:mine]
-	return n, true
+	return node{kind: object, members: slices.Clip(r.closed[start:])}, true
 }
 
 func (r *jsonReader) member() (member, bool) {

@@ -18,50 +18,56 @@ type badBody string
 
 func (b badBody) Error() string { return string(b) }
 
-// bodyReader reads answers. Its pools are there because unpacking takes 40 KB
-// of tables, more than all the rest of a call. Safe for concurrent use.
-type bodyReader struct {
-	buffers sync.Pool // of *buffer
-	gunzips sync.Pool // of *gzip.Reader
+// bodyReader reads answers. It keeps what reading takes, as unpacking alone takes
+// 40 KB of tables, more than all the rest of a call. Safe for concurrent use.
+type bodyReader struct{ pool sync.Pool } // of *workspace
+
+// workspace is what reading one answer takes.
+type workspace struct {
+	raw, unpacked buffer
+	gunzip        gzip.Reader
+	tree          treeRoom
 }
 
-// buffer is a pointer to the bytes, which a pool can keep without a copy.
 type buffer struct{ bytes []byte }
 
 const usualAnswer = 1 << 10 // bytes
 
+func (r *bodyReader) workspace() *workspace {
+	if w, ok := r.pool.Get().(*workspace); ok {
+		return w
+	}
+	return &workspace{raw: buffer{make([]byte, 0, usualAnswer)}, tree: newTreeRoom()}
+}
+
+// release must come after the tree was taken apart, which stands in w.
+func (r *bodyReader) release(w *workspace) {
+	w.tree.empty()
+	r.pool.Put(w)
+}
+
 // read gives the tree of an answer. Any error that is no badBody is the
 // connection's.
-func (r *bodyReader) read(resp *http.Response) (node, error) {
-	raw := r.buffer()
-	defer r.buffers.Put(raw)
-	if err := raw.readCapped(resp.Body); err != nil {
+func (w *workspace) read(resp *http.Response) (node, error) {
+	if err := w.raw.readCapped(resp.Body); err != nil {
 		return node{}, err
 	}
-	body := raw
+	body := w.raw.bytes
 	switch encoding := resp.Header.Get("Content-Encoding"); strings.ToLower(encoding) {
 	case "", "identity":
 	case "gzip", "x-gzip":
-		body = r.buffer()
-		defer r.buffers.Put(body)
-		if err := r.gunzip(body, raw.bytes); err != nil {
+		if err := w.unpack(); err != nil {
 			return node{}, err
 		}
+		body = w.unpacked.bytes
 	default:
 		return node{}, badBody("packed in a way we did not ask for")
 	}
-	root, err := decodeTree(body.bytes)
+	root, err := decodeTree(body, &w.tree)
 	if err != nil {
 		return node{}, badBody(err.Error())
 	}
 	return root, nil
-}
-
-func (r *bodyReader) buffer() *buffer {
-	if b, ok := r.buffers.Get().(*buffer); ok {
-		return b
-	}
-	return &buffer{make([]byte, 0, usualAnswer)}
 }
 
 // readCapped reads to the end, but at most one byte above the cap: the rest of a
@@ -85,19 +91,14 @@ func (b *buffer) readCapped(from io.Reader) error {
 	}
 }
 
-// gunzip unpacks one member with its checksum, and nothing after it.
-func (r *bodyReader) gunzip(to *buffer, packed []byte) error {
-	src := bytes.NewReader(packed)
-	z, ok := r.gunzips.Get().(*gzip.Reader)
-	if !ok {
-		z = new(gzip.Reader)
-	}
-	defer r.gunzips.Put(z)
-	if err := z.Reset(src); err != nil {
+// unpack unpacks one member of gzip with its checksum, and nothing after it.
+func (w *workspace) unpack() error {
+	src := bytes.NewReader(w.raw.bytes)
+	if err := w.gunzip.Reset(src); err != nil {
 		return badBody("declared gzip and is not")
 	}
-	z.Multistream(false)
-	err := to.readCapped(z)
+	w.gunzip.Multistream(false)
+	err := w.unpacked.readCapped(&w.gunzip)
 	var bad badBody
 	switch {
 	case errors.As(err, &bad):
@@ -126,7 +127,9 @@ func (r *bodyReader) newReply(resp *http.Response) (reply, error) {
 	if rep.host == "" {
 		rep.host = resp.Header.Get("Application-Host")
 	}
-	root, err := r.read(resp)
+	w := r.workspace()
+	defer r.release(w)
+	root, err := w.read(resp)
 	if err != nil {
 		var bad badBody
 		if !errors.As(err, &bad) {

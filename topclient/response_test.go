@@ -265,7 +265,7 @@ func TestLargeAnswerIsNotReadToItsEnd(t *testing.T) {
 func TestDepthOfJSON(t *testing.T) {
 	for depth, want := range map[int]bool{maxDepth: true, maxDepth + 1: false} {
 		body := []byte(strings.Repeat("[", depth) + strings.Repeat("]", depth))
-		_, ok := readJSON(body)
+		_, ok := readJSON(body, new(treeRoom))
 		require.Equal(t, want, ok)
 		require.Equal(t, json.Valid(body), ok)
 	}

@@ -37,15 +37,16 @@ var errNoTree = errors.New("neither JSON nor XML")
 
 // decodeTree reads a body by its first character and not by its declared type:
 // the gateway answers in XML where it did not come to read "format", and edges
-// declare anything. XML gives an object with its root as the one member.
-func decodeTree(body []byte) (node, error) {
+// declare anything. XML gives an object with its root as the one member. The tree
+// lasts until room is emptied.
+func decodeTree(body []byte, room *treeRoom) (node, error) {
 	body = bytes.TrimSpace(bytes.TrimPrefix(body, utf8BOM))
 	if len(body) == 0 {
 		return node{}, errors.New("an empty body")
 	}
 	switch body[0] {
 	case '{':
-		return decodeJSON(body)
+		return decodeJSON(body, room)
 	case '<':
 		return decodeXML(body)
 	default:
@@ -55,10 +56,10 @@ func decodeTree(body []byte) (node, error) {
 
 // decodeJSON reads strictly; on failure once more with the raw control
 // characters in strings escaped, which the gateway is known to send.
-func decodeJSON(body []byte) (node, error) {
-	root, ok := readJSON(body)
+func decodeJSON(body []byte, room *treeRoom) (node, error) {
+	root, ok := readJSON(body, room)
 	if !ok {
-		root, ok = readJSON(escapeControls(body))
+		root, ok = readJSON(escapeControls(body), room)
 	}
 	if !ok {
 		return node{}, errors.New("damaged JSON")
