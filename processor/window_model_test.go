@@ -262,10 +262,8 @@ func (m *windowModel) publish(pos position, ends []int64) {
 		m.ends[offset]++
 		m.assert(m.ends[offset] == 1, "a second end of %d", offset)
 	}
-	for _, offset := range m.log {
-		if offset >= m.offset && offset < pos.watermark {
-			m.assert(m.ends[offset] == 1, "the watermark %d passes %d", pos.watermark, offset)
-		}
+	for _, offset := range m.above(m.offset) {
+		m.assert(offset >= pos.watermark || m.ends[offset] == 1, "the watermark %d passes %d", pos.watermark, offset)
 	}
 	m.w.Committed(pos)
 	m.offset, m.text = pos.watermark, m.encode(pos)

@@ -46,11 +46,10 @@ func TestWindowScripts(t *testing.T) {
 
 // windowScript is one script on its way.
 type windowScript struct {
-	window        *window
-	ready         position
-	committed     position
-	records, size int
-	bytes         int
+	window         *window
+	ready          position
+	committed      position
+	records, bytes int
 }
 
 // replay returns the script with what its commands print in place of what they
