@@ -50,9 +50,9 @@ func (r *relay) accept() {
 func (r *relay) connect(caller net.Conn) {
 	service, err := net.Dial("tcp", r.target)
 	if err != nil || !r.add(caller, service) {
-		reset(caller)
+		abandon(caller)
 		if err == nil {
-			reset(service)
+			abandon(service)
 		}
 		return
 	}
@@ -94,7 +94,7 @@ func (r *relay) cut() {
 	defer r.mu.Unlock()
 	r.broken = true
 	for c := range r.conns {
-		reset(c)
+		abandon(c)
 	}
 }
 
@@ -104,8 +104,8 @@ func (r *relay) mend() {
 	r.broken = false
 }
 
-// reset ends a connection as a crash does, by RST.
-func reset(c net.Conn) {
+// abandon ends a connection as a crash does, by RST.
+func abandon(c net.Conn) {
 	if tcp, ok := c.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
 	}

@@ -155,7 +155,7 @@ func (s *system) report() proof.Report {
 		Options: s.options(), Topics: s.topics, Group: s.group, Codec: s.codec, Registry: s.schemas,
 	})
 	require.NoError(s.t, err)
-	require.NoError(s.t, proof.ReadLedger(ctx, http.DefaultClient, s.gateway.url, checker))
+	require.NoError(s.t, proof.ReadLedger(ctx, &http.Client{}, s.gateway.url, checker))
 	return checker.Report()
 }
 
