@@ -105,7 +105,9 @@ func (b *realBrokers) configure(t testing.TB, w *wires) {
 	}
 }
 
-func (b *realBrokers) folder(i int) string { return filepath.Join(b.dir, fmt.Sprintf("broker-%d", i+1)) }
+func (b *realBrokers) folder(i int) string {
+	return filepath.Join(b.dir, fmt.Sprintf("broker-%d", i+1))
+}
 
 func (b *realBrokers) command(i int, args ...string) *exec.Cmd {
 	folder := b.folder(i)

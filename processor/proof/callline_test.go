@@ -131,12 +131,12 @@ func (p *exchange) answers() {
 	for {
 		n, err := p.gateway.Read(buf)
 		if n > 0 {
-			if _, err := p.client.Write(buf[:n]); err != nil {
+			if _, err := p.answer(buf[:n]); err != nil {
 				break
 			}
-			p.answered()
 		}
 		if err != nil {
+			p.over() // before the process can know, and begin the next
 			if errors.Is(err, syscall.ECONNRESET) {
 				reset(p.client)
 			}
@@ -158,11 +158,15 @@ func (p *exchange) begin(outID string) {
 	log.calls = append(log.calls, c)
 }
 
-// answered notes the first bytes of an answer; a process may be killed now.
-func (p *exchange) answered() {
-	if p.over() && p.line.log.trap.springs(gatewayAnswered, p.line.caller) {
+// answer passes bytes on. With the first of an answer the call is over, and the
+// process may be killed.
+func (p *exchange) answer(bytes []byte) (int, error) {
+	first := p.over() // before the process has it, and can begin the next
+	n, err := p.client.Write(bytes)
+	if first && p.line.log.trap.springs(gatewayAnswered, p.line.caller) {
 		p.line.caller.strike("killed at " + string(gatewayAnswered))
 	}
+	return n, err
 }
 
 // over ends the call under way, if there is one.

@@ -50,6 +50,7 @@ type member struct {
 
 	mu       sync.Mutex
 	ending   string // why it is meant to end; empty: it is not
+	serving  string // its admin address, once known
 	assigned map[topicPartition]bool
 	fetched  []time.Time // of committed offsets: each opens an assignment
 }
@@ -192,20 +193,17 @@ func (m *member) stop() error {
 
 func (m *member) signal(sig os.Signal) error { return m.cmd.Process.Signal(sig) }
 
-// assign notes what the group gave to it.
-func (m *member) assign(all []topicPartition) {
+// assign notes what the group gave to it; the map is never changed after.
+func (m *member) assign(all map[topicPartition]bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.assigned = map[topicPartition]bool{}
-	for _, tp := range all {
-		m.assigned[tp] = true
-	}
+	m.assigned = all
 }
 
 func (m *member) holds() map[topicPartition]bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.assigned // replaced as a whole, never changed
+	return m.assigned
 }
 
 func (m *member) fetchesOffsets() {
@@ -223,6 +221,15 @@ func (m *member) tookOver(from, to time.Time) bool {
 
 // admin is its admin address, from its log; empty until it serves.
 func (m *member) admin() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.serving == "" {
+		m.serving = m.findAdmin()
+	}
+	return m.serving
+}
+
+func (m *member) findAdmin() string {
 	text, err := os.ReadFile(m.logged)
 	if err != nil {
 		return ""

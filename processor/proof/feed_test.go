@@ -106,12 +106,15 @@ func (f *feed) record(e proof.Event, header, value string) (*kgo.Record, error) 
 }
 
 // isHurried draws by request id, so that a repeat has the same content.
-func isHurried(e proof.Event) bool { return e.Request.Trigger.Kind == "store-checkout" && lot(e)%expiringOf == 0 }
+func isHurried(e proof.Event) bool {
+	return e.Request.Trigger.Kind == "store-checkout" && lot(e)%expiringOf == 0
+}
 
 // hurry gives some requests so little time that it passes in a fault.
 func hurry(e *proof.Event) {
 	if isHurried(*e) {
-		e.Request.ExpiresAt = e.Request.OccurredAt.Add(time.Duration(300+lot(*e)%4000) * time.Millisecond)
+		left := time.Duration(300+lot(*e)%4000) * time.Millisecond
+		e.Request.ExpiresAt = time.Now().UTC().Truncate(time.Millisecond).Add(left)
 	}
 }
 
@@ -171,7 +174,10 @@ func (f *feed) transactions(ctx context.Context) {
 		case <-tick.C:
 		}
 		if client == nil {
-			client, _ = kgo.NewClient(append(f.system.options(), kgo.TransactionalID(f.system.group+".upstream"))...)
+			var err error
+			if client, err = kgo.NewClient(append(f.system.options(), kgo.TransactionalID(f.system.group+".upstream"))...); err != nil {
+				return // the options are the same as everywhere, so others say it
+			}
 		}
 		if err := f.transaction(context.WithoutCancel(ctx), client, number); err != nil {
 			client.Close() // what became of it is unknown: begin afresh
@@ -260,4 +266,17 @@ func (f *feed) count() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return len(f.sent)
+}
+
+// certain is how many of them are there whatever became of the transactions
+// whose end nobody told us.
+func (f *feed) certain() (n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range f.sent {
+		if !s.unsure {
+			n++
+		}
+	}
+	return n
 }

@@ -38,17 +38,17 @@ type trap struct {
 
 	mu     sync.Mutex
 	set    moment // empty: nothing is set
-	only   *member
+	slot   string // only there; empty: anywhere
 	caught chan *member
 }
 
-// next catches the next process at a moment, or only a certain one there, and
-// returns it: it has been sent kill -9.
-func (t *trap) next(at moment, only *member, within time.Duration, meanwhile func() error) (*member, error) {
+// next catches the next process that comes to a moment, anywhere or in a slot,
+// and returns it: it has been sent kill -9.
+func (t *trap) next(at moment, slot string, within time.Duration, begin func() error) (*member, error) {
 	caught := make(chan *member, 1)
-	t.arm(at, only, caught)
-	defer t.arm("", nil, nil)
-	if err := meanwhile(); err != nil {
+	t.arm(at, slot, caught)
+	defer t.arm("", "", nil)
+	if err := begin(); err != nil {
 		return nil, err
 	}
 	select {
@@ -60,17 +60,17 @@ func (t *trap) next(at moment, only *member, within time.Duration, meanwhile fun
 	}
 }
 
-func (t *trap) arm(at moment, only *member, caught chan *member) {
+func (t *trap) arm(at moment, slot string, caught chan *member) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.set, t.only, t.caught = at, only, caught
+	t.set, t.slot, t.caught = at, slot, caught
 }
 
 // springs says that m is caught here; the caller must then kill it.
 func (t *trap) springs(at moment, m *member) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.set != at || m == nil || t.only != nil && t.only != m || !t.fit() {
+	if t.set != at || m == nil || t.slot != "" && t.slot != m.slot || !t.fit() {
 		return false
 	}
 	t.set = ""

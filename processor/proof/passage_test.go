@@ -181,7 +181,7 @@ func readQuestion(frame []byte) (id int32, q question, ok bool) {
 	return id, q, ok
 }
 
-func readAssignment(version int16, body []byte) ([]topicPartition, bool) {
+func readAssignment(version int16, body []byte) (map[topicPartition]bool, bool) {
 	answer := kmsg.NewPtrSyncGroupResponse()
 	answer.SetVersion(version)
 	r := kbin.Reader{Src: body}
@@ -191,14 +191,14 @@ func readAssignment(version int16, body []byte) ([]topicPartition, bool) {
 	if !r.Ok() || answer.ReadFrom(r.Src) != nil || answer.ErrorCode != 0 {
 		return nil, false
 	}
+	all := map[topicPartition]bool{}
 	var given kmsg.ConsumerMemberAssignment
 	if given.ReadFrom(answer.MemberAssignment) != nil {
-		return nil, len(answer.MemberAssignment) == 0
+		return all, len(answer.MemberAssignment) == 0
 	}
-	var all []topicPartition
 	for _, topic := range given.Topics {
 		for _, p := range topic.Partitions {
-			all = append(all, topicPartition{topic.Topic, p})
+			all[topicPartition{topic.Topic, p}] = true
 		}
 	}
 	return all, true

@@ -1,0 +1,111 @@
+//go:build chaos
+
+package proof_test
+
+import (
+	"flag"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// What a run can be told: `go test -tags chaos -run TestChaosOnKafka -args -seed 7`.
+var (
+	seedFlag   = flag.Uint64("seed", 0, "of load, plan and gateway; 0: a new one, which is printed")
+	loadFlag   = flag.Duration("load", 0, "how long the load of TestChaosForLong lasts")
+	resultFlag = flag.String("results", "", "folder for the result and, if it is kept, all that the run wrote")
+)
+
+const shortDrain = 3 * time.Minute
+
+// TestChaosOnKfake is the short form that needs nothing installed. Its brokers
+// die by their connections alone, and its times are no figures.
+func TestChaosOnKfake(t *testing.T) {
+	m := fullMix()
+	for _, at := range moments() {
+		m[killAt(at)] = 1
+	}
+	r := runChaos(t, form{name: "short on kfake", mix: m, rate: 150, load: time.Minute, drain: shortDrain})
+
+	require.GreaterOrEqual(t, r.Deaths, 12)
+}
+
+// TestChaosOnKafka is the short form on three real brokers. The clock step is
+// left to the others: its probe after half a minute would be all one sees.
+func TestChaosOnKafka(t *testing.T) {
+	r := runChaos(t, form{
+		name: "short on Kafka", real: true, mix: fullMix().without(clockStep, rolling), rate: 120, load: 2 * time.Minute, drain: shortDrain,
+	})
+
+	require.GreaterOrEqual(t, r.Deaths, 20)
+	require.GreaterOrEqual(t, r.Brokers, 3)
+}
+
+// TestChaosForLong repeats every fault for as long as -load says.
+func TestChaosForLong(t *testing.T) {
+	if *loadFlag == 0 {
+		t.Skip("-load says how long; see `make chaos`")
+	}
+	const round = 6 * time.Minute // what one of each takes
+	rounds := max(1, int(*loadFlag/round))
+	runChaos(t, form{
+		name: "long on Kafka", real: true, mix: fullMix().times(rounds), rate: 120, load: *loadFlag, drain: 2 * shortDrain,
+	})
+}
+
+// TestChaosSeesAPlantedBug is the control: a replica that clears its windows
+// when a transaction aborts must be caught losing requests.
+func TestChaosSeesAPlantedBug(t *testing.T) {
+	c, dir := prepare(t, form{
+		name: "control on kfake", rate: 150, load: 30 * time.Second, drain: 40 * time.Second, control: "windows-cleared",
+		mix: mix{killRestart: 2, killDown: 1, pause: 3, terminate: 2, coordinatorMove: 2, networkHold: 2},
+	})
+	c.run(newPlan(c.seed, c.form.mix))
+	r := c.judge()
+	t.Log(r.summary())
+	_, err := r.keep(dir)
+	require.NoError(t, err)
+
+	require.Empty(t, r.Missing)
+	require.Positive(t, r.Violations["lost"], "the planted bug was not seen")
+}
+
+// runChaos is one run, whose promises must have held.
+func runChaos(t *testing.T, f form) chaosResult {
+	t.Helper()
+	c, dir := prepare(t, f)
+	c.run(newPlan(c.seed, f.mix))
+	r := c.judge()
+	path, err := r.keep(dir)
+	require.NoError(t, err)
+	t.Logf("%s\nresult: %s", r.summary(), path)
+	require.Empty(t, r.Violations)
+	require.Empty(t, r.Missing, "a run in which a planned fault did not happen proves nothing")
+	return r
+}
+
+// prepare starts everything for a run. What it writes is kept only with
+// -results.
+func prepare(t *testing.T, f form) (c *chaos, dir string) {
+	t.Helper()
+	seed := *seedFlag
+	if seed == 0 {
+		seed = rand.Uint64N(1 << 32) // short enough to be typed
+	}
+	t.Logf("seed %d", seed)
+	results := *resultFlag
+	dir = t.TempDir()
+	if results != "" {
+		dir = filepath.Join(results, t.Name()+"-"+strconv.FormatUint(seed, 10))
+		require.NoError(t, os.RemoveAll(dir))
+		require.NoError(t, os.MkdirAll(dir, 0o700))
+	} else {
+		results = dir
+	}
+	return newChaos(t, f, seed, dir), results
+}

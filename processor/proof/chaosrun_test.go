@@ -1,0 +1,231 @@
+//go:build chaos
+
+package proof_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
+)
+
+// The settings of every run that its figures depend on.
+const (
+	sessionTimeout     = 3 * time.Second
+	transactionTimeout = 4 * time.Second
+	callTimeout        = 2 * time.Second
+	giveUpAfter        = 20 * time.Second
+
+	partitions   = 6 // of each topic
+	baseReplicas = 3
+
+	progressBefore = 0.2 // of the planned events, before the first fault
+	readyToStrike  = 90 * time.Second
+)
+
+// chaos is one run.
+type chaos struct {
+	t         testing.TB
+	form      form
+	seed      uint64
+	system    *system
+	cluster   cluster
+	wires     *wires
+	crew      *crew
+	calls     *callLog
+	trap      *trap
+	gateway   *gatewayProcess
+	schemas   *registrySwitch
+	feed      *feed
+	witness   *witness
+	marks     *watermarks
+	scrapes   *scraper
+	found     *findings
+	done      tally
+	began     time.Time
+	drained   time.Duration // from the end of the load to the last end
+	takeOvers []takenOver
+}
+
+// form says what kind of run it is.
+type form struct {
+	name    string
+	real    bool // real brokers, else kfake
+	mix     mix
+	rate    int           // events a second
+	load    time.Duration // how long the load lasts at least
+	drain   time.Duration // how long all may take to be ended, after it
+	control string        // a planted bug; empty: none
+}
+
+func (f form) planned() int { return int(f.load.Seconds()) * f.rate }
+
+// newChaos starts everything but the load.
+func newChaos(t testing.TB, f form, seed uint64, dir string) *chaos {
+	t.Helper()
+	c := &chaos{t: t, form: f, seed: seed, found: &findings{}, done: tally{}, began: time.Now()}
+	c.wires = newWires(t, brokerCount)
+	if f.real {
+		c.cluster = startBrokers(t, dir, c.wires)
+	} else {
+		c.cluster = startFakeBrokers(t, c.wires)
+	}
+	c.gateway = newGatewayProcess(t, dir, seed)
+	c.trap = &trap{fit: c.fit}
+	c.calls = &callLog{trap: c.trap}
+	c.wires.trap = c.trap
+	c.wires.crew = &crew{calls: c.calls}
+	c.wires.serve()
+	t.Cleanup(c.wires.close)
+	c.schemas = newRegistrySwitch(t)
+	t.Setenv("COUPONGRANT_TEST_REGISTRY_URL", c.schemas.url)
+	c.system = newSystem(t, c.cluster.addresses(), c.gateway.gateway)
+	c.configure()
+	c.system.createTopics(partitions)
+	c.feed = newFeed(c.system, seed, f.rate)
+	c.witness = newWitness(c.system, c.found)
+	c.marks = &watermarks{system: c.system, admin: adminClient(t, c.cluster.addresses()), found: c.found, marks: map[topicPartition][]mark{}}
+	c.startCrew(dir)
+	c.scrapes = &scraper{crew: c.crew, found: c.found}
+	return c
+}
+
+// configure makes everything that waits wait briefly.
+func (c *chaos) configure() {
+	for key, value := range map[string]string{
+		"kafka.brokers":         strings.Join(c.wires.addresses(), ","),
+		"kafka.session_timeout": sessionTimeout.String(), "kafka.heartbeat_interval": "500ms",
+		"kafka.transaction_timeout": transactionTimeout.String(),
+		"gateway.app_secret":        canarySecret, "gateway.session": canarySession,
+		"gateway.timeout": callTimeout.String(), "gateway.max_in_flight": "64", "stop_timeout": "10s",
+		"retry.min_backoff": "50ms", "retry.max_backoff": "1s", "retry.delay": "3s",
+		"retry.park_after": "5s", "retry.give_up_after": giveUpAfter.String(),
+		"breaker.interval": "10s", "breaker.open_for": "500ms",
+	} {
+		c.system.settings[key] = value
+	}
+}
+
+func (c *chaos) startCrew(dir string) {
+	c.t.Helper()
+	logs := filepath.Join(dir, "logs")
+	require.NoError(c.t, os.MkdirAll(logs, 0o700))
+	binary := buildBinary(c.t)
+	if c.form.control != "" {
+		binary = buildWith(c.t, c.form.control)
+	}
+	c.crew = c.wires.crew
+	c.crew.system, c.crew.binary, c.crew.logs = c.system, binary, logs
+	c.crew.target = strings.TrimPrefix(c.gateway.url, "http://")
+	c.t.Cleanup(c.crew.close)
+	for i := range baseReplicas {
+		_, err := c.crew.start(slotName(i))
+		require.NoError(c.t, err)
+	}
+	require.NoError(c.t, within(startWithin*3, "the replicas do not become ready", func() bool {
+		for _, m := range c.crew.living("") {
+			if !m.ready() {
+				return false
+			}
+		}
+		return true
+	}))
+}
+
+func slotName(i int) string { return fmt.Sprintf("replica-%d", i+1) }
+
+// fit says whether a fault would count now: calls in flight, and enough of the
+// work done.
+func (c *chaos) fit() bool {
+	return c.calls.inFlight() > 0 && float64(c.witness.ended()) >= progressBefore*float64(c.form.planned())
+}
+
+// run lets the load flow, follows the plan, and waits until all is ended.
+func (c *chaos) run(plan []step) {
+	c.t.Helper()
+	watching, stopWatching := context.WithCancel(c.t.Context())
+	feeding, stopFeeding := context.WithCancel(c.t.Context())
+	watched := inBackground(watching, c.witness.run, c.marks.run, c.scrapes.run)
+	fed := inBackground(feeding, c.feed.run)
+	for _, s := range plan {
+		c.follow(s)
+	}
+	_ = within(c.form.load, "", func() bool { return c.feed.count() >= c.form.planned() }) // the plan may take longer, or not
+	stopFeeding()
+	require.NoError(c.t, fed())
+	c.drain()
+	stopWatching()
+	require.NoError(c.t, watched())
+}
+
+// follow does one step; one that does not happen is missing in the tally.
+func (c *chaos) follow(s step) {
+	c.done.planned(s.fault)
+	if err := within(readyToStrike, "no calls in flight", c.fit); err != nil {
+		c.found.add("stalled", "before %q: %v", s.fault, err)
+		return
+	}
+	began := time.Now()
+	if err := injections()[s.fault](c, s); err != nil {
+		c.t.Logf("%s did not happen: %v", s.fault, err)
+		return
+	}
+	c.done.happened(s.fault)
+	c.t.Logf("%6.1fs  %s (%.1f s)", time.Since(c.began).Seconds(), s.fault, time.Since(began).Seconds())
+	time.Sleep(between(s.rand(), 200*time.Millisecond, time.Second))
+}
+
+// drain waits until every event has its end. What is missing then is for the
+// verdict to name.
+func (c *chaos) drain() {
+	began := time.Now()
+	_ = within(c.form.drain, "", func() bool { return c.witness.ended() >= c.feed.certain() })
+	c.drained = time.Since(began)
+}
+
+// inBackground runs functions until ctx ends; wait returns their errors.
+func inBackground(ctx context.Context, all ...func(context.Context) error) (wait func() error) {
+	errs := make(chan error, len(all))
+	for _, run := range all {
+		go func() { errs <- run(ctx) }()
+	}
+	return func() (err error) {
+		for range all {
+			err = errors.Join(err, <-errs)
+		}
+		return err
+	}
+}
+
+// registrySwitch is a registry that can be taken away.
+type registrySwitch struct {
+	url     string
+	down    atomic.Bool
+	refused atomic.Int64
+}
+
+func newRegistrySwitch(t testing.TB) *registrySwitch {
+	t.Helper()
+	s, inner := &registrySwitch{}, srfake.NewRegistry().Handler()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.down.Load() {
+			s.refused.Add(1)
+			http.Error(w, "down", http.StatusServiceUnavailable)
+			return
+		}
+		inner.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	s.url = server.URL
+	return s
+}

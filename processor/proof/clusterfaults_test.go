@@ -1,0 +1,77 @@
+//go:build chaos
+
+package proof_test
+
+import (
+	"errors"
+	"time"
+)
+
+func (c *chaos) brokerKill(s step) error { return c.endBroker(s, c.cluster.kill) }
+func (c *chaos) brokerStop(s step) error { return c.endBroker(s, c.cluster.stop) }
+
+// endBroker leaves a broker down for a while; it is waited for until its
+// replicas are in sync, or the next fault could make a partition unwritable.
+func (c *chaos) endBroker(s step, end func(int) error) error {
+	r := s.rand()
+	broker := r.IntN(brokerCount)
+	if err := end(broker); err != nil {
+		return err
+	}
+	time.Sleep(between(r, time.Second, 4*time.Second))
+	return c.cluster.start(broker)
+}
+
+func (c *chaos) coordinatorMove(s step) error {
+	m, err := c.anyone(s.rand())
+	if err != nil {
+		return err
+	}
+	return c.cluster.moveCoordinators(c.t.Context(), c.system.group, c.system.group+"."+m.slot)
+}
+
+func (c *chaos) leaderMove(step) error {
+	topics := c.system.topics
+	return c.cluster.moveLeaders(c.t.Context(), topics.Inputs[0], topics.Granted, topics.Retry)
+}
+
+// networkCut resets the connections to a broker and refuses new ones.
+func (c *chaos) networkCut(s step) error {
+	r := s.rand()
+	wire := c.wires.lines[r.IntN(brokerCount)]
+	wire.cutOff()
+	time.Sleep(between(r, time.Second, 2*sessionTimeout))
+	return missed(wire.heal())
+}
+
+// networkHold lets nothing through to a broker, and then what was held, late.
+func (c *chaos) networkHold(s step) error {
+	r := s.rand()
+	wire := c.wires.lines[r.IntN(brokerCount)]
+	wire.holdUp()
+	time.Sleep(between(r, time.Second, 2*sessionTimeout))
+	return missed(wire.heal())
+}
+
+// networkSlow delays every message of all brokers.
+func (c *chaos) networkSlow(s step) error {
+	r := s.rand()
+	delay := between(r, 50*time.Millisecond, 250*time.Millisecond)
+	for _, wire := range c.wires.lines {
+		wire.slow(delay)
+	}
+	time.Sleep(between(r, 2*time.Second, 5*time.Second))
+	var met int64
+	for _, wire := range c.wires.lines {
+		met += wire.heal()
+	}
+	return missed(met)
+}
+
+// missed says that a trouble met nobody.
+func missed(met int64) error {
+	if met == 0 {
+		return errors.New("no connection and no message met it")
+	}
+	return nil
+}

@@ -1,0 +1,242 @@
+package proof_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Where raw results are committed, and the page that shows their figures
+// between two marks.
+const (
+	rawResults     = "../../docs/raw/chaos-*.json"
+	guaranteesPage = "../../docs/guarantees.md"
+	figuresBegin   = "<!-- figures: chaos, made by `make figures` -->"
+	figuresEnd     = "<!-- figures end -->"
+)
+
+var writeFigures = flag.Bool("figures", false, "write the figures into docs/guarantees.md instead of comparing them")
+
+// chaosResult is what one chaos run leaves, as raw as it can be kept.
+type chaosResult struct {
+	Form       string         `json:"form"`
+	Command    string         `json:"command"`
+	Seed       uint64         `json:"seed"`
+	Began      time.Time      `json:"began"`
+	Seconds    float64        `json:"seconds"`
+	Drained    float64        `json:"drained_seconds"` // from the end of the load to the last end
+	Version    string         `json:"version"`
+	Kafka      string         `json:"kafka"`
+	Go         string         `json:"go"`
+	Machine    string         `json:"machine"`
+	Control    string         `json:"control,omitempty"` // the planted bug
+	Settings   map[string]any `json:"settings"`
+	Faults     []faultCount   `json:"faults"`
+	Deaths     int            `json:"process_deaths"`
+	Brokers    int            `json:"broker_deaths"`
+	ByItself   int            `json:"exits_by_themselves"`
+	Load       loadCounts     `json:"load"`
+	Ends       endCounts      `json:"ends"`
+	Calls      callCounts     `json:"calls"`
+	Readers    readerCounts   `json:"readers"`
+	Bounds     boundCounts    `json:"bounds"`
+	TakeOvers  []takenOver    `json:"take_overs"`
+	Violations map[string]int `json:"violations"`
+	Told       []string       `json:"told,omitempty"`
+	Missing    []string       `json:"missing,omitempty"` // planned faults that did not happen
+	Verdict    string         `json:"verdict"`
+}
+
+type faultCount struct {
+	Fault    string `json:"fault"`
+	Planned  int    `json:"planned"`
+	Happened int    `json:"happened"`
+}
+
+type loadCounts struct {
+	Rate     int   `json:"rate"`     // events a second
+	Events   int   `json:"events"`   // meant to be seen
+	Aborted  int   `json:"aborted"`  // in upstream transactions that were aborted
+	Requests int64 `json:"requests"` // records in the input topics
+	Repeats  int64 `json:"repeats"`
+}
+
+type endCounts struct {
+	Granted     int64            `json:"granted"`
+	Failed      map[string]int64 `json:"failed"`
+	DeadLetters map[string]int64 `json:"dead_letters"`
+	Unfinished  int64            `json:"unfinished"`
+	ParkedEver  int              `json:"parked_ever"`
+}
+
+type callCounts struct {
+	Made             int   `json:"made"`
+	Grants           int64 `json:"grants"`
+	Repeated         int64 `json:"of_granted_ids"`
+	OverlapProcesses int   `json:"overlaps_of_processes"`
+	OverlapAssigned  int   `json:"overlaps_of_assignments"`
+}
+
+type readerCounts struct {
+	During  int `json:"during"` // records read while the faults happened
+	Late    int `json:"late"`
+	Samples int `json:"offset_samples"`
+	Marks   int `json:"watermarks"`
+}
+
+type boundCounts struct {
+	Memory   int64 `json:"most_memory_bytes"`
+	Routines int64 `json:"most_goroutines"`
+	InFlight int64 `json:"most_calls_in_flight"`
+	Scrapes  int   `json:"scrapes"`
+	LogLines int   `json:"log_lines"`
+}
+
+// takenOver is a kill and how long its partitions had no outcome.
+type takenOver struct {
+	Fault   string  `json:"fault"`
+	AtOnce  bool    `json:"restarted_at_once"`
+	Seconds float64 `json:"seconds"`
+}
+
+// percentile of sorted or unsorted values, 0 to 1; 0 of none.
+func percentile(values []float64, p float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[min(int(p*float64(len(sorted))), len(sorted)-1)]
+}
+
+func (r chaosResult) takeOverTimes(atOnce bool) (seconds []float64) {
+	for _, t := range r.TakeOvers {
+		if t.AtOnce == atOnce {
+			seconds = append(seconds, t.Seconds)
+		}
+	}
+	return seconds
+}
+
+// summary is a result in a few lines.
+func (r chaosResult) summary() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s\n", r.Form, r.Verdict)
+	fmt.Fprintf(&b, "  seed %d, %s, %s, %s, %.0f s\n", r.Seed, r.Version, r.Kafka, r.Began.UTC().Format("2006-01-02"), r.Seconds)
+	fmt.Fprintf(&b, "  %d requests, %d granted, %v failed, %v dead letters, %d calls for %d grants\n",
+		r.Load.Requests, r.Ends.Granted, r.Ends.Failed, r.Ends.DeadLetters, r.Calls.Made, r.Calls.Grants)
+	fmt.Fprintf(&b, "  %d process deaths, %d broker deaths; faults:", r.Deaths, r.Brokers)
+	for _, f := range r.Faults {
+		fmt.Fprintf(&b, " %s %d/%d;", f.Fault, f.Happened, f.Planned)
+	}
+	for _, atOnce := range []bool{true, false} {
+		times := r.takeOverTimes(atOnce)
+		fmt.Fprintf(&b, "\n  take-over, %s: %d, p50 %.1f s, p99 %.1f s, most %.1f s", restarted(atOnce), len(times),
+			percentile(times, 0.5), percentile(times, 0.99), percentile(times, 1))
+	}
+	fmt.Fprintf(&b, "\n  violations: %v\n", r.Violations)
+	for _, line := range slices.Concat(r.Told, r.Missing) {
+		fmt.Fprintln(&b, "   ", line)
+	}
+	return b.String()
+}
+
+func restarted(atOnce bool) string {
+	if atOnce {
+		return "restarted at once"
+	}
+	return "by the others"
+}
+
+// renderFigures is a table of runs, a row each, and one of their faults.
+func renderFigures(results []chaosResult) string {
+	var b strings.Builder
+	fmt.Fprintln(&b, "| run | date | seed | requests | process deaths | broker deaths | lost, double, untrue, leaks, other | take-over p50 / p99 / most, restarted at once | by the others |")
+	fmt.Fprintln(&b, "|---|---|---|---|---|---|---|---|---|")
+	faults, order := map[string]int{}, []string{}
+	for _, r := range results {
+		fmt.Fprintf(&b, "| %s on %s, %s | %s | %d | %d | %d | %d | %s | %s | %s |\n", r.Form, r.Kafka, r.Version,
+			r.Began.UTC().Format("2006-01-02"), r.Seed, r.Load.Requests, r.Deaths, r.Brokers,
+			violationsText(r.Violations), timesText(r.takeOverTimes(true)), timesText(r.takeOverTimes(false)))
+		for _, f := range r.Faults {
+			if _, known := faults[f.Fault]; !known {
+				order = append(order, f.Fault)
+			}
+			faults[f.Fault] += f.Happened
+		}
+	}
+	fmt.Fprint(&b, "\nFaults of these runs together: ")
+	for i, f := range order {
+		if i > 0 {
+			fmt.Fprint(&b, ", ")
+		}
+		fmt.Fprintf(&b, "%s %d", f, faults[f])
+	}
+	fmt.Fprintln(&b, ".")
+	return b.String()
+}
+
+func violationsText(v map[string]int) string {
+	other := 0
+	for kind, n := range v {
+		if !slices.Contains([]string{"lost", "doubled", "untrue", "leak"}, kind) {
+			other += n
+		}
+	}
+	return fmt.Sprintf("%d, %d, %d, %d, %d", v["lost"], v["doubled"], v["untrue"], v["leak"], other)
+}
+
+func timesText(seconds []float64) string {
+	if len(seconds) == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%.1f / %.1f / %.1f s of %d", percentile(seconds, 0.5), percentile(seconds, 0.99), percentile(seconds, 1), len(seconds))
+}
+
+// TestFiguresAreThoseOfTheRawResults keeps the page and the raw files together:
+// a figure that nobody can trace is none.
+func TestFiguresAreThoseOfTheRawResults(t *testing.T) {
+	files, err := filepath.Glob(rawResults)
+	require.NoError(t, err)
+	page, err := os.ReadFile(guaranteesPage)
+	if len(files) == 0 || os.IsNotExist(err) {
+		t.Skip("no raw result or no page is committed yet")
+	}
+	require.NoError(t, err)
+	var results []chaosResult
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		var r chaosResult
+		require.NoError(t, json.Unmarshal(text, &r), file)
+		results = append(results, r)
+	}
+	before, rest, begins := bytes.Cut(page, []byte(figuresBegin))
+	_, after, ends := bytes.Cut(rest, []byte(figuresEnd))
+	require.True(t, begins && ends, "%s must hold %q and %q", guaranteesPage, figuresBegin, figuresEnd)
+	want := slices.Concat(before, []byte(figuresBegin+"\n"+renderFigures(results)), []byte(figuresEnd), after)
+	if *writeFigures {
+		require.NoError(t, os.WriteFile(guaranteesPage, want, 0o600))
+		return
+	}
+	require.Equal(t, string(want), string(page), "run `make figures`")
+}
+
+func TestFiguresTellEveryRun(t *testing.T) {
+	text := renderFigures([]chaosResult{
+		{Form: "short", Kafka: "kfake", Version: "v1", Seed: 7, Deaths: 20, Violations: map[string]int{"lost": 2, "lane": 3}, Faults: []faultCount{{"pause", 2, 1}}},
+		{Form: "long", Seed: 8, TakeOvers: []takenOver{{AtOnce: true, Seconds: 2}, {AtOnce: true, Seconds: 4}}, Faults: []faultCount{{"pause", 4, 4}}},
+	})
+
+	require.Contains(t, text, "| short on kfake, v1 | 0001-01-01 | 7 | 0 | 20 | 0 | 2, 0, 0, 0, 3 | none | none |")
+	require.Contains(t, text, "| 4.0 / 4.0 / 4.0 s of 2 | none |")
+	require.Contains(t, text, "together: pause 5.")
+}

@@ -1,0 +1,144 @@
+//go:build chaos
+
+package proof_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	scrapeEvery = time.Second
+	scrapeLimit = 4 << 20
+)
+
+// scraper reads what every process shows while it runs.
+type scraper struct {
+	crew  *crew
+	found *findings
+
+	mu        sync.Mutex
+	scrapes   int
+	memory    int64 // most, in bytes, of one process
+	routines  int64
+	inFlight  int64
+	logLines  int
+	logBroken []string // what no log may hold
+}
+
+func (s *scraper) run(ctx context.Context) error {
+	tick := time.NewTicker(scrapeEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			for _, m := range s.crew.living("") {
+				s.scrape(m)
+			}
+		}
+	}
+}
+
+func (s *scraper) scrape(m *member) {
+	admin := m.admin()
+	if admin == "" {
+		return
+	}
+	for _, page := range []string{"/metrics", "/readyz", "/api/status"} {
+		text, _, err := m.get(page)
+		if err != nil {
+			return // it is stopped, or gone
+		}
+		checkText(page+" of "+m.name, text, s.found)
+		if page == "/metrics" {
+			s.note(m, text)
+		}
+	}
+}
+
+func (s *scraper) note(m *member, metrics []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.scrapes++
+	s.memory = max(s.memory, m.rss())
+	s.routines = max(s.routines, gaugeOf(metrics, "go_goroutines"))
+	s.inFlight = max(s.inFlight, gaugeOf(metrics, "coupongrant_calls_in_flight"))
+}
+
+func gaugeOf(metrics []byte, name string) int64 {
+	for line := range bytes.Lines(metrics) {
+		if text, ok := strings.CutPrefix(string(bytes.TrimSpace(line)), name+" "); ok {
+			v, _ := strconv.ParseFloat(text, 64)
+			return int64(v)
+		}
+	}
+	return 0
+}
+
+// get reads a page of the admin address.
+func (m *member) get(page string) (text []byte, status int, err error) {
+	client := http.Client{Timeout: 2 * time.Second}
+	address := m.admin()
+	if address == "" {
+		return nil, 0, errors.New("it does not serve yet")
+	}
+	answer, err := client.Get("http://" + address + page)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	text, err = io.ReadAll(io.LimitReader(answer.Body, scrapeLimit))
+	return text, answer.StatusCode, err
+}
+
+func (m *member) ready() bool {
+	_, status, err := m.get("/readyz")
+	return err == nil && status == http.StatusOK
+}
+
+// checkLogs reads what all processes have written: no canary, and nothing that
+// only a bug writes.
+func checkLogs(all []*member, found *findings) (lines int, err error) {
+	for _, m := range all {
+		n, err := checkLog(m, found)
+		if err != nil {
+			return lines, err
+		}
+		lines += n
+	}
+	return lines, nil
+}
+
+func checkLog(m *member, found *findings) (lines int, err error) {
+	file, err := os.Open(m.logged)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = file.Close() }()
+	in := bufio.NewScanner(file)
+	in.Buffer(make([]byte, 0, 64<<10), scrapeLimit)
+	for ; in.Scan(); lines++ {
+		checkText("the log of "+m.name, in.Bytes(), found)
+		for _, bug := range []string{"panic: ", "fatal error: ", "goroutine 1 ["} {
+			if bytes.Contains(in.Bytes(), []byte(bug)) {
+				found.add("panic", "%s: %s", m.name, in.Text())
+			}
+		}
+	}
+	if err := in.Err(); err != nil {
+		return lines, fmt.Errorf("reading the log of %s: %w", m.name, err)
+	}
+	return lines, nil
+}

@@ -1,0 +1,230 @@
+//go:build chaos
+
+package proof_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/coupongrant/coupongrant/processor/proof"
+)
+
+const lookWithin = 5 * time.Minute // for one reading of all topics
+
+// tally counts the faults.
+type tally struct {
+	mu     sync.Mutex
+	counts map[fault]*faultCount
+}
+
+func (t *tally) of(f fault) *faultCount {
+	if t.counts == nil {
+		t.counts = map[fault]*faultCount{}
+	}
+	if t.counts[f] == nil {
+		t.counts[f] = &faultCount{Fault: string(f)}
+	}
+	return t.counts[f]
+}
+
+func (t *tally) planned(f fault) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.of(f).Planned++
+}
+
+func (t *tally) happened(f fault) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.of(f).Happened++
+}
+
+func (t *tally) list() (all []faultCount) {
+	for _, f := range slices.Sorted(maps.Keys(t.counts)) {
+		all = append(all, *t.counts[f])
+	}
+	return all
+}
+
+// missing are planned faults that did not happen: such a run proves less than
+// it says, so it fails.
+func missing(all []faultCount) (out []string) {
+	for _, f := range all {
+		if f.Happened < f.Planned {
+			out = append(out, fmt.Sprintf("%s happened %d of %d times", f.Fault, f.Happened, f.Planned))
+		}
+	}
+	return out
+}
+
+// judge reads everything once more, now that all is over.
+func (c *chaos) judge() chaosResult {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), lookWithin)
+	defer cancel()
+	report := c.audit(ctx)
+	view, err := lookLate(ctx, c.system, c.found)
+	require.NoError(c.t, err)
+	view.checkReaders(c.witness, c.found)
+	view.checkLoad(c.feed, c.found)
+	c.marks.sample(ctx)
+	c.marks.check(view)
+	c.checkCalls()
+	over := checkLanes(view.lanes(c.feed), c.calls.all(), c.found)
+	lines, err := checkLogs(c.crew.all(), c.found)
+	require.NoError(c.t, err)
+	r := c.result(report)
+	r.Ends.ParkedEver = len(view.parked)
+	r.Calls.OverlapProcesses, r.Calls.OverlapAssigned = over.processes, over.assignments
+	r.Readers.During, r.Readers.Late = len(c.witness.seen), len(view.results)
+	r.Bounds.LogLines = lines
+	r.Violations, r.Told = c.found.totals(), c.found.list()
+	r.Verdict = verdictOf(r)
+	return r
+}
+
+// audit is the shipped oracle's opinion.
+func (c *chaos) audit(ctx context.Context) proof.Report {
+	c.t.Helper()
+	checker, err := proof.Read(ctx, &proof.Source{
+		Options: c.system.options(), Topics: c.system.topics, Group: c.system.group,
+		Codec: c.system.codec, Registry: c.system.schemas,
+	})
+	require.NoError(c.t, err)
+	require.NoError(c.t, proof.ReadLedger(ctx, http.DefaultClient, c.gateway.url, checker))
+	report := checker.Report()
+	for kind, all := range report.Violations {
+		for range all.Total - int64(len(all.Named)) {
+			c.found.count(string(kind))
+		}
+		for _, one := range all.Named {
+			c.found.add(string(kind), "%s/%d/%d %s %s %s", one.Topic, one.Partition, one.Offset, one.Source, one.RequestID, one.Detail)
+		}
+	}
+	if report.Unfinished > 0 {
+		c.found.add("unfinished", "%d requests have no end, %d of them parked", report.Unfinished, report.Parked)
+	}
+	for _, u := range report.Unread {
+		c.found.add("unread", "%+v", u)
+	}
+	return report
+}
+
+// checkCalls: nobody calls for what is no request, or was aborted upstream.
+func (c *chaos) checkCalls() {
+	requests := map[string]bool{}
+	for _, s := range c.feed.sent {
+		if s.flaw == proof.Flawless {
+			requests[s.requestID] = true
+		}
+	}
+	for _, made := range c.calls.all() {
+		switch {
+		case c.feed.aborted[made.outID]:
+			c.found.add("phantom", "%s called for %s, whose transaction was aborted", made.caller.name, made.outID)
+		case !requests[made.outID]:
+			c.found.add("phantom", "%s called for %q, which is no request", made.caller.name, made.outID)
+		}
+	}
+}
+
+func (c *chaos) result(report proof.Report) chaosResult {
+	r := chaosResult{
+		Form: c.form.name, Command: strings.Join(os.Args, " "), Seed: c.seed, Control: c.form.control,
+		Began: c.began.UTC().Truncate(time.Second), Seconds: time.Since(c.began).Seconds(), Drained: c.drained.Seconds(),
+		Version: strings.TrimSpace(c.system.do("version")), Kafka: c.cluster.name(), Go: runtime.Version(),
+		Machine:  fmt.Sprintf("%s/%s, %d CPUs", runtime.GOOS, runtime.GOARCH, runtime.NumCPU()),
+		Settings: settingsOfRuns(), Faults: c.done.list(), TakeOvers: c.takeOvers,
+		Load: loadCounts{
+			Rate: c.form.rate, Events: len(c.feed.sent), Aborted: len(c.feed.aborted),
+			Requests: report.Requests, Repeats: report.Repeats,
+		},
+		Ends: endCounts{
+			Granted: report.Granted, Failed: report.Failed, DeadLetters: report.DeadLetters, Unfinished: report.Unfinished,
+		},
+	}
+	r.Missing = missing(r.Faults)
+	stats := c.gateway.counts(c.t)
+	r.Calls = callCounts{Made: c.calls.made(), Grants: stats.Grants, Repeated: stats.Replays}
+	r.Readers.Samples = c.marks.samples
+	for _, marks := range c.marks.marks {
+		r.Readers.Marks += len(marks)
+	}
+	r.Bounds = boundCounts{Memory: c.scrapes.memory, Routines: c.scrapes.routines, InFlight: c.scrapes.inFlight, Scrapes: c.scrapes.scrapes}
+	c.countDeaths(&r)
+	return r
+}
+
+func (c *chaos) countDeaths(r *chaosResult) {
+	for _, m := range c.crew.all() {
+		switch why := m.endedBy(); {
+		case why == "by itself":
+			r.ByItself++
+		case strings.HasPrefix(why, "kill"):
+			r.Deaths++
+		}
+	}
+	if c.form.real {
+		r.Brokers = c.done.of(brokerKill).Happened
+	}
+}
+
+func settingsOfRuns() map[string]any {
+	return map[string]any{
+		"kafka.session_timeout": sessionTimeout.String(), "kafka.transaction_timeout": transactionTimeout.String(),
+		"gateway.timeout": callTimeout.String(), "retry.give_up_after": giveUpAfter.String(),
+		"partitions": partitions, "replicas": baseReplicas,
+	}
+}
+
+func verdictOf(r chaosResult) string {
+	switch {
+	case len(r.Violations) > 0:
+		return "violated"
+	case len(r.Missing) > 0:
+		return "incomplete"
+	default:
+		return "held"
+	}
+}
+
+// keep writes the result beside the others.
+func (r chaosResult) keep(dir string) (string, error) {
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return "", err
+	}
+	name := fmt.Sprintf("chaos-%s-%s-%d.json", strings.ReplaceAll(r.Form, " ", "-"), r.Began.Format("20060102T150405Z"), r.Seed)
+	path := filepath.Join(dir, name)
+	return path, os.WriteFile(path, append(text, '\n'), 0o600)
+}
+
+func (f *findings) totals() map[string]int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := map[string]int{}
+	maps.Copy(out, f.total)
+	return out
+}
+
+// count adds one that nobody can name.
+func (f *findings) count(kind string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.total == nil {
+		f.total = map[string]int{}
+	}
+	f.total[kind]++
+}

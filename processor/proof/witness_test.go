@@ -1,0 +1,208 @@
+//go:build chaos
+
+package proof_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupongrant/coupongrant/processor/proof"
+)
+
+// sourceHeader is written down again: the engine's constant could be wrong.
+const sourceHeader = "coupongrant-source"
+
+// position of a record.
+type position struct {
+	topicPartition
+	offset int64
+}
+
+func (p position) String() string { return fmt.Sprintf("%s/%d/%d", p.topic, p.partition, p.offset) }
+
+// findings are what is broken, by kind; of each kind the first few are told.
+type findings struct {
+	mu    sync.Mutex
+	total map[string]int
+	told  []string
+}
+
+const toldOfKind = 10
+
+func (f *findings) add(kind, format string, args ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.total == nil {
+		f.total = map[string]int{}
+	}
+	f.total[kind]++
+	if f.total[kind] <= toldOfKind {
+		f.told = append(f.told, kind+": "+fmt.Sprintf(format, args...))
+	}
+}
+
+func (f *findings) list() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := append([]string{}, f.told...)
+	for kind, n := range f.total {
+		if n > toldOfKind {
+			out = append(out, fmt.Sprintf("%s: %d in all", kind, n))
+		}
+	}
+	return out
+}
+
+// witness reads the results under read_committed while the faults happen, as
+// users do. What it has seen once must be there for ever.
+type witness struct {
+	system *system
+	found  *findings
+
+	mu    sync.Mutex
+	seen  map[position]string // source of each end and parked copy
+	ends  map[string]position // by source
+	last  map[topicPartition]int64
+	waits []*takeOver
+}
+
+// takeOver waits for the first outcome of a dead process's partitions.
+type takeOver struct {
+	killed time.Time
+	of     map[topicPartition]bool
+	took   time.Duration // from the kill until the outcome could be read; 0: not yet
+	done   chan struct{}
+}
+
+func newWitness(s *system, found *findings) *witness {
+	return &witness{
+		system: s, found: found,
+		seen: map[position]string{}, ends: map[string]position{}, last: map[topicPartition]int64{},
+	}
+}
+
+// run reads until ctx ends.
+func (w *witness) run(ctx context.Context) error {
+	topics := w.system.topics
+	client, err := kgo.NewClient(append(w.system.options(),
+		kgo.ConsumeTopics(topics.Granted, topics.Failed, topics.DeadLetter, topics.Retry),
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(100*time.Millisecond))...)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	for ctx.Err() == nil {
+		fetches := client.PollFetches(ctx)
+		fetches.EachError(func(topic string, partition int32, err error) {
+			if loss, ok := errors.AsType[*kgo.ErrDataLoss](err); ok {
+				w.found.add("reader", "%s/%d: %v", topic, partition, loss)
+			}
+		})
+		now := time.Now()
+		fetches.EachRecord(func(r *kgo.Record) { w.take(r, now) })
+	}
+	return nil
+}
+
+func (w *witness) take(r *kgo.Record, now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	at := position{topicPartition{r.Topic, r.Partition}, r.Offset}
+	source := headerOf(r, sourceHeader)
+	if last, ok := w.last[at.topicPartition]; ok && r.Offset <= last {
+		w.found.add("reader", "%s was read after offset %d", at, last)
+		return
+	}
+	w.last[at.topicPartition] = r.Offset
+	w.seen[at] = source
+	checkRecord(r, w.system.topics, w.found)
+	if r.Topic == w.system.topics.Retry {
+		return
+	}
+	if before, ok := w.ends[source]; ok {
+		w.found.add("doubled", "%s ends at %s and again at %s", source, before, at)
+		return
+	}
+	w.ends[source] = at
+	w.tell(source, r.Timestamp, now)
+}
+
+// tell looks whether somebody waits for this outcome: its producer wrote it
+// after the kill.
+func (w *witness) tell(source string, written, now time.Time) {
+	tp, _, ok := readSource(source)
+	if !ok {
+		return
+	}
+	for _, wait := range w.waits {
+		if wait.took == 0 && wait.of[tp] && written.After(wait.killed) {
+			wait.took = now.Sub(wait.killed)
+			close(wait.done)
+		}
+	}
+}
+
+// expect starts to wait for a take-over.
+func (w *witness) expect(of map[topicPartition]bool, killed time.Time) *takeOver {
+	wait := &takeOver{killed: killed, of: of, done: make(chan struct{})}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.waits = append(w.waits, wait)
+	return wait
+}
+
+func (w *witness) ended() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.ends)
+}
+
+func headerOf(r *kgo.Record, key string) string {
+	for _, h := range r.Headers {
+		if h.Key == key {
+			return string(h.Value)
+		}
+	}
+	return ""
+}
+
+// readSource reads <topic>/<partition>/<offset>.
+func readSource(source string) (tp topicPartition, offset int64, ok bool) {
+	at := bytes.LastIndexByte([]byte(source), '/')
+	if at < 0 {
+		return tp, 0, false
+	}
+	before := bytes.LastIndexByte([]byte(source[:at]), '/')
+	if before < 0 {
+		return tp, 0, false
+	}
+	_, err := fmt.Sscanf(source[before:], "/%d/%d", &tp.partition, &offset)
+	tp.topic = source[:before]
+	return tp, offset, err == nil
+}
+
+// checkRecord looks for what no result may show. Retry and dead-letter values
+// are the request itself.
+func checkRecord(r *kgo.Record, topics proof.Topics, found *findings) {
+	for _, h := range r.Headers {
+		checkText("a header "+h.Key+" of "+r.Topic, h.Value, found)
+	}
+	if r.Topic == topics.Granted || r.Topic == topics.Failed {
+		checkText("a value of "+r.Topic, r.Value, found)
+	}
+}
+
+func checkText(where string, text []byte, found *findings) {
+	for _, canary := range []string{proof.Canary, canarySecret, canarySession} {
+		if bytes.Contains(text, []byte(canary)) {
+			found.add("leak", "%s in %s", canary, where)
+		}
+	}
+}
