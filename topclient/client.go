@@ -14,10 +14,10 @@ import (
 
 // Client makes calls. It holds no credentials. Safe for concurrent use.
 type Client struct {
-	signMethod string
-	timeout    time.Duration
-	bodies     bodyReader
-	request    *http.Request // what all calls have in common; cloned, never sent
+	timeout time.Duration
+	forms   formWriter
+	bodies  bodyReader
+	request *http.Request // what all calls have in common; cloned, never sent
 
 	transport    http.RoundTripper
 	ownTransport bool // it is of newTransport
@@ -35,7 +35,11 @@ func New(cfg Config, hc *http.Client) (*Client, error) {
 	if err != nil {
 		return nil, errors.New("gateway client: gateway.url is not a URL")
 	}
-	c := &Client{signMethod: cfg.SignMethod, timeout: cfg.Timeout, request: newRequest(target, cfg.UserAgent)}
+	c := &Client{
+		timeout: cfg.Timeout,
+		forms:   formWriter{signMethod: cfg.SignMethod},
+		request: newRequest(target, cfg.UserAgent),
+	}
 	if hc != nil {
 		c.transport = hc.Transport
 	}
@@ -83,11 +87,10 @@ func (c *Client) send(ctx context.Context, cred Credentials, g Grant) (Coupon, *
 			About: AboutApp, Code: CodeNoCredentials, Message: "app key, app secret or session is empty",
 		}
 	}
-	text, refused := encodeDTO(g)
+	form, refused := c.forms.newForm(cred, g, time.Now())
 	if refused != nil {
 		return Coupon{}, refused
 	}
-	form := newForm(c.signMethod, cred, text, time.Now())
 	rep, failed := c.exchange(ctx, form.body)
 	s := newScrubber(cred, g, form.sign)
 	if failed != nil {
@@ -100,7 +103,7 @@ func (c *Client) send(ctx context.Context, cred Credentials, g Grant) (Coupon, *
 // exchange sends the body and reads the reply, both within the deadline. It goes
 // to the transport itself: an http.Client would follow redirects.
 func (c *Client) exchange(ctx context.Context, body []byte) (reply, *Error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	ctx, cancel := c.limit(ctx)
 	defer cancel()
 	req, left := c.prepare(ctx, body)
 	resp, err := c.transport.RoundTrip(req)
@@ -113,6 +116,15 @@ func (c *Client) exchange(ctx context.Context, body []byte) (reply, *Error) {
 		return reply{}, noAnswer(ctx, err, true)
 	}
 	return rep, nil
+}
+
+// limit ends ctx with the timeout. A deadline that comes sooner needs no timer
+// beside it.
+func (c *Client) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= c.timeout {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, c.timeout)
 }
 
 // noAnswer is the error of an attempt that no complete answer came to. What may

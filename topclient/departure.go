@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptrace"
 	"sync/atomic"
 )
 
@@ -21,28 +20,28 @@ type departure interface {
 // prepare makes the request of one attempt. It sets no GetBody, so that no
 // transport can send it twice.
 func (c *Client) prepare(ctx context.Context, body []byte) (*http.Request, departure) {
+	req := c.request.WithContext(ctx)
+	req.ContentLength = int64(len(body))
 	if c.ownTransport {
-		w := new(written)
-		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { w.Store(true) }})
-		req := c.request.WithContext(ctx)
-		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-		return req, w
+		text := bytes.NewReader(body)
+		req.Body = io.NopCloser(text)
+		return req, inMemory{text}
 	}
 	o := newOutgoing(body)
-	req := c.request.WithContext(ctx)
 	req.Header = req.Header.Clone() // who knows what a foreign transport does with it
-	req.Body, req.ContentLength = o, int64(len(body))
+	req.Body = o
 	return req, o
 }
 
-// written is for our own transport, where net/http tells: headers and a body it
-// knows to be in memory go into one buffer, WroteHeaders is called before that
-// is flushed, and RoundTrip does not fail before the goroutine that writes has
-// ended. A body of a type of ours would be flushed apart from the headers, at
-// the price of a second system call.
-type written struct{ atomic.Bool }
+// inMemory is for our own transport, of which we know: headers and a body that
+// net/http sees to be in memory go into one buffer, so that nothing has left
+// before it has read of the body; and RoundTrip does not fail before the
+// goroutine that writes has ended, so that nobody reads beside sent. A body of a
+// type of ours would be flushed apart from the headers, at the price of a second
+// system call.
+type inMemory struct{ *bytes.Reader }
 
-func (w *written) sent() bool { return w.Load() }
+func (m inMemory) sent() bool { return int64(m.Len()) < m.Size() }
 
 // States of an outgoing body.
 const (

@@ -6,13 +6,15 @@
 //	config.go       what a Client needs to know, checked
 //	credentials.go  whose app calls: read from files, read again when they change
 //	secret.go       a text that does not print
-//	request.go      Grant -> one JSON text -> signed parameters -> form
-//	sign.go         the canonical text and its three signatures; pure
+//	request.go      Grant -> one JSON text
+//	form.go         credentials and that text -> the text to sign, and the form
+//	sign.go         the three signatures
 //	client.go       Client.Send: the one attempt
 //	transport.go    connections
 //	departure.go    the request, and whether a byte of it left
 //	response.go     HTTP answer -> at most 64 KiB of text
 //	tree.go         JSON or XML -> one kind of tree
+//	json.go         JSON -> tree, strictly, in one pass
 //	envelope.go     tree -> coupon, code, sub-code, message
 //	codes.go        code and sub-code -> whom it is about, may it have granted
 //	errors.go       Error, the answer of an attempt that granted nothing we know of

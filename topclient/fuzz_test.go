@@ -99,19 +99,22 @@ func treeOf(t *testing.T, dec *json.Decoder) node {
 }
 
 // FuzzForm holds for any content: it is refused, or a server that reads the form
-// comes to the same signature.
+// comes to the same signature, and to the DTO that encoding/json writes.
 func FuzzForm(f *testing.F) {
 	f.Add("12345678", "secret", "session", "open id", `{"key","value"}`, "1")
 	f.Add("", " ", "\t", "a&b=c+d%20", "满100减10", "\x00")
+	w := formWriter{signMethod: SignHMACSHA256} // one for all
 	f.Fuzz(func(t *testing.T, key, secret, session, openID, extra, outID string) {
-		dto, refused := encodeDTO(Grant{OpenID: openID, Extra: extra, OutID: outID})
+		cred := Credentials{AppKey: key, AppSecret: NewSecret(secret), Session: NewSecret(session)}
+		g := Grant{OpenID: openID, Extra: extra, OutID: outID}
+		form, refused := w.newForm(cred, g, time.Now())
 		if refused != nil {
 			require.False(t, refused.MayHaveGranted)
 			return
 		}
-		require.LessOrEqual(t, len(dto), MaxDTOBytes)
-		cred := Credentials{AppKey: key, AppSecret: NewSecret(secret), Session: NewSecret(session)}
-		requireSignedForm(t, SignHMACSHA256, cred, newForm(SignHMACSHA256, cred, dto, time.Now()).body)
+		values := requireSignedForm(t, SignHMACSHA256, cred, form.body)
+		require.Equal(t, standardDTO(t, g), values.Get(DTOParameter))
+		require.LessOrEqual(t, len(values.Get(DTOParameter)), MaxDTOBytes)
 	})
 }
 

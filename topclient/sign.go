@@ -16,60 +16,49 @@ const (
 	SignHMACSHA256 = "hmac-sha256"
 )
 
-const upperHex = "0123456789ABCDEF"
-
-// param is one form parameter, raw: neither encoded nor trimmed.
-type param struct{ name, value string }
-
-// signable drops what the gateway leaves out of the text it signs, so that we
-// do not send it either, and puts the rest in the order of signing. It changes
-// params in place.
-func signable(params []param) []param {
-	params = slices.DeleteFunc(params, func(p param) bool {
-		return isBlank(p.name) || isBlank(p.value)
-	})
-	slices.SortFunc(params, func(a, b param) int { return strings.Compare(a.name, b.name) })
-	return params
+// signer signs by one method that knownSignMethod knows. It keeps the state that
+// the last secret led to: coming to it takes nearly as long as hashing a text.
+type signer struct {
+	method string
+	secret Secret    // of keyed
+	keyed  hash.Hash // HMAC; nil: none yet
+	sum    [sha256.Size]byte
 }
 
-// appendCanonical writes the text to sign: names and values of signable
-// parameters without separators, as UTF-8.
-func appendCanonical(text []byte, params []param) []byte {
-	for _, p := range params {
-		text = append(text, p.name...)
-		text = append(text, p.value...)
+// sign gives the upper-case hex signature of a text.
+func (s *signer) sign(secret Secret, text []byte) string {
+	sum := s.sum[:0]
+	if s.method == SignMD5 {
+		key := []byte(secret.Reveal())
+		of := md5.Sum(slices.Concat(key, text, key))
+		sum = append(sum, of[:]...)
+	} else {
+		s.key(secret)
+		s.keyed.Write(text)
+		sum = s.keyed.Sum(sum)
 	}
-	return text
-}
-
-// sign is the upper-case hex signature of a canonical text. method is one that
-// knownSignMethod knows.
-func sign(method string, secret Secret, text []byte) string {
-	key := []byte(secret.Reveal())
-	var sum []byte
-	switch method {
-	case SignMD5:
-		s := md5.Sum(slices.Concat(key, text, key))
-		sum = s[:]
-	case SignHMAC:
-		sum = mac(md5.New, key, text)
-	default:
-		sum = mac(sha256.New, key, text)
-	}
-	text = make([]byte, 0, 2*len(sum))
+	signature := make([]byte, 0, 2*sha256.Size)
 	for _, b := range sum {
-		text = append(text, upperHex[b>>4], upperHex[b&0xf])
+		signature = append(signature, upperHex[b>>4], upperHex[b&0xf])
 	}
-	return string(text)
+	return string(signature)
 }
 
-func mac(h func() hash.Hash, key, text []byte) []byte {
-	m := hmac.New(h, key)
-	m.Write(text)
-	return m.Sum(nil)
+// key takes keyed to the state of a secret. Secrets are compared by address: one
+// of the same text elsewhere only takes longer.
+func (s *signer) key(secret Secret) {
+	if s.keyed != nil && s.secret == secret {
+		s.keyed.Reset()
+		return
+	}
+	newHash := sha256.New
+	if s.method == SignHMAC {
+		newHash = md5.New
+	}
+	s.keyed, s.secret = hmac.New(newHash, []byte(secret.Reveal())), secret
 }
 
-// knownSignMethod says whether sign knows the method.
+// knownSignMethod says whether a signer knows the method.
 func knownSignMethod(method string) bool {
 	return method == SignMD5 || method == SignHMAC || method == SignHMACSHA256
 }

@@ -3,6 +3,7 @@ package topclient
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"math/rand/v2"
 	"net/url"
 	"slices"
@@ -12,6 +13,40 @@ import (
 
 	"github.com/stretchr/testify/require"
 )
+
+// param is one parameter of a vector.
+type param struct{ name, value string }
+
+// paramsOf writes parameters as a form does, whose order is that of signing.
+func paramsOf(all []param) params {
+	slices.SortFunc(all, func(a, b param) int { return strings.Compare(a.name, b.name) })
+	var p params
+	for _, one := range all {
+		p.add(one.name, one.value)
+	}
+	return p
+}
+
+// encodeDTO is the DTO as text.
+func encodeDTO(g Grant) (string, *Error) {
+	text, refused := appendDTO(nil, g)
+	return string(text), refused
+}
+
+// newForm is one of a writer that is new.
+func newForm(t testing.TB, method string, cred Credentials, g Grant, at time.Time) signedForm {
+	t.Helper()
+	w := formWriter{signMethod: method}
+	form, refused := w.newForm(cred, g, at)
+	require.Nil(t, refused)
+	return form
+}
+
+// sign is the signature of a signer that is new.
+func sign(method string, secret Secret, text []byte) string {
+	s := signer{method: method}
+	return s.sign(secret, text)
+}
 
 // vectorGrant is the DTO of vectors B and C.
 var vectorGrant = Grant{
@@ -78,7 +113,7 @@ func TestSignatureVectors(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name+" "+tt.method, func(t *testing.T) {
-			text := appendCanonical(nil, signable(tt.params))
+			text := paramsOf(tt.params).text
 			sum := sha256.Sum256(text)
 			require.Len(t, text, tt.length, "%s", text)
 			require.Contains(t, hex.EncodeToString(sum[:]), tt.text)
@@ -94,13 +129,13 @@ func TestVectorBIsEncodedAsTheJavaSDKDoes(t *testing.T) {
 	require.Nil(t, err)
 	require.Len(t, text, 226)
 	require.Equal(t, dto, text)
-	require.Equal(t, field, string(appendForm(nil, []param{{DTOParameter, text}})))
+	require.Equal(t, field, string(paramsOf([]param{{DTOParameter, text}}).form))
 }
 
 // A gateway that reads the form as any web server does, and signs what it read,
 // must come to the same signature: nothing is added, lost or spelled otherwise
 // after signing. The sorting and joining here share no code with the client's.
-func requireSignedForm(t *testing.T, method string, cred Credentials, body []byte) {
+func requireSignedForm(t *testing.T, method string, cred Credentials, body []byte) url.Values {
 	t.Helper()
 	values, err := url.ParseQuery(string(body))
 	require.NoError(t, err)
@@ -118,6 +153,34 @@ func requireSignedForm(t *testing.T, method string, cred Credentials, body []byt
 		text.WriteString(name + values.Get(name))
 	}
 	require.Equal(t, sign(method, cred.AppSecret, []byte(text.String())), got)
+	return values
+}
+
+// standardDTO is what encoding/json makes of a Grant.
+func standardDTO(t testing.TB, g Grant) string {
+	t.Helper()
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	require.NoError(t, enc.Encode(struct {
+		BizCode    string `json:"biz_code"`
+		Channel    string `json:"channel"`
+		CouponType int32  `json:"coupon_type"`
+		Extra      string `json:"extra,omitempty"`
+		OpenID     string `json:"open_id"`
+		OutID      string `json:"out_id"`
+		UUID       string `json:"uuid"`
+	}{g.BizCode, g.Channel, g.CouponType, g.Extra, g.OpenID, g.OutID, g.UUID}))
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+func TestDTOIsThatOfTheStandardLibrary(t *testing.T) {
+	for r := range rune(0x3000) {
+		g := Grant{BizCode: string(r), OutID: "<&>" + string(r) + "x", Extra: "/" + string(r), UUID: "é😀", CouponType: -5}
+		text, refused := encodeDTO(g)
+		require.Nil(t, refused)
+		require.Equal(t, standardDTO(t, g), text)
+	}
 }
 
 func TestSignedFormSurvivesTheWire(t *testing.T) {
@@ -130,13 +193,14 @@ func TestSignedFormSurvivesTheWire(t *testing.T) {
 		}
 		return string(runes)
 	}
+	writers := []*formWriter{{signMethod: SignMD5}, {signMethod: SignHMAC}, {signMethod: SignHMACSHA256}}
 	for range 2000 {
 		g := Grant{text(), text(), text(), text(), "x" + text(), text(), rng.Int32()}
 		cred := Credentials{AppKey: text(), AppSecret: NewSecret(text()), Session: NewSecret(text())}
-		dto, refused := encodeDTO(g)
-		require.Nil(t, refused)
-		for _, method := range []string{SignMD5, SignHMAC, SignHMACSHA256} {
-			requireSignedForm(t, method, cred, newForm(method, cred, dto, time.Now()).body)
+		for _, w := range slices.Repeat(writers, 2) { // the second time with a key that is known
+			form, refused := w.newForm(cred, g, time.Now())
+			require.Nil(t, refused)
+			requireSignedForm(t, w.signMethod, cred, form.body)
 		}
 	}
 }
@@ -144,13 +208,13 @@ func TestSignedFormSurvivesTheWire(t *testing.T) {
 // The host's zone must not matter: a local time works on a GMT+8 host only.
 func TestTimestampIsInTheGatewaysZone(t *testing.T) {
 	at := time.Date(2026, 3, 31, 18, 30, 0, 0, time.FixedZone("somewhere", -7*60*60))
-	values, err := url.ParseQuery(string(newForm(SignMD5, Credentials{}, "{}", at).body))
+	values, err := url.ParseQuery(string(newForm(t, SignMD5, testCred, testGrant, at).body))
 	require.NoError(t, err)
 	require.Equal(t, "2026-04-01 09:30:00", values.Get("timestamp"))
 }
 
 func TestChineseTextIsSignedAsUTF8(t *testing.T) {
-	require.Equal(t, "a\xe4\xb8\xad", string(appendCanonical(nil, []param{{"a", "中"}})))
+	require.Equal(t, "a\xe4\xb8\xad", string(paramsOf([]param{{"a", "中"}}).text))
 }
 
 func TestEscapingIsThatOfTheStandardLibrary(t *testing.T) {

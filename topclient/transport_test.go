@@ -123,15 +123,16 @@ func TestNoConnectionIsNotInDoubt(t *testing.T) {
 	silent := listen(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
 	tests := []struct {
 		name, url, code string
+		patience        time.Duration // of connecting
 	}{
-		{"nobody listens", "http://" + closed.Addr().String(), CodeRefused},
-		{"unknown certificate", tlsServer.URL, CodeTLS},
-		{"not TLS", strings.Replace(plain.URL, "http:", "https:", 1), CodeTLS},
-		{"handshake stalls", "https://" + silent, CodeConnectTimeout},
+		{"nobody listens", "http://" + closed.Addr().String(), CodeRefused, time.Minute},
+		{"unknown certificate", tlsServer.URL, CodeTLS, time.Minute},
+		{"not TLS", strings.Replace(plain.URL, "http:", "https:", 1), CodeTLS, time.Minute},
+		{"handshake stalls", "https://" + silent, CodeConnectTimeout, 200 * time.Millisecond},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := newTestClient(t, tt.url, func(c *Config) { c.ConnectTimeout = 200 * time.Millisecond })
+			c := newTestClient(t, tt.url, func(c *Config) { c.ConnectTimeout = tt.patience })
 			e := sendError(t, t.Context(), c)
 			require.Equal(t, tt.code, e.Code, e.Message)
 			requireVerdict(t, Error{About: AboutGateway}, e)
@@ -269,8 +270,8 @@ func TestSentIsDecidedOnce(t *testing.T) {
 	require.ErrorIs(t, err, errWithdrawn)
 }
 
-// A transport that was handed in is watched at the body; it must come to the
-// same answers as our own, which net/http tells of.
+// A transport that was handed in is watched at a body of ours; it must come to
+// the same answers as our own, whose body is in memory.
 func TestHandedInTransportIsWatched(t *testing.T) {
 	addr := listen(t, afterRequest(func(net.Conn) {}))
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
