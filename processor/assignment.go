@@ -22,6 +22,7 @@ import (
 type assignments struct {
 	events          *mailbox[event]
 	inputs          []string
+	protocol        GroupProtocol
 	acceptForeign   bool
 	acceptLostInput bool
 
@@ -51,7 +52,7 @@ type opening struct {
 
 func newAssignments(events *mailbox[event], cfg Config) *assignments {
 	return &assignments{
-		events: events, inputs: cfg.Topics.Inputs(), acceptForeign: cfg.AcceptForeignOffsets, acceptLostInput: cfg.AcceptLostInput,
+		events: events, inputs: cfg.Topics.Inputs(), protocol: cfg.GroupProtocol, acceptForeign: cfg.AcceptForeignOffsets, acceptLostInput: cfg.AcceptLostInput,
 		fetched: map[partition]metadata{}, foreign: map[partition]error{},
 	}
 }
@@ -67,12 +68,15 @@ func (as *assignments) options() []kgo.Opt {
 		}
 		as.events.put(e)
 	}
-	balancer := sensingBalancer{kgo.CooperativeStickyBalancer(), func(plan map[string][]int32) {
+	balancing := kgo.Balancers(sensingBalancer{kgo.CooperativeStickyBalancer(), func(plan map[string][]int32) {
 		as.events.put(event{synced: plan})
-	}}
+	}})
+	if as.protocol == Consumer {
+		balancing = kgo.ServerSideBalancer()
+	}
 	var client *kgo.Client // AdjustFetchOffsetsFn is given none; OnOffsetsFetched runs right before it
 	return []kgo.Opt{
-		kgo.Balancers(balancer),
+		balancing,
 		kgo.OnPartitionsCallbackBlocked(func(context.Context, *kgo.Client) {
 			as.events.put(event{blocked: true})
 		}),

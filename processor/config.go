@@ -30,6 +30,19 @@ const (
 	FailRefusal RefusalInDoubt = "fail" // Tmall is known to recognise a repeat before it looks at limits
 )
 
+// GroupProtocol is how partitions are shared among the replicas of a group.
+type GroupProtocol string
+
+// The group protocols.
+const (
+	// Classic: the replicas share among themselves, cooperative-sticky. What
+	// moves is finished and committed before it moves.
+	Classic GroupProtocol = "classic"
+	// Consumer: the brokers share (KIP-848). Moves are quicker, but calls in
+	// flight are repeated by the new owner. For Kafka 4.3 or later.
+	Consumer GroupProtocol = "consumer"
+)
+
 // Retry says how long and how often a request is tried.
 type Retry struct {
 	MinBackoff       time.Duration // before the second attempt; doubles from there
@@ -51,6 +64,7 @@ type Config struct {
 	HeartbeatInterval  time.Duration
 	TransactionTimeout time.Duration // a transaction takes milliseconds; this bounds a broken one
 	RequireTV2         bool          // refuse brokers without transaction version 2
+	GroupProtocol      GroupProtocol
 
 	WindowRecords int // of one partition
 	WindowBytes   int // of one partition
@@ -80,6 +94,7 @@ func DefaultConfig() Config {
 		},
 		SessionTimeout:     10 * time.Second,
 		HeartbeatInterval:  3 * time.Second,
+		GroupProtocol:      Classic,
 		TransactionTimeout: 15 * time.Second,
 		WindowRecords:      4096,
 		WindowBytes:        8 << 20,
@@ -109,6 +124,7 @@ func (c Config) Validate() error {
 	errs = append(errs, c.Topics.validate()...)
 	check(c.SessionTimeout >= time.Second, "kafka.session_timeout is %v: brokers take no less than a second or so; 45s is usual", c.SessionTimeout)
 	check(c.HeartbeatInterval > 0 && c.HeartbeatInterval*3 <= c.SessionTimeout, "kafka.heartbeat_interval is %v: use at most a third of kafka.session_timeout (%v)", c.HeartbeatInterval, c.SessionTimeout)
+	check(c.GroupProtocol == Classic || c.GroupProtocol == Consumer, "kafka.group_protocol is %q: use classic or consumer", c.GroupProtocol)
 	check(c.TransactionTimeout >= time.Second, "kafka.transaction_timeout is %v: use at least 1s; 15s is usual", c.TransactionTimeout)
 	check(c.WindowRecords >= 1, "window.records is %d: use at least 1", c.WindowRecords)
 	check(c.WindowBytes >= 1<<20, "window.bytes is %d: use at least 1048576, so that the largest record fits", c.WindowBytes)

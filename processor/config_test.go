@@ -67,7 +67,7 @@ func TestConfigReportsEveryProblemAtOnce(t *testing.T) {
 	require.Equal(t, []string{
 		"kafka.group", "kafka.transactional_id",
 		"topics.store", "topics.loyalty", "topics.granted", "topics.failed", "topics.dead_letter", "topics.retry",
-		"kafka.session_timeout", "kafka.heartbeat_interval", "kafka.transaction_timeout",
+		"kafka.session_timeout", "kafka.heartbeat_interval", "kafka.group_protocol", "kafka.transaction_timeout",
 		"window.records", "window.bytes", "gateway.timeout", "gateway.max_in_flight", "gateway.idempotency_window", "stop_timeout",
 		"retry.min_backoff", "retry.doubtful_attempts", "retry.business_attempts", "retry.refusal_in_doubt", "retry.delay", "retry.park_after",
 	}, keys)

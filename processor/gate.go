@@ -15,7 +15,6 @@ type gate struct {
 
 	trouble   *topclient.Error // nil: none
 	nextProbe time.Time
-	probing   bool // a call that probes is in flight
 }
 
 // open says whether a call may start now, else how long to wait.
@@ -27,7 +26,7 @@ func (g *gate) open(now time.Time, inFlight int) (wait time.Duration, ok bool) {
 		return 0, true
 	case now.Before(g.nextProbe):
 		return g.nextProbe.Sub(now), false
-	case g.probing || inFlight > 0:
+	case inFlight > 0: // the probe, or a call from before
 		return time.Second, false // the answer wakes the scheduler earlier
 	default:
 		return 0, true
@@ -52,14 +51,13 @@ func (g *gate) pause(trouble *topclient.Error, nextProbe time.Time, holds *holds
 // one is due when this one finds nothing.
 func (g *gate) started(now time.Time) {
 	if g.trouble != nil {
-		g.probing, g.nextProbe = true, now.Add(probeApp)
+		g.nextProbe = now.Add(probeApp)
 	}
 }
 
 // ended notes an answer: any that does not refuse the app shows that it is
 // accepted again, and any at all that the ban is over.
 func (g *gate) ended(answer *topclient.Error, holds *holds) {
-	g.probing = false
 	if answer != nil && (answer.Canceled || answer.Throttled || answer.About == topclient.AboutApp) {
 		return
 	}

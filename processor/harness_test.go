@@ -293,3 +293,9 @@ func on(topic string, records []*kgo.Record) []*kgo.Record {
 	}
 	return some
 }
+
+func (s *shop) setTopic(topic, key, value string) error {
+	_, err := kadm.NewClient(s.client).AlterTopicConfigs(s.t.Context(),
+		[]kadm.AlterConfig{{Op: kadm.SetConfig, Name: key, Value: &value}}, topic)
+	return err
+}

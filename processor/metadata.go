@@ -57,7 +57,7 @@ func (n nonce) next() nonce { return nonce{session: n.session, sequence: n.seque
 func (m metadata) encode() string {
 	ban := int64(0)
 	if !m.ban.IsZero() {
-		ban = m.ban.Unix()
+		ban = m.ban.Add(time.Second - 1).Unix() // never shorter than it is
 	}
 	body := strings.Join([]string{
 		metadataVersion,
@@ -159,7 +159,7 @@ func decodeSet(watermark int64, text string) ([]int64, error) {
 	case 'r':
 		return decodeRuns(watermark, raw)
 	case 'b':
-		return decodeBitmap(watermark, raw), nil
+		return decodeBitmap(watermark, raw)
 	default:
 		return nil, fmt.Errorf("finished set of kind %.1q", text)
 	}
@@ -191,7 +191,10 @@ func decodeRuns(watermark int64, raw []byte) ([]int64, error) {
 	return finished, nil
 }
 
-func decodeBitmap(watermark int64, raw []byte) []int64 {
+func decodeBitmap(watermark int64, raw []byte) ([]int64, error) {
+	if len(raw)*8 > maxFinished || watermark > 1<<62 {
+		return nil, errors.New("finished set: bitmap out of range")
+	}
 	var finished []int64
 	for i, b := range raw {
 		for bit := range 8 {
@@ -200,5 +203,5 @@ func decodeBitmap(watermark int64, raw []byte) []int64 {
 			}
 		}
 	}
-	return finished
+	return finished, nil
 }

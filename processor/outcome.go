@@ -66,7 +66,7 @@ func (p publisher) record(e *end, shrunk bool) (*kgo.Record, error) {
 func tooLarge(e *end) *end {
 	return &end{
 		task: e.task, kind: endDeadLetter, at: e.at, reason: schemas.TooLarge,
-		detail: "the record is larger than the topic takes; " + strings.TrimSpace(string(e.reason)+" "+e.detail),
+		detail: strings.TrimRight("the record is larger than the topic takes; "+strings.TrimSpace(string(e.reason)+" "+e.detail), "; "),
 	}
 }
 
@@ -180,6 +180,9 @@ func (p publisher) trail(t *task) []kgo.RecordHeader {
 func traceContext(r *kgo.Record) []kgo.RecordHeader {
 	var headers []kgo.RecordHeader
 	for _, h := range r.Headers {
+		if slices.ContainsFunc(headers, func(other kgo.RecordHeader) bool { return other.Key == h.Key }) {
+			continue // only the first counts
+		}
 		known := h.Key == headerTraceParent && len(h.Value) <= 64 || h.Key == headerTraceState && len(h.Value) <= 512
 		if known && isASCII(h.Value) {
 			headers = append(headers, h)

@@ -267,7 +267,7 @@ func TestRecordThatFitsNowhereIsADeadLetterWithoutValue(t *testing.T) {
 		give *end
 		want string
 	}{
-		"parked": {&end{kind: endParked, at: second(4), next: second(5)}, "the record is larger than the topic takes; "},
+		"parked": {&end{kind: endParked, at: second(4), next: second(5)}, "the record is larger than the topic takes"},
 		"dead letter": {
 			&end{kind: endDeadLetter, at: second(4), reason: schemas.InvalidRequest, detail: "channel is empty"},
 			"the record is larger than the topic takes; invalid-request channel is empty",

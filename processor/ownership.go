@@ -20,7 +20,7 @@ func (s *session) applyEvents(ctx context.Context) error {
 			s.synced, s.joining = e.synced, false
 			continue
 		}
-		s.joining = e.joining
+		s.joining = e.joining && s.cfg.GroupProtocol == Classic
 		for _, p := range e.dropped {
 			s.drop(p)
 		}

@@ -92,7 +92,7 @@ func (p policy) doubtful(t *task, parked bool, now time.Time, why string) verdic
 // park hands over to the retry topic; what comes from there goes back until it
 // is given up.
 func (p policy) park(t *task, parked bool, now time.Time, why string) verdict {
-	if parked && !t.firstCall.IsZero() && now.Sub(t.firstCall) >= p.cfg.Retry.GiveUpAfter {
+	if parked && t.inDoubt && !t.firstCall.IsZero() && now.Sub(t.firstCall) >= p.cfg.Retry.GiveUpAfter {
 		return verdict{action: actDeadLetter, why: fmt.Sprintf("in doubt for longer than retry.give_up_after (%v)", p.cfg.Retry.GiveUpAfter)}
 	}
 	return verdict{action: actPark, why: why}
@@ -139,8 +139,8 @@ func firstKnown(t *task) time.Time {
 // that what failed together does not come back together.
 func (p policy) backoff(attempts int) time.Duration {
 	d := p.cfg.Retry.MaxBackoff
-	if shift := max(attempts-1, 0); shift < 32 {
-		d = min(d, p.cfg.Retry.MinBackoff<<shift)
+	if shift := max(attempts-1, 0); shift < 32 && p.cfg.Retry.MinBackoff <= d>>shift {
+		d = p.cfg.Retry.MinBackoff << shift
 	}
 	return d - rand.N(d/2+1)
 }

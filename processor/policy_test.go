@@ -305,3 +305,11 @@ func TestBreakerIsToldOfTheGatewayAlone(t *testing.T) {
 		})
 	}
 }
+
+func TestBackoffOfLongRunningRequestsStaysWithinItsCap(t *testing.T) {
+	p := testPolicy()
+	p.cfg.Retry.MinBackoff = 5 * time.Second
+	for attempts := range 100 {
+		require.LessOrEqual(t, p.backoff(attempts), p.cfg.Retry.MaxBackoff)
+	}
+}

@@ -220,7 +220,13 @@ func (s *session) poll(ctx context.Context) error {
 	if err := s.fetchErrors(fetches); err != nil {
 		return err
 	}
-	return s.admit(fetches)
+	if err := s.admit(fetches); err != nil {
+		return err
+	}
+	if s.cfg.GroupProtocol == Consumer {
+		s.allow()
+	}
+	return nil
 }
 
 // pollTimeout is how long a pass may wait for news.

@@ -132,14 +132,23 @@ func (c *chaos) startCrew(dir string) {
 		_, err := c.crew.start(slotName(i))
 		require.NoError(c.t, err)
 	}
-	require.NoError(c.t, within(startWithin*3, "the replicas do not become ready", func() bool {
-		for _, m := range c.crew.living("") {
-			if !m.ready() {
-				return false
-			}
-		}
-		return true
-	}))
+	for _, m := range c.crew.living("") {
+		c.awaitReady(m)
+	}
+}
+
+// awaitReady waits until a process says that it is. One that never does is a
+// finding, and the run goes on.
+func (c *chaos) awaitReady(m *member) {
+	var answer []byte
+	err := within(readyWithin, m.name+" is not ready", func() bool {
+		text, status, err := m.get("/readyz")
+		answer = text
+		return err == nil && status == http.StatusOK
+	})
+	if err != nil {
+		c.found.add("readiness", "%v: %s", err, answer)
+	}
 }
 
 func slotName(i int) string { return fmt.Sprintf("replica-%d", i+1) }

@@ -179,7 +179,8 @@ func (c *chaos) replace(m *member) error {
 	if err != nil {
 		return err
 	}
-	return within(readyWithin, next.name+" is not ready", next.ready)
+	c.awaitReady(next)
+	return nil
 }
 
 func (c *chaos) rolling(step) error {
@@ -272,7 +273,8 @@ func (c *chaos) registryOutage(s step) error {
 		return fmt.Errorf("%s is ready without a registry", next.name)
 	}
 	c.schemas.down.Store(false)
-	return within(readyWithin, next.name+" is not ready", next.ready)
+	c.awaitReady(next)
+	return nil
 }
 
 func (c *chaos) lostAnswers(s step) error    { return c.misbehave(s, "lost-answers", 0.3) }

@@ -1,0 +1,171 @@
+//go:build synctests
+
+package processor
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupongrant/coupongrant/schemas"
+)
+
+// Trouble with the input: a hold with its name, or correct work, never a silent
+// skip.
+
+func TestTruncatedInputIsAHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		s := newShop(t, 1, takes(time.Millisecond, &calls))
+		s.spread("id", 5, 1)
+		s.commit(partition{s.topics.Store, 0}, 40, "")
+		r := s.start(s.config("r1"))
+		time.Sleep(30 * time.Second)
+		require.Contains(t, reasons(r.Health().Holds, holdLostInput), "the log ends at offset 5 but 40 is committed")
+		require.Zero(t, calls.Load())
+		require.NoError(t, r.stopped())
+	})
+}
+
+func TestInputThatVanishesWhileRunningIsAHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		s := newShop(t, 1, takes(time.Millisecond, &calls))
+		r := s.start(s.config("r1"))
+		s.spread("before", 5, 1)
+		s.settled(5)
+		r.line.cut()
+		s.spread("vanishes", 5, 1)
+		require.NoError(t, s.kafka.DeleteRecords(s.topics.Store, 0, 10))
+		r.line.mend()
+		time.Sleep(2 * time.Minute)
+		require.Contains(t, reasons(r.Health().Holds, holdLostInput), "--accept-lost-input")
+		require.EqualValues(t, 5, calls.Load())
+		require.NoError(t, r.stopped())
+	})
+}
+
+func TestRecreatedInputIsReadFromItsStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		s := newShop(t, 1, takes(time.Millisecond, &calls))
+		r := s.start(s.config("r1"))
+		s.spread("old", 5, 1)
+		s.settled(5)
+		require.NoError(t, r.stopped())
+		require.NoError(t, s.kafka.DeleteTopic(s.topics.Store))
+		require.NoError(t, s.kafka.CreateTopic(s.topics.Store, 1, nil))
+		time.Sleep(10 * time.Second)
+		s.client.ForceMetadataRefresh()
+		time.Sleep(10 * time.Second)
+		second := s.start(s.config("r1"))
+		s.produceAnew(s.requests("new", 3)...)
+		time.Sleep(time.Minute)
+		// Real brokers forget the offsets of a deleted topic; one that does not
+		// leaves a committed offset beyond the end, which is a hold.
+		held := reasons(second.Health().Holds, holdLostInput)
+		require.True(t, calls.Load() == 8 || strings.Contains(held, "topic recreated"), "%d calls, held: %q", calls.Load(), held)
+		require.NoError(t, second.stopped())
+	})
+}
+
+// produceAnew writes with a client that has not seen the topic before.
+func (s *shop) produceAnew(requests ...schemas.Request) {
+	client, err := kgo.NewClient(append(s.options(), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	require.NoError(s.t, err)
+	defer client.Close()
+	for _, r := range requests {
+		value, err := s.codec.EncodeRequest(s.topics.Store, r)
+		require.NoError(s.t, err)
+		require.NoError(s.t, client.ProduceSync(s.t.Context(), &kgo.Record{Topic: s.topics.Store, Value: value}).FirstErr())
+	}
+}
+
+func TestAbortedUpstreamRequestsAreNotGranted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		s := newShop(t, 1, takes(time.Millisecond, &calls))
+		r := s.start(s.config("r1"))
+		upstream, err := kgo.NewClient(append(s.options(), kgo.TransactionalID("upstream"), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+		require.NoError(t, err)
+		defer upstream.Close()
+		for round, end := range []kgo.TransactionEndTry{kgo.TryAbort, kgo.TryCommit, kgo.TryAbort, kgo.TryCommit} {
+			require.NoError(t, upstream.BeginTransaction())
+			for _, request := range s.requests(fmt.Sprint("round-", round), 5) {
+				value, err := s.codec.EncodeRequest(s.topics.Store, request)
+				require.NoError(t, err)
+				require.NoError(t, upstream.ProduceSync(t.Context(), &kgo.Record{Topic: s.topics.Store, Value: value}).FirstErr())
+			}
+			require.NoError(t, upstream.Flush(context.WithoutCancel(t.Context())))
+			require.NoError(t, upstream.EndTransaction(t.Context(), end))
+		}
+		onceEach(t, 10, s.settled(10))
+		time.Sleep(time.Minute)
+		require.EqualValues(t, 10, calls.Load())
+		require.NoError(t, r.stopped())
+	})
+}
+
+func TestCompactionGapsAreNoTrouble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		s := newShop(t, 1, takes(time.Millisecond, &calls))
+		compact := "compact"
+		require.NoError(t, s.setTopic(s.topics.Store, "cleanup.policy", compact))
+		for i, request := range s.requests("id", 40) {
+			s.produce(0, fmt.Append(nil, i%10), request)
+		}
+		s.kafka.Compact()
+		s.spread("tail", 5, 1)
+		r := s.start(s.config("r1"))
+		time.Sleep(time.Minute)
+		ended := len(s.allEnds())
+		require.GreaterOrEqual(t, ended, 15, "the last of each key and the tail")
+		require.Less(t, ended, 45, "compaction must have left gaps")
+		require.Zero(t, s.lag("coupongrant"))
+		require.NoError(t, r.stopped())
+	})
+}
+
+func TestLargeRecordIsADeadLetterWithItsBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		s := newShop(t, 1, takes(time.Millisecond, &calls))
+		r := s.start(s.config("r1"))
+		large := bytes.Repeat([]byte("x"), 900<<10)
+		s.produceRaw(0, large)
+		s.produce(0, nil, s.request("neighbour"))
+		ends := s.settled(2)
+		letters := on(s.topics.DeadLetter, ends)
+		require.Len(t, letters, 1)
+		require.Equal(t, "too-large", header(letters[0], headerReason))
+		require.Equal(t, large, letters[0].Value)
+		require.NoError(t, r.stopped())
+	})
+}
+
+func TestDecompressionBombIsAHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		s := newShop(t, 2, takes(time.Millisecond, &calls))
+		bomber, err := kgo.NewClient(append(s.options(), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+			kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.ProducerBatchMaxBytes(64<<20), kgo.BrokerMaxReadBytes(128<<20))...)
+		require.NoError(t, err)
+		defer bomber.Close()
+		require.NoError(t, bomber.ProduceSync(t.Context(), &kgo.Record{Topic: s.topics.Store, Value: make([]byte, 40<<20)}).FirstErr())
+		r := s.start(s.config("r1"))
+		s.produce(1, nil, s.request("elsewhere"))
+		onceEach(t, 1, s.settled(1))
+		time.Sleep(30 * time.Second)
+		require.Contains(t, reasons(r.Health().Holds, holdTopic), "decompress")
+		require.NoError(t, r.stopped())
+	})
+}
