@@ -152,12 +152,14 @@ func TestLargeRecordIsADeadLetterWithItsBytes(t *testing.T) {
 	})
 }
 
+// gzip: a zstd decoder that outlives its bubble is closed by a finalizer, which
+// the bubble does not allow.
 func TestDecompressionBombIsAHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64
 		s := newShop(t, 2, takes(time.Millisecond, &calls))
 		bomber, err := kgo.NewClient(append(s.options(), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-			kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.ProducerBatchMaxBytes(64<<20), kgo.BrokerMaxReadBytes(128<<20))...)
+			kgo.ProducerBatchCompression(kgo.GzipCompression()), kgo.ProducerBatchMaxBytes(64<<20), kgo.BrokerMaxReadBytes(128<<20))...)
 		require.NoError(t, err)
 		defer bomber.Close()
 		require.NoError(t, bomber.ProduceSync(t.Context(), &kgo.Record{Topic: s.topics.Store, Value: make([]byte, 40<<20)}).FirstErr())
