@@ -1,9 +1,12 @@
 package processor
 
 import (
+	"bytes"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -36,5 +39,25 @@ func TestDocNamesWhatExists(t *testing.T) {
 		if name != "doc.go" && !regexp.MustCompile(`_test\.go$`).MatchString(name) {
 			require.Regexp(t, `(?m)^//\t(.*, )?`+regexp.QuoteMeta(name)+`\b`, string(doc))
 		}
+	}
+}
+
+// What the page of guarantees names must be there as well, in whichever package.
+func TestGuaranteesNameWhatExists(t *testing.T) {
+	page, err := os.ReadFile("../docs/guarantees.md")
+	require.NoError(t, err)
+	var source []byte
+	require.NoError(t, filepath.WalkDir("..", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		source = append(source, text...)
+		return err
+	}))
+	named := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(string(page), -1)
+	require.NotEmpty(t, named)
+	for _, name := range named {
+		require.True(t, bytes.Contains(source, []byte("func "+name[1]+"(t *testing.T)")), name[1])
 	}
 }
