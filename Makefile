@@ -5,6 +5,8 @@ SHELL := bash
 BIN     := bin/coupongrant
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unversioned)
 PYTHON  := .cache/python
+NODE    := .cache/node
+FOREIGN := processor/proof/testdata/foreign topclient/topsim/testdata/foreign
 FUZZTIME ?= 30s
 
 GOLANGCI    := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -44,12 +46,20 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 	done
 
 kafka-test: export COUPONGRANT_TEST_PYTHON ?= $(CURDIR)/$(PYTHON)/bin/python3
-kafka-test: $(PYTHON)/ready ## the tests on real Kafka and a real registry, in containers: needs Docker and Python 3
+kafka-test: export COUPONGRANT_TEST_NODE_MODULES ?= $(CURDIR)/$(NODE)/node_modules
+kafka-test: $(PYTHON)/ready $(NODE)/ready ## the tests on real Kafka, a real registry and other teams' clients: needs Docker, Python 3 and npm
+	go test -tags integration -count=1 -v -run Foreign ./topclient/topsim/
 	go test -tags integration -count=1 -v -timeout 15m ./processor/proof/
 
-$(PYTHON)/ready: processor/proof/testdata/foreign/requirements.txt
+$(PYTHON)/ready: $(FOREIGN:=/requirements.txt)
 	python3 -m venv $(PYTHON)
-	$(PYTHON)/bin/pip install --quiet --disable-pip-version-check -r $<
+	$(PYTHON)/bin/pip install --quiet --disable-pip-version-check $(addprefix -r ,$^)
+	touch $@
+
+$(NODE)/ready: $(addprefix topclient/topsim/testdata/foreign/,package.json package-lock.json)
+	mkdir -p $(NODE)
+	cp $^ $(NODE)
+	npm ci --prefix $(NODE) --ignore-scripts --no-audit --no-fund --loglevel=error
 	touch $@
 
 vuln: ## known vulnerabilities in what we build on; needs the network
