@@ -29,14 +29,17 @@ const (
 type gatewayFlags struct {
 	listen    string
 	dataDir   string
-	script    string
 	faults    []string
-	replay    string
-	conflict  string
-	form      string
+	script    string
 	latency   time.Duration
 	spread    time.Duration
+	clock     time.Duration
+	coupon    topsim.Coupon // every uuid's
+	quotas    topsim.Quotas
+	replay    string
+	conflict  string
 	retention time.Duration
+	form      string
 }
 
 func (c *cli) gatewayCommand() *cobra.Command {
@@ -55,6 +58,7 @@ The control API under /control/ shows the ledger and changes what goes wrong; it
 no password.`,
 		Example: `  coupongrant gateway --latency 50ms --fault "lost-answers 1%"
   coupongrant gateway --script outage.txt     # lines such as: 10s-20s outage
+  coupongrant gateway --stock 100 --per-member 1 --calls-per-second 50
   coupongrant gateway faults                  # all that can go wrong`,
 		GroupID: groupStart,
 		Args:    cobra.NoArgs,
@@ -66,22 +70,36 @@ no password.`,
 			return c.gateway(cmd.Context(), cfg, f)
 		},
 	}
-	flags := cmd.Flags()
-	flags.StringVar(&f.listen, "listen", "127.0.0.1:"+simulatorPort, "host:port to listen on")
-	flags.StringVar(&f.dataDir, "data-dir", "", "keep the ledger in this folder; without it, it ends with the process")
-	flags.StringVar(&f.script, "script", "", "file with a timeline of faults")
-	flags.StringArrayVar(&f.faults, "fault", nil, `a fault from now on, with limits as in a script: "lost-answers 1%"; may be repeated`)
-	flags.StringVar(&f.replay, "replay", "", "answer to a repeated out_id: same, no-model, refuse or limit-first")
-	flags.StringVar(&f.conflict, "conflict", "", "answer to a repeated out_id with other content: same, 41 or -11")
-	flags.StringVar(&f.form, "form", "", "how the service's own refusals are worded: F1 to F6 and their variants")
-	flags.DurationVar(&f.latency, "latency", 0, "before each answer")
-	flags.DurationVar(&f.spread, "spread", 0, "random part added to --latency")
-	flags.DurationVar(&f.retention, "retention", 0, "after which an out_id grants again; 0: never")
+	f.register(cmd)
 	cmd.AddCommand(&cobra.Command{
 		Use: "faults", Short: "List everything that the simulator can do wrong", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return listFaults(c.stdout) },
 	})
 	return cmd
+}
+
+// register names the flags in the order in which the help shows them.
+func (f *gatewayFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&f.listen, "listen", "127.0.0.1:"+simulatorPort, "host:port to listen on")
+	flags.StringVar(&f.dataDir, "data-dir", "", "keep the ledger in this folder; without it, it ends with the process")
+
+	flags.StringArrayVar(&f.faults, "fault", nil, `a fault from now on, with limits as in a script: "lost-answers 1%"; may be repeated`)
+	flags.StringVar(&f.script, "script", "", "file with a timeline of faults")
+	flags.DurationVar(&f.latency, "latency", 0, "before each answer")
+	flags.DurationVar(&f.spread, "spread", 0, "random part added to --latency")
+	flags.DurationVar(&f.clock, "clock", 0, "how far the gateway's clock is ahead of this machine's")
+
+	flags.IntVar(&f.coupon.Stock, "stock", 0, "coupons that each uuid has to grant, then -6; 0: any number")
+	flags.IntVar(&f.coupon.PerMember, "per-member", 0, "coupons of each uuid that one open_id can have, then -7; 0: any number")
+	flags.IntVar(&f.quotas.AppAPIPerSecond, "calls-per-second", 0, "calls of the app, then code 7 to the end of the second; 0: any number")
+	flags.IntVar(&f.quotas.AppPerDay, "calls-per-day", 0, "calls of the app, then code 7 to midnight in GMT+8; 0: any number")
+
+	flags.StringVar(&f.replay, "replay", "", "answer to a repeated out_id: same, no-model, refuse or limit-first (default same)")
+	flags.StringVar(&f.conflict, "conflict", "", "answer to a repeated out_id with other content: same, 41 or -11 (default same)")
+	flags.DurationVar(&f.retention, "retention", 0, "after which an out_id grants again; 0: never")
+	flags.StringVar(&f.form, "form", "", "how the service's own refusals are worded: F1 to F6, or a variant such as F4-err_code (default F1)")
 }
 
 func listFaults(w io.Writer) error {
@@ -110,6 +128,7 @@ func (c *cli) gateway(ctx context.Context, cfg Config, f gatewayFlags) error {
 	if err != nil {
 		return usage(err)
 	}
+	sim.SetClockOffset(f.clock)
 	listener, err := net.Listen("tcp", f.listen)
 	if err != nil {
 		_ = sim.Close()
@@ -147,6 +166,7 @@ func (f gatewayFlags) settings(told io.Writer, cfg Config) (topsim.Config, error
 	s := topsim.DefaultConfig()
 	s.Replay, s.Conflict, s.Form = topsim.Replay(f.replay), topsim.Conflict(f.conflict), topsim.Form(f.form)
 	s.Latency, s.Spread, s.Retention, s.Script = f.latency, f.spread, f.retention, script
+	s.OtherCoupon, s.Quotas = f.coupon, f.quotas
 	s.Seed = uint64(time.Now().UnixNano())
 	for _, number := range cfg.CouponTypes {
 		s.CouponTypes = append(s.CouponTypes, int64(number))

@@ -34,11 +34,16 @@ func startGateway(t *testing.T, args ...string) string {
 
 func grant(t *testing.T, url string, cred topclient.Credentials, outID string) (topclient.Coupon, error) {
 	t.Helper()
+	return grantOf(t, url, cred, outID, "u")
+}
+
+func grantOf(t *testing.T, url string, cred topclient.Credentials, outID, uuid string) (topclient.Coupon, error) {
+	t.Helper()
 	client, err := topclient.New(topclient.Config{URL: url}, nil)
 	require.NoError(t, err)
 	defer client.CloseIdleConnections()
 	return client.Send(t.Context(), cred, topclient.Grant{
-		BizCode: "b", OpenID: "o", Channel: "c", OutID: outID, UUID: "u", CouponType: 276,
+		BizCode: "b", OpenID: "o", Channel: "c", OutID: outID, UUID: uuid, CouponType: 276,
 	})
 }
 
@@ -81,6 +86,69 @@ func TestGatewayMisbehavesOnOrder(t *testing.T) {
 	var refused *topclient.Error
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, topclient.BusinessLimitReached, refused.Business)
+}
+
+// Each flag shows in the answer to the second of two calls.
+func TestGatewayIsSteeredByFlags(t *testing.T) {
+	for _, tt := range []struct {
+		flags  []string
+		second string // out_id; the first is r-1
+		uuid   string // of the second; the first is u
+		code   string
+		sub    string
+	}{
+		{[]string{"--stock", "1"}, "r-2", "u", "15", "-6"},
+		{[]string{"--per-member", "1"}, "r-2", "u", "15", "-7"},
+		{[]string{"--calls-per-day", "1"}, "r-2", "u", "7", "accesscontrol.limited-by-app-access-count"},
+		{[]string{"--replay", "refuse"}, "r-1", "u", "15", "-11"},
+		{[]string{"--replay", "refuse", "--form", "F3-isv"}, "r-1", "u", "15", "isv.-11"},
+		{[]string{"--replay", "no-model"}, "r-1", "u", topclient.CodeNoCoupon, ""},
+		{[]string{"--conflict", "-11"}, "r-1", "other", "15", "-11"},
+	} {
+		t.Run(strings.Join(tt.flags, " "), func(t *testing.T) {
+			url := startGateway(t, tt.flags...)
+			_, err := grantOf(t, url, demo, "r-1", "u")
+			require.NoError(t, err)
+			_, err = grantOf(t, url, demo, tt.second, tt.uuid)
+			var e *topclient.Error
+			require.ErrorAs(t, err, &e)
+			require.Equal(t, tt.code, e.Code)
+			require.Equal(t, tt.sub, e.SubCode)
+		})
+	}
+}
+
+func TestGatewayOfAnotherTime(t *testing.T) {
+	_, err := grant(t, startGateway(t, "--clock", "-11m"), demo, "r-1")
+	var e *topclient.Error
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, "31", e.Code)
+}
+
+func TestGatewayForgets(t *testing.T) {
+	url := startGateway(t, "--retention", "1ns", "--latency", "1ms", "--spread", "1ms", "--calls-per-second", "1000")
+	first, err := grant(t, url, demo, "r-1")
+	require.NoError(t, err)
+	second, err := grant(t, url, demo, "r-1")
+	require.NoError(t, err)
+	require.NotEqual(t, first.InstanceID, second.InstanceID)
+}
+
+func TestGatewayRefusesWrongFlags(t *testing.T) {
+	for flags, want := range map[string]string{
+		"--replay=never":          "set same, no-model, refuse or limit-first",
+		"--conflict=42":           "set same, 41 or -11",
+		"--form=F9":               "F4-err_code-text",
+		"--fault=typhoon":         "gateway faults",
+		"--script=/nowhere":       "--script",
+		"--calls-per-day=-1":      "any number",
+		"--latency=-1s":           "negative",
+		"--listen=host:port:port": "--listen",
+	} {
+		got := runWith(t, "", "gateway", flags)
+		require.NotEqual(t, exitDone, got.code, flags)
+		require.Contains(t, got.stderr, want)
+	}
 }
 
 func TestGatewayKnowsTheConfiguredApp(t *testing.T) {

@@ -146,7 +146,9 @@ func (c Config) validate() error {
 	default:
 		refuse(true, "conflict is %q: set same, 41 or -11", c.Conflict)
 	}
-	refuse(!knownForm(c.Form), "form is %q: not one of Forms", c.Form)
+	refuse(!knownForm(c.Form), "form is %q: set one of %s", c.Form, formList())
 	refuse(c.Retention < 0 || c.Latency < 0 || c.Spread < 0, "retention, latency and spread cannot be negative")
+	q := c.Quotas
+	refuse(q.AppPerDay < 0 || q.APIPerSecond < 0 || q.AppAPIPerSecond < 0, "quotas cannot be negative: 0 is any number of calls")
 	return errors.Join(errs...)
 }

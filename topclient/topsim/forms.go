@@ -38,6 +38,14 @@ func Forms() []Form {
 	return append(out, "F5", "F5-number", "F6", "F6-text")
 }
 
+func formList() string {
+	var names []string
+	for _, f := range Forms() {
+		names = append(names, string(f))
+	}
+	return strings.Join(names, ", ")
+}
+
 func knownForm(f Form) bool { return slices.Contains(Forms(), f) }
 
 // businessText is what the API's page says of a code.
