@@ -98,7 +98,7 @@ func (s *system) start(args ...string) *process {
 func (s *system) do(args ...string) string {
 	s.t.Helper()
 	p := s.start(args...)
-	require.Zero(s.t, p.wait(s.t, settleLimit), "%v: %s", args, p.stderr.String())
+	require.Zero(s.t, p.wait(s.t, 2*settleLimit), "%v: %s", args, p.stderr.String()) // audit itself may wait for settleLimit
 	return p.stdout.String()
 }
 
