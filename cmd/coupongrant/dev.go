@@ -93,7 +93,9 @@ func refuseOwn(cfg Config) error {
 func devConfig() Config {
 	cfg := defaultConfig()
 	p := &cfg.Processor
-	p.TransactionalID = "coupongrant-dev" // the same after a restart, whatever the port
+	// Another name each time: after a kill, kfake takes what an old name left open
+	// for aborted, until that name commits again.
+	p.TransactionalID = fmt.Sprintf("coupongrant-dev-%x", time.Now().UnixNano())
 	p.SessionTimeout, p.HeartbeatInterval, p.TransactionTimeout = 3*time.Second, 500*time.Millisecond, 5*time.Second
 	p.CallTimeout, p.StopTimeout = 2*time.Second, 5*time.Second
 	p.Retry.MinBackoff, p.Retry.MaxBackoff, p.Retry.DoubtfulAttempts = 100*time.Millisecond, time.Second, 10

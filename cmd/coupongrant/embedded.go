@@ -46,6 +46,7 @@ func (p devPlace) path(name string) string {
 type embedded struct {
 	place    devPlace
 	unlock   func() error
+	undo     *brokerUndo // nil without a folder
 	broker   *kfake.Cluster
 	registry *httpService
 	gateway  *httpService
@@ -67,7 +68,7 @@ func newEmbedded(lc fx.Lifecycle, place devPlace, log *slog.Logger) (_ *embedded
 			return nil, err
 		}
 	}
-	if e.broker, err = newBroker(place); err != nil {
+	if err := e.startBroker(log); err != nil {
 		return nil, fmt.Errorf("starting the embedded broker: %w", err)
 	}
 	registry := srfake.NewRegistry()
@@ -96,15 +97,37 @@ func newEmbedded(lc fx.Lifecycle, place devPlace, log *slog.Logger) (_ *embedded
 	return e, nil
 }
 
-func newBroker(place devPlace) (*kfake.Cluster, error) {
+func (e *embedded) startBroker(log *slog.Logger) (err error) {
 	opts := []kfake.Opt{
 		kfake.Ports(9092), kfake.ListenFn(listenNearPort),
 		kfake.ClusterID("coupongrant-dev"), kfake.GroupMinSessionTimeout(time.Second),
 	}
-	if dir := place.path("broker"); dir != "" {
-		opts = append(opts, kfake.DataDir(dir))
+	dir := e.place.path("broker")
+	if dir == "" {
+		e.broker, err = kfake.NewCluster(opts...)
+		return err
 	}
-	return kfake.NewCluster(opts...)
+	if e.undo, err = openBrokerUndo(dir, e.place.path("broker-undo.json"), log); err != nil {
+		return err
+	}
+	if e.broker, err = kfake.NewCluster(append(opts, kfake.DataDir(dir))...); err != nil {
+		return err
+	}
+	e.broker.Control(e.undo.observe)
+	return nil
+}
+
+// closeBroker is the one place that ends it: while it closes it writes its files
+// anew, so the sizes must not be valid any more.
+func (e *embedded) closeBroker() error {
+	var err error
+	if e.undo != nil {
+		err = e.undo.close()
+	}
+	if e.broker != nil {
+		e.broker.Close()
+	}
+	return err
 }
 
 // listenNearPort takes another port if the wanted one is in use: what people
@@ -174,9 +197,7 @@ func (e *embedded) prepare(ctx context.Context) error {
 
 // stop ends the embedded parts; the broker last, as it is what others need.
 func (e *embedded) stop(ctx context.Context) error {
-	err := errors.Join(e.gateway.stop(ctx), e.sim.Close(), e.registry.stop(ctx))
-	e.broker.Close()
-	return errors.Join(err, e.unlock())
+	return errors.Join(e.gateway.stop(ctx), e.sim.Close(), e.registry.stop(ctx), e.closeBroker(), e.unlock())
 }
 
 // release gives back what newEmbedded had taken before it failed.
@@ -189,9 +210,7 @@ func (e *embedded) release() {
 	if e.sim != nil {
 		_ = e.sim.Close()
 	}
-	if e.broker != nil {
-		e.broker.Close()
-	}
+	_ = e.closeBroker()
 	_ = e.unlock()
 }
 

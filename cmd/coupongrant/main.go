@@ -25,6 +25,7 @@
 //	kafka.go          how to reach the cluster and the registry
 //	httpservice.go    an HTTP server with a start and a stop
 //	schemajournal.go  the embedded registry's memory
+//	brokerundo.go     the embedded broker's commits, all or nothing
 //	datadir*.go       a folder for one process at a time
 //	log.go, statusline.go
 package main
