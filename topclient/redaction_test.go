@@ -64,6 +64,9 @@ func TestPrintedTypesHideWhatTheyHold(t *testing.T) {
 		struct{ s Secret }{testCred.Session},
 		&struct{ c Credentials }{testCred},
 		struct{ f *FilesConfig }{&files},
+		struct{ c *Client }{client},
+		struct{ s *CredentialSource }{source},
+		struct{ e *Error }{e},
 		struct{ all []any }{[]any{map[string]Credentials{"a": testCred}}},
 	} {
 		requireNoCanary(t, printings(v))

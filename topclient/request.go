@@ -18,7 +18,8 @@ const (
 )
 
 // Grant is the business content of one call: the DTO of tmall.nrt.coupon.send.
-// When printed it hides OpenID and Extra.
+// When printed it hides OpenID and Extra, but not in an unexported field, where fmt
+// asks no method: keep no Grant in one.
 type Grant struct {
 	BizCode    string
 	OpenID     string // personal: the member, as this app key knows them

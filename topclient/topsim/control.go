@@ -96,7 +96,7 @@ type ruleJSON struct {
 func (s *rules) read() []ruleJSON {
 	out := []ruleJSON{}
 	for _, r := range s.all() {
-		shown := ruleJSON{ID: r.id, Fault: r.behaviour.name, Count: r.Count(), Script: r.scripted, Match: r.match}
+		shown := ruleJSON{ID: r.id, Fault: r.behaviour.name, Count: r.Count(), Script: r.scripted, Match: *r.match}
 		if left := r.left.Load(); left != always {
 			shown.Times = &left
 		}

@@ -21,7 +21,7 @@ const couponLife = 30 * day
 // Ledger is what the service knows: which out_id was granted what. It keeps
 // every out_id for ever, in about 500 bytes each. Safe for concurrent use.
 type Ledger struct {
-	cfg  Config
+	cfg  *Config
 	salt [32]byte // of every hash; in the data file, so that members keep theirs
 
 	mu         sync.Mutex
@@ -74,7 +74,7 @@ type outcome struct {
 	model    Model
 }
 
-func newLedger(cfg Config) *Ledger {
+func newLedger(cfg *Config) *Ledger {
 	l := &Ledger{
 		cfg:      cfg,
 		entries:  map[entryKey]*entry{},

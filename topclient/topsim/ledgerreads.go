@@ -2,6 +2,8 @@ package topsim
 
 import (
 	"encoding/hex"
+	"fmt"
+	"io"
 	"strconv"
 	"time"
 )
@@ -48,6 +50,13 @@ func (e *entry) read() LedgerEntry {
 	out.Member, out.DTOHash = hex.EncodeToString(e.member[:]), hex.EncodeToString(e.content[:])
 	out.Instances = append(out.Instances, e.instances...)
 	return out
+}
+
+// Format hides secrets and members from every verb.
+func (l *Ledger) Format(f fmt.State, _ rune) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, _ = io.WriteString(f, fmt.Sprintf("{%d out_ids, %d grants}", len(l.order), l.grants))
 }
 
 // Page reads up to limit entries after a cursor; empty is the start. ok is false

@@ -32,7 +32,7 @@ func (m Match) Format(f fmt.State, _ rune) {
 type Rule struct {
 	id        int64
 	rules     *rules
-	match     Match
+	match     *Match
 	behaviour Behaviour
 	from, to  time.Duration // since the script's start; to 0: for ever. Not for rules of On
 	scripted  bool
@@ -65,6 +65,11 @@ func (r *Rule) Always() *Rule {
 // that did not happen proves nothing.
 func (r *Rule) Count() int64 { return r.count.Load() }
 
+// Format hides OpenID from every verb.
+func (r *Rule) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, fmt.Sprintf("{%v %s, struck %d}", *r.match, r.behaviour, r.Count()))
+}
+
 // Remove ends the rule. Its count stays readable.
 func (r *Rule) Remove() { r.rules.remove(func(other *Rule) bool { return other == r }) }
 
@@ -90,7 +95,7 @@ func (s *rules) add(m Match, b Behaviour) *Rule {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lastID++
-	r := &Rule{id: s.lastID, rules: s, match: m, behaviour: b}
+	r := &Rule{id: s.lastID, rules: s, match: &m, behaviour: b}
 	firstScripted := slices.IndexFunc(s.all(), func(r *Rule) bool { return r.scripted })
 	if firstScripted < 0 {
 		firstScripted = len(s.all())
@@ -118,7 +123,7 @@ func (s *rules) run(script Script, start time.Time) {
 	for _, line := range script.lines {
 		s.lastID++
 		r := &Rule{
-			id: s.lastID, rules: s, match: line.match, behaviour: line.behaviour,
+			id: s.lastID, rules: s, match: &line.match, behaviour: line.behaviour,
 			from: line.from, to: line.to, scripted: true,
 		}
 		r.left.Store(int64(line.times))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -12,8 +11,11 @@ import (
 )
 
 // Simulator is a gateway. Safe for concurrent use.
+//
+// What holds secrets or members stands behind an address here and in Ledger and
+// Rule: fmt then prints that, at worst, where it asks no method.
 type Simulator struct {
-	cfg        Config
+	cfg        *Config
 	ledger     *Ledger
 	rules      *rules
 	quota      quota
@@ -26,7 +28,7 @@ type Simulator struct {
 	closeOnce  sync.Once
 
 	mu   sync.RWMutex
-	apps map[string]App
+	apps map[string]*App
 }
 
 // New makes a simulator, with what its data file holds. The error names every
@@ -37,13 +39,16 @@ func New(cfg Config) (*Simulator, error) {
 		return nil, fmt.Errorf("gateway simulator: %w", err)
 	}
 	s := &Simulator{
-		cfg:    cfg,
-		ledger: newLedger(cfg),
+		cfg:    &cfg,
+		ledger: newLedger(&cfg),
 		rules:  newRules(cfg.Seed),
 		quota:  quota{limits: cfg.Quotas},
 		tally:  newTally(),
 		closed: make(chan struct{}),
-		apps:   maps.Clone(cfg.Apps),
+		apps:   make(map[string]*App, len(cfg.Apps)),
+	}
+	for key, app := range cfg.Apps {
+		s.apps[key] = &app
 	}
 	if cfg.DataFile != "" {
 		if err := s.ledger.open(cfg.DataFile); err != nil {
@@ -53,6 +58,9 @@ func New(cfg Config) (*Simulator, error) {
 	s.Run(cfg.Script)
 	return s, nil
 }
+
+// Format hides secrets and members from every verb.
+func (s *Simulator) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "simulator %v", *s.cfg) }
 
 var errClosed = errors.New("the simulator is closed")
 
@@ -91,7 +99,7 @@ func (s *Simulator) Stats() Stats {
 func (s *Simulator) SetApp(appKey string, app App) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.apps[appKey] = app
+	s.apps[appKey] = &app
 }
 
 // RemoveApp makes an app key unknown.
@@ -109,8 +117,10 @@ func (s *Simulator) now() time.Time { return s.cfg.Clock().Add(time.Duration(s.o
 func (s *Simulator) app(key string) (App, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	app, ok := s.apps[key]
-	return app, ok
+	if app, ok := s.apps[key]; ok {
+		return *app, true
+	}
+	return App{}, false
 }
 
 // anyApp says whether the session is some app's.
