@@ -217,7 +217,7 @@ func (s *Simulator) answer(ctx context.Context, c *call, out outcome, b Behaviou
 	if b.alter != nil {
 		b.alter(&r)
 	}
-	if c.in.gzip && len(r.body) > 0 {
+	if c.in.gzip && len(r.body) > 0 && r.header.Get("Content-Encoding") == "" { // a lie stays one
 		r.zip()
 	}
 	if b.wire != nil {
