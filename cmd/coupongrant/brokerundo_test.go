@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -111,12 +112,14 @@ func (r *remains) found(dir string, repair bool) (published []string, offset int
 	defer client.Close()
 	const last = "last" // what was aborted is not delivered, so the end of the log is not seen
 	require.NoError(r, client.ProduceSync(r.Context(), &kgo.Record{Topic: "out", Value: []byte(last)}).FirstErr())
-	for !slices.Contains(published, last) {
-		for record := range client.PollFetches(r.Context()).RecordsAll() {
+	reading, stop := context.WithTimeout(r.Context(), 20*time.Second)
+	defer stop()
+	for !slices.Contains(published, last) && reading.Err() == nil {
+		for record := range client.PollFetches(reading).RecordsAll() {
 			published = append(published, string(record.Value))
 		}
 	}
-	published = published[:len(published)-1]
+	published = slices.DeleteFunc(published, func(value string) bool { return value == last })
 	offsets, err := kadm.NewClient(client).FetchOffsets(r.Context(), "g")
 	require.NoError(r, err)
 	at, _ := offsets.Lookup("in", 0)
@@ -129,9 +132,20 @@ func TestHalfACommitIsUndone(t *testing.T) {
 	require.Equal(t, []string{"one"}, published)
 	require.EqualValues(t, 1, offset)
 
-	published, offset = r.found(r.torn(), false)
-	require.Equal(t, []string{"one", "two"}, published, "control: kfake alone publishes it")
-	require.EqualValues(t, 1, offset, "control: and has not committed its offset")
+}
+
+// kfake alone publishes half of a commit. Now and then it leaves the transaction
+// open instead, which hides it from readers: then another one is torn.
+func TestHalfACommitIsPublishedWithoutUndo(t *testing.T) {
+	for range 5 {
+		r := newRemains(t)
+		published, offset := r.found(r.torn(), false)
+		if slices.Equal(published, []string{"one", "two"}) {
+			require.EqualValues(t, 1, offset, "published, and its offset not committed")
+			return
+		}
+	}
+	t.Fatal("five torn commits, and none was published: the undo is not needed any more")
 }
 
 func TestAWholeCommitStays(t *testing.T) {
