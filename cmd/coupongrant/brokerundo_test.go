@@ -131,7 +131,6 @@ func TestHalfACommitIsUndone(t *testing.T) {
 	published, offset := r.found(r.torn(), true)
 	require.Equal(t, []string{"one"}, published)
 	require.EqualValues(t, 1, offset)
-
 }
 
 // kfake alone publishes half of a commit. Now and then it leaves the transaction

@@ -65,7 +65,10 @@ func TestPrintedTypesHideWhatTheyHold(t *testing.T) {
 	require.Equal(t, 1, entry.Grants)
 	for _, v := range []any{
 		sim, cfg, &cfg, cfg.Apps[DemoAppKey], cfg.Apps, match, &match, rule, seen, &seen, sim.Ledger(), entry, page, sim.Stats(),
-		LoseAnswer(), Faults(), cfg.Script, cfg.Quotas, cfg.OtherCoupon, struct{ s *Simulator }{sim}, struct{ l *Ledger }{sim.Ledger()}, struct{ r *Rule }{rule},
+		LoseAnswer(), Faults(), cfg.Script, cfg.Quotas, cfg.OtherCoupon,
+		struct{ s *Simulator }{sim},
+		struct{ l *Ledger }{sim.Ledger()},
+		struct{ r *Rule }{rule},
 	} {
 		requireNoCanary(t, printings(v))
 	}
