@@ -7,7 +7,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if serveBenchmarks() {
+	if serveBenchmarks() || measureCalls() {
 		return
 	}
 	goleak.VerifyTestMain(m)
