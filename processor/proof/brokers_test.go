@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 const (
@@ -163,7 +164,23 @@ func (b *realBrokers) start(i int) error {
 	if err := b.launch(i); err != nil {
 		return err
 	}
+	if err := within(brokerStart, fmt.Sprintf("broker %d does not serve", i+1), func() bool { return b.serves(i) }); err != nil {
+		return err
+	}
 	return within(brokerStart, fmt.Sprintf("broker %d is not in sync again", i+1), b.inSync)
+}
+
+// serves says that a broker answers by itself: the others may not have missed
+// it yet.
+func (b *realBrokers) serves(i int) bool {
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.direct[i]))
+	if err != nil {
+		return false
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	return client.Ping(ctx) == nil
 }
 
 // inSync says that every partition has all its replicas.
@@ -181,7 +198,7 @@ func (b *realBrokers) inSync() bool {
 	return whole
 }
 
-const brokerLogging = `<Configuration status="WARN"><Appenders><Console name="c"><PatternLayout pattern="%d %p %m (%c)%n"/></Console></Appenders><Loggers><Root level="WARN"><AppenderRef ref="c"/></Root></Loggers></Configuration>
+const brokerLogging = `<Configuration status="WARN"><Appenders><Console name="c"><PatternLayout pattern="%d %p %m (%c)%n"/></Console></Appenders><Loggers><Logger name="kafka.coordinator.transaction" level="INFO"/><Logger name="org.apache.kafka.coordinator.group" level="INFO"/><Root level="WARN"><AppenderRef ref="c"/></Root></Loggers></Configuration>
 `
 
 // brokerSettings notice a dead broker, member or transaction quickly. Node,

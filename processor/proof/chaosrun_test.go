@@ -52,6 +52,8 @@ type chaos struct {
 	scrapes   *scraper
 	found     *findings
 	done      tally
+	dir       string // of everything that the run writes
+	journal   *journal
 	began     time.Time
 	drained   time.Duration // from the end of the load to the last end
 	takeOvers []takenOver
@@ -74,6 +76,7 @@ func (f form) planned() int { return int(f.load.Seconds()) * f.rate }
 func newChaos(t testing.TB, f form, seed uint64, dir string) *chaos {
 	t.Helper()
 	c := &chaos{t: t, form: f, seed: seed, found: &findings{}, done: tally{}, began: time.Now()}
+	c.dir, c.journal = dir, newJournal(t, dir)
 	c.wires = newWires(t, brokerCount)
 	if f.real {
 		c.cluster = startBrokers(t, dir, c.wires)
@@ -84,7 +87,7 @@ func newChaos(t testing.TB, f form, seed uint64, dir string) *chaos {
 	c.trap = &trap{fit: c.fit}
 	c.calls = &callLog{trap: c.trap}
 	c.wires.trap = c.trap
-	c.wires.crew = &crew{calls: c.calls}
+	c.wires.crew = &crew{calls: c.calls, journal: c.journal}
 	c.wires.serve()
 	t.Cleanup(c.wires.close)
 	c.schemas = newRegistrySwitch(t)
@@ -185,6 +188,8 @@ func (c *chaos) follow(s step) {
 		return
 	}
 	began := time.Now()
+	c.journal.write("%s begins", s.fault)
+	defer c.journal.write("%s is over", s.fault)
 	if err := injections()[s.fault](c, s); err != nil {
 		c.t.Logf("%s did not happen: %v", s.fault, err)
 		return

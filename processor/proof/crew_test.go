@@ -4,9 +4,11 @@ package proof_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,11 +29,12 @@ const (
 // the transactional id of its slot. One that ends by itself is started again,
 // as an orchestrator would, and noted.
 type crew struct {
-	system *system
-	binary string
-	logs   string // folder
-	calls  *callLog
-	target string // address of the gateway
+	system  *system
+	binary  string
+	logs    string // folder
+	calls   *callLog
+	journal *journal
+	target  string // address of the gateway
 
 	mu      sync.Mutex
 	members []*member // all there ever were, in the order of their starts
@@ -41,12 +44,13 @@ type crew struct {
 
 // member is one process.
 type member struct {
-	name   string // unique in the run
-	slot   string // names its transactional id
-	cmd    *exec.Cmd
-	logged string // file
-	calls  *callLine
-	exited chan struct{}
+	name    string // unique in the run
+	slot    string // names its transactional id
+	cmd     *exec.Cmd
+	logged  string // file
+	calls   *callLine
+	exited  chan struct{}
+	journal *journal
 
 	mu       sync.Mutex
 	ending   string // why it is meant to end; empty: it is not
@@ -61,6 +65,12 @@ type topicPartition struct {
 	partition int32
 }
 
+func (tp topicPartition) compare(other topicPartition) int {
+	return cmp.Or(cmp.Compare(tp.topic, other.topic), cmp.Compare(tp.partition, other.partition))
+}
+
+func (tp topicPartition) String() string { return fmt.Sprintf("%s/%d", tp.topic, tp.partition) }
+
 // start starts a process in a slot and returns once it is there, not ready.
 func (c *crew) start(slot string) (*member, error) {
 	c.mu.Lock()
@@ -69,7 +79,7 @@ func (c *crew) start(slot string) (*member, error) {
 		return nil, errors.New("the crew is closing")
 	}
 	name := fmt.Sprintf("%s-%03d", slot, len(c.members))
-	m := &member{name: name, slot: slot, logged: filepath.Join(c.logs, name+".log"), exited: make(chan struct{}), assigned: map[topicPartition]bool{}}
+	m := &member{name: name, slot: slot, logged: filepath.Join(c.logs, name+".log"), exited: make(chan struct{}), journal: c.journal, assigned: map[topicPartition]bool{}}
 	line, err := c.calls.listen(m, c.target)
 	if err != nil {
 		return nil, err
@@ -89,6 +99,7 @@ func (c *crew) start(slot string) (*member, error) {
 		return nil, errors.Join(err, out.Close())
 	}
 	c.members = append(c.members, m)
+	c.journal.write("%s starts as process %d", name, m.cmd.Process.Pid)
 	c.wg.Go(func() { c.attend(m, out) })
 	return m, nil
 }
@@ -100,6 +111,7 @@ func (c *crew) attend(m *member, out *os.File) {
 	_ = out.Close()
 	m.calls.close()
 	close(m.exited)
+	c.journal.write("%s exits: %v, meant: %q", m.name, m.cmd.ProcessState, m.endedBy())
 	if m.meant() {
 		return
 	}
@@ -198,6 +210,7 @@ func (m *member) assign(all map[topicPartition]bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.assigned = all
+	m.journal.write("%s is assigned %v", m.name, slices.SortedFunc(maps.Keys(all), topicPartition.compare))
 }
 
 func (m *member) holds() map[topicPartition]bool {
@@ -210,6 +223,7 @@ func (m *member) fetchesOffsets() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.fetched = append(m.fetched, time.Now())
+	m.journal.write("%s has fetched offsets", m.name)
 }
 
 // tookOver says whether an assignment may have begun between two times.

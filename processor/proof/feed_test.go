@@ -34,6 +34,7 @@ type sent struct {
 	requestID string
 	flaw      proof.Flaw
 	batch     int  // of an upstream transaction; -1: none
+	hurried   bool // its time may pass before it is called
 	unsure    bool // of a transaction whose end nobody told us
 }
 
@@ -90,7 +91,7 @@ func (f *feed) next(batch int) (*kgo.Record, error) {
 	}
 	hurry(&e)
 	number := len(f.sent)
-	f.sent = append(f.sent, sent{requestID: e.Request.RequestID, flaw: e.Flaw, batch: batch})
+	f.sent = append(f.sent, sent{requestID: e.Request.RequestID, flaw: e.Flaw, batch: batch, hurried: isHurried(e)})
 	return f.record(e, eventHeader, strconv.Itoa(number))
 }
 

@@ -4,7 +4,9 @@ package proof_test
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -13,16 +15,34 @@ type lane struct {
 	name   string
 	ids    []string
 	parked map[string]bool // those leave their lane
+
+	// An owner whose clock says that a request has expired ends it without an
+	// attempt. Should it die before that is committed, the next owner may find
+	// the request in doubt, and then must call it, after later ones.
+	hurried map[string]bool
 }
 
-func (l *lane) add(id string, parked bool) {
-	if l.parked == nil {
-		l.parked = map[string]bool{}
-	}
+func newLane(name string) *lane {
+	return &lane{name: name, parked: map[string]bool{}, hurried: map[string]bool{}}
+}
+
+func (l *lane) add(event sent, parked bool) {
+	id := event.requestID
 	if _, known := l.parked[id]; !known {
 		l.ids = append(l.ids, id)
 	}
 	l.parked[id] = l.parked[id] || parked
+	l.hurried[id] = event.hurried
+}
+
+// story tells all attempts for a request.
+func (l *lane) story(id string, made []*call) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s (parked: %t)", id, l.parked[id])
+	for _, c := range made {
+		fmt.Fprintf(&b, " %s %s-%s", c.caller.name, c.began.UTC().Format(clock), c.over.UTC().Format(clock))
+	}
+	return b.String()
 }
 
 // overlaps of two attempts of one lane.
@@ -48,11 +68,12 @@ func (l *lane) checkOrder(byID map[string][]*call, found *findings) {
 	var of string
 	for _, id := range l.ids {
 		made := byID[id]
-		if len(made) == 0 {
-			continue // expired, or no request at all
+		if len(made) == 0 || l.hurried[id] {
+			continue
 		}
 		if first := made[0].began; first.Before(last) {
-			found.add("lane", "in %s the first attempt for %s came before that for %s", l.name, id, of)
+			found.add("lane order", "in %s the first attempt for %s came before that for %s: %s; %s",
+				l.name, id, of, l.story(id, made), l.story(of, byID[of]))
 		} else {
 			last, of = first, id
 		}
@@ -76,7 +97,8 @@ func (l *lane) checkOverlaps(byID map[string][]*call, found *findings, all *over
 		case before.caller.tookOver(before.began, after.began):
 			all.assignments++
 		default:
-			found.add("lane", "in %s two attempts at once by %s, for %s and %s", l.name, after.caller.name, before.outID, after.outID)
+			found.add("lane overlap", "in %s two attempts at once: %s; %s",
+				l.name, l.story(before.outID, byID[before.outID]), l.story(after.outID, byID[after.outID]))
 		}
 	}
 }

@@ -195,9 +195,9 @@ func (v *lateView) lanes(f *feed) map[string]*lane {
 		}
 		name := fmt.Sprintf("%s/%d/%s", in.topic, in.partition, in.key)
 		if lanes[name] == nil {
-			lanes[name] = &lane{name: name}
+			lanes[name] = newLane(name)
 		}
-		lanes[name].add(f.sent[in.event].requestID, len(v.parked[in.String()]) > 0)
+		lanes[name].add(f.sent[in.event], len(v.parked[in.String()]) > 0)
 	}
 	return lanes
 }

@@ -23,10 +23,16 @@ func (b *realBrokers) moveCoordinators(ctx context.Context, group, transactional
 	if err := b.moveLeader(ctx, "__transaction_state", coordinatorPartition(transactionalID)); err != nil {
 		return err
 	}
-	return within(leaderMoveTime, "a coordinator has not moved", func() bool {
-		nowGroup, nowTxn, err := b.coordinatorsOf(ctx, group, transactionalID)
+	var nowGroup, nowTxn int32
+	moved := within(leaderMoveTime, "a coordinator has not moved", func() bool {
+		nowGroup, nowTxn, err = b.coordinatorsOf(ctx, group, transactionalID)
 		return err == nil && nowGroup != groupBefore && nowTxn != txnBefore
 	})
+	if moved != nil {
+		return fmt.Errorf("%w: the group's was %d and is %d, the transactional id's was %d and is %d: %w",
+			moved, groupBefore, nowGroup, txnBefore, nowTxn, err)
+	}
+	return nil
 }
 
 func (b *realBrokers) coordinatorsOf(ctx context.Context, group, transactionalID string) (ofGroup, ofTxn int32, err error) {

@@ -15,6 +15,7 @@ import (
 const (
 	keyProduce         = 0
 	keyOffsetFetch     = 9
+	keyJoinGroup       = 11
 	keySyncGroup       = 14
 	keyInitProducerID  = 22
 	keyEndTxn          = 26
@@ -64,6 +65,9 @@ func (p *passage) ask(frame []byte) bool {
 		return err == nil
 	}
 	p.wire.trouble()
+	if q.key == keyJoinGroup {
+		p.owner.journal.write("%s asks to join", p.owner.name)
+	}
 	// Caught before the broker sees it: its answer could be quicker than we are.
 	q.swallowed = p.springs(q.sent())
 	p.mu.Lock()
@@ -122,6 +126,8 @@ func (p *passage) springs(at moment) bool {
 // note learns from an answer what the process holds.
 func (p *passage) note(q question, body []byte) {
 	switch q.key {
+	case keyJoinGroup:
+		p.owner.journal.write("%s is answered about joining", p.owner.name)
 	case keyOffsetFetch:
 		p.owner.fetchesOffsets()
 	case keySyncGroup:

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -83,6 +84,7 @@ func (c *chaos) judge() chaosResult {
 	c.marks.check(view)
 	c.checkCalls()
 	over := checkLanes(view.lanes(c.feed), c.calls.all(), c.found)
+	require.NoError(c.t, c.writeTables(view))
 	lines, err := checkLogs(c.crew.all(), c.found)
 	require.NoError(c.t, err)
 	r := c.result(report)
@@ -142,9 +144,9 @@ func (c *chaos) checkCalls() {
 
 func (c *chaos) result(report proof.Report) chaosResult {
 	r := chaosResult{
-		Form: c.form.name, Command: strings.Join(os.Args, " "), Seed: c.seed, Control: c.form.control,
+		Form: c.form.name, Command: c.command(), Seed: c.seed, Control: c.form.control,
 		Began: c.began.UTC().Truncate(time.Second), Seconds: time.Since(c.began).Seconds(), Drained: c.drained.Seconds(),
-		Version: strings.TrimSpace(c.system.do("version")), Kafka: c.cluster.name(), Go: runtime.Version(),
+		Version: sourceVersion(), Kafka: c.cluster.name(), Go: runtime.Version(),
 		Machine:  fmt.Sprintf("%s/%s, %d CPUs", runtime.GOOS, runtime.GOARCH, runtime.NumCPU()),
 		Settings: settingsOfRuns(), Faults: c.done.list(), TakeOvers: c.takeOvers,
 		Load: loadCounts{
@@ -165,6 +167,24 @@ func (c *chaos) result(report proof.Report) chaosResult {
 	r.Bounds = boundCounts{Memory: c.scrapes.memory, Routines: c.scrapes.routines, InFlight: c.scrapes.inFlight, Scrapes: c.scrapes.scrapes}
 	c.countDeaths(&r)
 	return r
+}
+
+// command repeats the run's load, plan and gateway; where they meet is chance.
+func (c *chaos) command() string {
+	text := fmt.Sprintf("go test -tags chaos -run '^%s$' ./processor/proof -args -seed %d", c.t.Name(), c.seed)
+	if *loadFlag > 0 {
+		text += " -load " + loadFlag.String()
+	}
+	return text
+}
+
+// sourceVersion is that of the checkout the program was built from.
+func sourceVersion() string {
+	out, err := exec.Command("git", "describe", "--tags", "--always", "--dirty").Output()
+	if err != nil {
+		return "unversioned"
+	}
+	return strings.TrimSpace(string(out))
 }
 
 func (c *chaos) countDeaths(r *chaosResult) {

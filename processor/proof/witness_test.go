@@ -24,7 +24,7 @@ type position struct {
 	offset int64
 }
 
-func (p position) String() string { return fmt.Sprintf("%s/%d/%d", p.topic, p.partition, p.offset) }
+func (p position) String() string { return fmt.Sprintf("%v/%d", p.topicPartition, p.offset) }
 
 // findings are what is broken, by kind; of each kind the first few are told.
 type findings struct {
