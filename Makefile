@@ -14,7 +14,7 @@ GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 GO_LICENSES := go run github.com/google/go-licenses@v1.6.0
 ALL_TAGS    := integration chaos synctests
 
-.PHONY: help run build test lint fuzz kafka-test vuln licenses clean
+.PHONY: help run build test lint fuzz kafka-test chaos chaos-short chaos-long figures vuln licenses clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,26 @@ $(NODE)/ready: $(addprefix topclient/topsim/testdata/foreign/,package.json packa
 	cp $^ $(NODE)
 	npm ci --prefix $(NODE) --ignore-scripts --no-audit --no-fund --loglevel=error
 	touch $@
+
+# Kafka's brokers run as processes here: REAL_KAFKA_LIBS names the folder libs of a Kafka 4
+# distribution. A run is repeated with SEED=n.
+CHAOS_RESULTS ?= $(CURDIR)/bin/chaos
+CHAOS_ARGS     = $(if $(SEED),-seed $(SEED)) -results $(CHAOS_RESULTS)
+CHAOS          = go test -tags chaos -count=1 -v ./processor/proof/
+
+chaos-short: ## kills and other faults for minutes, on kfake and on three real brokers: needs Java 17 and REAL_KAFKA_LIBS
+	mkdir -p $(CHAOS_RESULTS)
+	$(CHAOS) -timeout 30m -run '^Test(Plan|Every|Chaos)' -args $(CHAOS_ARGS)
+
+chaos: ## every fault again and again, for half an hour of load on three real brokers
+	mkdir -p $(CHAOS_RESULTS)
+	$(CHAOS) -timeout 3h -run '^TestChaosForLong$$' -args $(CHAOS_ARGS) -load $(or $(LOAD),30m)
+
+chaos-long: ## the same SLICES (12) times, each with a seed of its own
+	set -e; for slice in $$(seq $(or $(SLICES),12)); do $(MAKE) chaos; done
+
+figures: ## the figures of docs/raw into docs/guarantees.md
+	go test -count=1 -run '^TestFiguresAreThoseOfTheRawResults$$' ./processor/proof/ -args -figures
 
 vuln: ## known vulnerabilities in what we build on; needs the network
 	$(GOVULNCHECK) ./...
