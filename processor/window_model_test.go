@@ -1,3 +1,7 @@
+//go:build !synctests
+
+// Once is enough: these tests are the same with and without the tag.
+
 package processor
 
 import (
