@@ -1,7 +1,3 @@
-//go:build !synctests
-
-// Once is enough: these tests are the same with and without the tag.
-
 package processor
 
 import (
