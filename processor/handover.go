@@ -25,8 +25,10 @@ type handOver struct {
 // release: the offsets that were called and have no end.
 type drained struct{ called map[int64]struct{} }
 
-// handOverTime bounds how long a rebalance waits for calls in flight.
-const handOverTime = 3 * time.Second
+const (
+	handOverTime = 3 * time.Second  // bounds how long a rebalance waits for calls in flight
+	signalLost   = 10 * time.Second // of waiting rebalances that nobody told us of
+)
 
 // sensingBalancer tells which partitions a finished join gives us, before kgo
 // takes the others away.
@@ -52,19 +54,19 @@ func (b sensingBalancer) ParseSyncAssignment(raw []byte) (map[string][]int32, er
 func (s *session) allowRebalance(ctx context.Context) error {
 	switch {
 	case s.cfg.GroupProtocol == Consumer:
-		s.allow()
+		s.allow(ctx)
 		return nil
 	case !s.blocked:
-		// A signal may be late or lost; a rebalance must not wait for it long.
-		if time.Since(s.allowed) > pollWait {
-			s.allow()
+		// Should a signal ever be lost, the rebalance must not wait for ever.
+		if time.Since(s.allowed) > signalLost {
+			s.allow(ctx)
 		}
 		return nil
 	case s.handOver == nil:
 		s.handOver = s.beginHandOver()
 	}
 	if s.handOver == nil {
-		s.allow()
+		s.allow(ctx)
 		return nil
 	}
 	if !s.handOver.ready() && time.Now().Before(s.handOver.deadline) {
@@ -75,14 +77,21 @@ func (s *session) allowRebalance(ctx context.Context) error {
 	}
 	if s.commits.settled || !time.Now().Before(s.handOver.deadline) {
 		s.log.Info("handed over", "partitions", len(s.handOver.leaving), "drained", s.handOver.ready())
-		s.allow()
+		s.allow(ctx)
 	}
 	return nil
 }
 
-func (s *session) allow() {
+// allow lets rebalances through, then stands in the way of the next one: only a
+// rebalance that finds a poll not yet answered for is signalled.
+func (s *session) allow(ctx context.Context) {
 	s.blocked, s.handOver, s.allowed = false, nil, time.Now()
 	s.kafka.Client().AllowRebalance()
+	if s.cfg.GroupProtocol == Classic {
+		over, cancel := context.WithCancel(ctx)
+		cancel()
+		s.kafka.PollRecords(over, 1) // takes nothing, and counts as a poll
+	}
 }
 
 // beginHandOver finds out what a finished join takes from us; nil: nothing.

@@ -16,35 +16,6 @@ import (
 
 // What users of other systems were hurt by.
 
-func TestNewcomerDoesNotStallTheFirst(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var calls atomic.Int64
-		s := newShop(t, 4, takes(20*time.Millisecond, &calls))
-		first := s.start(s.config("r1"))
-		produced, last, longest := 0, 0, time.Duration(0)
-		var newcomers []*replica
-		progress := time.Now()
-		for tick := range 200 {
-			if tick == 50 || tick == 100 {
-				newcomers = append(newcomers, s.start(s.config(fmt.Sprint("newcomer-", tick))))
-			}
-			s.spread(fmt.Sprint("id-", tick), 4, 4)
-			produced += 4
-			time.Sleep(100 * time.Millisecond)
-			if n := len(s.allEnds()); n > last {
-				longest = max(longest, time.Since(progress))
-				last, progress = n, time.Now()
-			}
-		}
-		onceEach(t, produced, s.settled(produced))
-		require.Less(t, longest, 2*time.Second, "without any outcome")
-		require.EqualValues(t, produced, calls.Load())
-		for _, r := range append(newcomers, first) {
-			require.NoError(t, r.stopped())
-		}
-	})
-}
-
 func TestKeptPartitionsAreReadOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64

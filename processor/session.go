@@ -60,6 +60,7 @@ func (s *session) begin(ctx context.Context) error {
 		return fmt.Errorf("initialising the transactional id: %w", err)
 	}
 	s.holds.ClearKind(holdKafka)
+	s.allow(ctx)
 	return nil
 }
 
@@ -224,7 +225,7 @@ func (s *session) poll(ctx context.Context) error {
 		return err
 	}
 	if s.cfg.GroupProtocol == Consumer {
-		s.allow()
+		s.allow(ctx)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kbin"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -22,6 +23,10 @@ const (
 	keyTxnOffsetCommit = 28
 )
 
+// slowAnswer is a broker's answer to a transaction that is worth a note: a
+// transaction that waits for long is ended by its coordinator.
+const slowAnswer = time.Second
+
 // passage is one connection through a wire.
 type passage struct {
 	wire           *wire
@@ -37,6 +42,7 @@ type question struct {
 	key, version int16
 	commit       bool // of EndTxn
 	swallowed    bool // its answer must not arrive
+	asked        time.Time
 }
 
 // questions passes requests on until the client is gone.
@@ -69,7 +75,7 @@ func (p *passage) ask(frame []byte) bool {
 		p.owner.journal.write("%s asks to join", p.owner.name)
 	}
 	// Caught before the broker sees it: its answer could be quicker than we are.
-	q.swallowed = p.springs(q.sent())
+	q.asked, q.swallowed = time.Now(), p.springs(q.sent())
 	p.mu.Lock()
 	p.asked[id] = q
 	p.mu.Unlock()
@@ -109,6 +115,9 @@ func (p *passage) answer(frame []byte) error {
 	p.mu.Unlock()
 	if q.swallowed {
 		return nil
+	}
+	if took := time.Since(q.asked); q.sent() != "" && took > slowAnswer {
+		p.owner.journal.write("%s has waited %v for %v, asked of %s", p.owner.name, took, kmsg.Key(q.key), p.wire.target)
 	}
 	p.wire.trouble()
 	p.note(q, frame[8:])
