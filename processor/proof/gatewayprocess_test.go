@@ -200,7 +200,7 @@ func (g *gatewayProcess) send(method, what string, order, into any) error {
 	if err != nil {
 		return err
 	}
-	answer, err := http.DefaultClient.Do(req)
+	answer, err := (&http.Client{}).Do(req)
 	if err != nil {
 		return err
 	}

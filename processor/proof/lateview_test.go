@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -200,13 +199,4 @@ func (v *lateView) lanes(f *feed) map[string]*lane {
 		lanes[name].add(f.sent[in.event], len(v.parked[in.String()]) > 0)
 	}
 	return lanes
-}
-
-// counts of the ends, for the result.
-func (v *lateView) deadLetters() map[string]int {
-	out := map[string]int{}
-	for reason := range maps.Values(v.reasons) {
-		out[reason]++
-	}
-	return out
 }

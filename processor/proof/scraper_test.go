@@ -27,13 +27,11 @@ type scraper struct {
 	crew  *crew
 	found *findings
 
-	mu        sync.Mutex
-	scrapes   int
-	memory    int64 // most, in bytes, of one process
-	routines  int64
-	inFlight  int64
-	logLines  int
-	logBroken []string // what no log may hold
+	mu       sync.Mutex
+	scrapes  int
+	memory   int64 // most, in bytes, of one process
+	routines int64
+	inFlight int64
 }
 
 func (s *scraper) run(ctx context.Context) error {

@@ -105,7 +105,7 @@ func (c *chaos) audit(ctx context.Context) proof.Report {
 		Codec: c.system.codec, Registry: c.system.schemas,
 	})
 	require.NoError(c.t, err)
-	require.NoError(c.t, proof.ReadLedger(ctx, http.DefaultClient, c.gateway.url, checker))
+	require.NoError(c.t, proof.ReadLedger(ctx, &http.Client{}, c.gateway.url, checker))
 	report := checker.Report()
 	for kind, all := range report.Violations {
 		for range all.Total - int64(len(all.Named)) {
