@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 const (
@@ -48,7 +49,8 @@ type realBrokers struct {
 	java    string
 	version string
 	direct  []string
-	admin   *kadm.Client
+	client  *kgo.Client
+	admin   *kadm.Client // of that client; what it says of topics may be seconds old
 	procs   []*exec.Cmd
 	done    []chan struct{}
 }
@@ -74,7 +76,10 @@ func startBrokers(t testing.TB, dir string, w *wires) *realBrokers {
 	for i := range brokerCount {
 		require.NoError(t, b.launch(i))
 	}
-	b.admin = adminClient(t, b.direct)
+	b.client, err = kgo.NewClient(kgo.SeedBrokers(b.direct...))
+	require.NoError(t, err)
+	t.Cleanup(b.client.Close)
+	b.admin = kadm.NewClient(b.client)
 	require.NoError(t, within(brokerStart, "the brokers do not serve", func() bool {
 		all, err := b.admin.ListBrokers(t.Context())
 		return err == nil && len(all) == brokerCount
@@ -187,15 +192,18 @@ func (b *realBrokers) serves(i int) bool {
 func (b *realBrokers) inSync() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	found, err := b.admin.ListTopicsWithInternal(ctx)
+	found, err := kmsg.NewPtrMetadataRequest().RequestWith(ctx, b.client) // without topics: all of them
 	if err != nil {
 		return false
 	}
-	whole := true
-	found.EachPartition(func(p kadm.PartitionDetail) {
-		whole = whole && p.Err == nil && len(p.ISR) == len(p.Replicas)
-	})
-	return whole
+	for _, topic := range found.Topics {
+		for _, p := range topic.Partitions {
+			if p.ErrorCode != 0 || len(p.ISR) < len(p.Replicas) {
+				return false
+			}
+		}
+	}
+	return len(found.Topics) > 0
 }
 
 const brokerLogging = `<Configuration status="WARN"><Appenders><Console name="c"><PatternLayout pattern="%d %p %m (%c)%n"/></Console></Appenders><Loggers><Logger name="kafka.coordinator.transaction" level="INFO"/><Logger name="org.apache.kafka.coordinator.group" level="INFO"/><Root level="WARN"><AppenderRef ref="c"/></Root></Loggers></Configuration>

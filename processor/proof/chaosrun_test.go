@@ -24,7 +24,7 @@ const (
 	sessionTimeout     = 3 * time.Second
 	transactionTimeout = 4 * time.Second
 	callTimeout        = 2 * time.Second
-	giveUpAfter        = 20 * time.Second
+	giveUpAfter        = 10 * time.Second
 
 	partitions   = 6 // of each topic
 	baseReplicas = 3
@@ -111,7 +111,7 @@ func (c *chaos) configure() {
 		"kafka.transaction_timeout": transactionTimeout.String(),
 		"gateway.app_secret":        canarySecret, "gateway.session": canarySession,
 		"gateway.timeout": callTimeout.String(), "gateway.max_in_flight": "64", "stop_timeout": "10s",
-		"retry.min_backoff": "50ms", "retry.max_backoff": "1s", "retry.delay": "3s",
+		"retry.min_backoff": "50ms", "retry.max_backoff": "1s", "retry.delay": "2s",
 		"retry.park_after": "5s", "retry.give_up_after": giveUpAfter.String(),
 		"breaker.interval": "10s", "breaker.open_for": "500ms",
 	} {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // moveCoordinators makes other brokers the coordinators of a group and of a
@@ -29,7 +30,7 @@ func (b *realBrokers) moveCoordinators(ctx context.Context, group, transactional
 		return err == nil && nowGroup != groupBefore && nowTxn != txnBefore
 	})
 	if moved != nil {
-		return fmt.Errorf("%w: the group's was %d and is %d, the transactional id's was %d and is %d: %w",
+		return fmt.Errorf("%w: the group's was %d and is %d, the transactional id's was %d and is %d (%v)",
 			moved, groupBefore, nowGroup, txnBefore, nowTxn, err)
 	}
 	return nil
@@ -83,15 +84,21 @@ func (b *realBrokers) moveLeader(ctx context.Context, topic string, partition in
 }
 
 func (b *realBrokers) leaderOf(ctx context.Context, topic string, partition int32) (leader int32, replicas []int32, err error) {
-	found, err := b.admin.ListTopicsWithInternal(ctx, topic)
+	req, wanted := kmsg.NewPtrMetadataRequest(), kmsg.NewMetadataRequestTopic()
+	wanted.Topic = &topic
+	req.Topics = append(req.Topics, wanted)
+	found, err := req.RequestWith(ctx, b.client)
 	if err != nil {
 		return 0, nil, err
 	}
-	p, ok := found[topic].Partitions[partition]
-	if !ok || p.Err != nil {
-		return 0, nil, fmt.Errorf("looking at %s/%d: %w", topic, partition, errors.Join(p.Err, found[topic].Err))
+	for _, t := range found.Topics {
+		for _, p := range t.Partitions {
+			if p.Partition == partition && p.ErrorCode == 0 {
+				return p.Leader, p.Replicas, nil
+			}
+		}
 	}
-	return p.Leader, p.Replicas, nil
+	return 0, nil, fmt.Errorf("the brokers do not tell of %s/%d", topic, partition)
 }
 
 // coordinatorPartition is where brokers keep a group or a transactional id:
