@@ -72,10 +72,10 @@ type reading struct{ twice bool }
 
 func (r *reading) get(n node, name string) node {
 	var found node
-	for _, m := range n.members {
-		if m.name == name {
+	for i := range n.members { // by index: a member is 64 bytes
+		if n.members[i].name == name {
 			r.twice = r.twice || found.kind != absent
-			found = m.value
+			found = n.members[i].value
 		}
 	}
 	return found

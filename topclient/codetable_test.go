@@ -1,0 +1,58 @@
+package topclient
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+//go:generate go test -run TestCodeTableInTheDocsIsCurrent -update
+
+const (
+	codesPage = "../docs/gateway.md"
+	codesHead = "| code | sub-code | about | granted? | meaning |\n|---|---|---|---|---|\n"
+)
+
+var update = flag.Bool("update", false, "write the code table into "+codesPage)
+
+// The page ends with the table.
+func TestCodeTableInTheDocsIsCurrent(t *testing.T) {
+	page, err := os.ReadFile(codesPage)
+	require.NoError(t, err)
+	text, current, found := strings.Cut(string(page), codesHead)
+	require.True(t, found, "the page has no table")
+	var rows strings.Builder
+	for _, row := range CodeTable() {
+		fmt.Fprintf(&rows, "| %s | %s | %s | %s | %s |\n", row.Code, inCode(row.SubCode), row.aboutInWords(), row.grantedInWords(), row.Meaning)
+	}
+	if *update {
+		current = rows.String()
+		require.NoError(t, os.WriteFile(codesPage, []byte(text+codesHead+current), 0o644))
+	}
+	require.Equal(t, rows.String(), current, "run go generate ./topclient")
+}
+
+func inCode(text string) string {
+	if text == "" {
+		return ""
+	}
+	return "`" + text + "`"
+}
+
+func (r CodeRow) aboutInWords() string {
+	if r.Throttled {
+		return r.About.String() + ", throttled"
+	}
+	return r.About.String()
+}
+
+func (r CodeRow) grantedInWords() string {
+	if r.MayHaveGranted {
+		return "maybe"
+	}
+	return "no"
+}
