@@ -81,7 +81,7 @@ func flip(value string, at uint) string {
 // Client and simulator sign by code of their own. For any texts they agree, and
 // after one byte has changed they do not.
 func TestClientAndSimulatorAgreeOnSignatures(t *testing.T) {
-	const attempts = 1500
+	const attempts = 600
 	sim := newSimulator(t)
 	holds := func(a attempt) bool { return isGranted(t, sim, a) && isFoundOut(t, sim, a) }
 	require.NoError(t, quick.Check(holds, &quick.Config{MaxCount: attempts}))
