@@ -108,5 +108,5 @@ func coordinatorPartition(name string) int32 {
 	for _, c := range []byte(name) { // these names are ASCII
 		hash = 31*hash + int32(c)
 	}
-	return (hash & 0x7fffffff) % coordinators
+	return int32(max(int64(hash), -int64(hash)) % coordinators) // the least hash of all would be partition 0: -2^31 is a multiple of 8
 }
