@@ -51,8 +51,8 @@ func TestChaosForLong(t *testing.T) {
 	if *loadFlag == 0 {
 		t.Skip("-load says how long; see `make chaos`")
 	}
-	const round = 6 * time.Minute // what one of each takes
-	rounds := max(1, int(*loadFlag/round))
+	const round = 4 * time.Minute // what the whole mix takes on two quiet cores
+	rounds := max(1, int(float64(*loadFlag)*(1-progressBefore)/float64(round)))
 	runChaos(t, form{
 		name: "long on Kafka", real: true, mix: fullMix().times(rounds), rate: 100, load: *loadFlag, drain: 2 * shortDrain,
 	})

@@ -30,8 +30,8 @@ func (b *realBrokers) moveCoordinators(ctx context.Context, group, transactional
 		return err == nil && nowGroup != groupBefore && nowTxn != txnBefore
 	})
 	if moved != nil {
-		return fmt.Errorf("%w: the group's was %d and is %d, the transactional id's was %d and is %d (%v)",
-			moved, groupBefore, nowGroup, txnBefore, nowTxn, err)
+		return fmt.Errorf("%w: the group's was %d and is %d, the transactional id's was %d and is %d",
+			errors.Join(moved, err), groupBefore, nowGroup, txnBefore, nowTxn)
 	}
 	return nil
 }
