@@ -9,7 +9,8 @@ import (
 
 // commits is what the session remembers from one transaction to the next.
 type commits struct {
-	budget    int       // bytes of commit metadata
+	budget    int       // bytes of commit metadata that the brokers are believed to take
+	taken     int       // bytes that they have taken
 	notBefore time.Time // of the next transaction, after one that failed
 	failures  int       // transactions in a row that did not commit
 	settled   bool      // the last look left nothing to commit
@@ -97,6 +98,7 @@ func (s *session) fits(ban time.Time) func(position) bool {
 }
 
 func (s *session) committed(b *batch) {
+	s.commits.taken = max(s.commits.taken, s.tx.metadataSize)
 	for a, pos := range b.positions {
 		o, ok := s.windows.Get(a)
 		if !ok {
@@ -128,11 +130,7 @@ func (s *session) notCommitted(ctx context.Context, b *batch, err error) error {
 		c.notBefore = time.Time{}
 		return s.reconcile(ctx, b)
 	case errors.Is(err, errMetadataLarge):
-		c.budget /= 2
-		s.log.Warn("halving the commit metadata", "budget", c.budget, "error", err)
-		if c.budget < metadataFloor {
-			s.holds.Set(holdMetadata, "", "the brokers take less than 64 bytes of commit metadata: raise offset.metadata.max.bytes")
-		}
+		s.metadataRefused(b, err)
 	case errors.Is(err, errUnwritable):
 		s.holds.Set(holdTopic, "results", fmt.Sprintf("%v: outcomes wait; create the topic (`coupongrant topics create`) or grant this user the right to write", err))
 	case errors.As(err, &oversize):
@@ -148,4 +146,32 @@ func (s *session) notCommitted(ctx context.Context, b *batch, err error) error {
 		return err
 	}
 	return nil
+}
+
+// metadataRefused looks for the brokers' limit between what they have taken and
+// what they have just refused. What was taken once stays allowed: a partition
+// whose finished set it was could not be committed with less.
+func (s *session) metadataRefused(b *batch, err error) {
+	c, size := &s.commits, s.tx.metadataSize
+	if size <= c.taken {
+		c.taken = 0 // the limit was lowered since
+	}
+	c.budget = c.taken + (size-1-c.taken)/2
+	if b.bare() {
+		s.holds.Set(holdMetadata, "", fmt.Sprintf("the brokers do not take %d bytes of commit metadata: raise offset.metadata.max.bytes to %d or more", size, metadataFloor))
+		return
+	}
+	s.log.Info("the brokers refuse so much commit metadata, fewer ends above unfinished requests go out with one commit", "bytes", size, "budget", c.budget, "error", err)
+	c.failures, c.notBefore = 0, time.Time{} // there is nothing to wait for
+}
+
+// bare says that a batch has no finished set, so that its metadata cannot be
+// smaller.
+func (b *batch) bare() bool {
+	for _, pos := range b.positions {
+		if len(pos.finished) > 0 {
+			return false
+		}
+	}
+	return true
 }

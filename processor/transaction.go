@@ -24,6 +24,7 @@ type transaction struct {
 	deadline time.Duration // for everything from Begin to the proof
 	nonce    nonce
 
+	metadataSize int           // bytes of commit metadata of the last one: of the partition that has most
 	howCommitted string        // of the last one: committed, or unknown until it was looked up
 	oversize     map[*end]size // ends whose record was refused as too large (rule 9)
 }
@@ -232,6 +233,7 @@ func (tx *transaction) end(ctx context.Context, b *batch) error {
 // until End, and a broker accepts a commit of any member (rule 5).
 func (tx *transaction) rewrite(req *kmsg.TxnOffsetCommitRequest, b *batch) error {
 	owned := tx.kafka.Client().CommittedOffsets()
+	tx.metadataSize = 0
 	ids := make(map[string][16]byte, len(req.Topics))
 	for _, t := range req.Topics {
 		ids[t.Topic] = t.TopicID
@@ -242,6 +244,7 @@ func (tx *transaction) rewrite(req *kmsg.TxnOffsetCommitRequest, b *batch) error
 			return fmt.Errorf("%w: %s", errNotOwned, a.partition)
 		}
 		text := metadata{nonce: tx.nonce, position: pos, ban: b.ban}.encode()
+		tx.metadataSize = max(tx.metadataSize, len(text))
 		p := kmsg.NewTxnOffsetCommitRequestTopicPartition()
 		p.Partition, p.Offset, p.LeaderEpoch, p.Metadata = a.number, pos.watermark, pos.leaderEpoch, &text
 		byTopic[a.topic] = append(byTopic[a.topic], p)
