@@ -24,6 +24,7 @@ func TestPlantedBugsAreSeen(t *testing.T) {
 		{"ownership-filter", "TestSlowCallsAcrossTwoRebalances"},
 		{"promise-errors", "TestFailedProduceAborts"},
 		{"ceiling", "TestDoubtSurvivesACrash"},
+		{"finished-set", "TestFinishedSetSurvivesAKill"},
 	} {
 		t.Run(control.patch, func(t *testing.T) {
 			out, err := runPatched(t, control.patch, "synctests", control.test)

@@ -97,3 +97,46 @@ func (s *shop) covered(partitions int32) map[string]bool {
 	}
 	return sources
 }
+
+// A successor knows from the commit metadata which records above the watermark
+// have their ends: it neither calls for them nor ends them again.
+func TestFinishedSetSurvivesAKill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const others = 20
+		var released atomic.Bool
+		var mu sync.Mutex
+		calls := map[string]int{}
+		s := newShop(t, 1, always(func(r *http.Request) (*http.Response, error) {
+			id := outID(r)
+			mu.Lock()
+			calls[id]++
+			mu.Unlock()
+			if id == "hangs" && !released.Load() {
+				<-r.Context().Done()
+				return nil, r.Context().Err()
+			}
+			return granted(1), nil
+		}))
+		first := s.start(s.config("r1"))
+		s.produce(0, nil, s.request("hangs"))
+		s.produce(0, nil, s.requests("other", others)...)
+		onceEach(t, others, s.settled(others))
+		watermark, _ := s.position("coupongrant", partition{s.topics.Store, 0})
+		require.Zero(t, watermark, "the first must still be without an end")
+
+		first.killed()
+		released.Store(true)
+		second := s.start(s.config("r1"))
+
+		onceEach(t, others+1, s.settled(others+1))
+		require.NoError(t, second.stopped())
+		mu.Lock()
+		defer mu.Unlock()
+		for id, n := range calls {
+			if id != "hangs" {
+				require.Equal(t, 1, n, "calls for %s", id)
+			}
+		}
+		require.GreaterOrEqual(t, calls["hangs"], 2)
+	})
+}
