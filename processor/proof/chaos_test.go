@@ -58,12 +58,25 @@ func TestChaosForLong(t *testing.T) {
 	})
 }
 
-// TestChaosSeesAPlantedBug is the control: a replica that clears its windows
-// when a transaction aborts must be caught losing requests.
-func TestChaosSeesAPlantedBug(t *testing.T) {
+// TestChaosSeesWhatIsLost is a control: replicas that clear their windows when a
+// transaction aborts must be caught losing requests.
+func TestChaosSeesWhatIsLost(t *testing.T) {
+	control(t, "windows-cleared", "lost",
+		mix{killRestart: 2, killDown: 1, pause: 3, terminate: 2, coordinatorMove: 2, networkHold: 2})
+}
+
+// TestChaosSeesWhatIsDoubled is another: replicas that do not believe what the
+// commit metadata says of records above the watermark must be caught ending
+// them again.
+func TestChaosSeesWhatIsDoubled(t *testing.T) {
+	control(t, "finished-set", "doubled", mix{killRestart: 3, killDown: 2, pause: 1})
+}
+
+// control runs a binary with a planted bug, whose breach must be counted.
+func control(t *testing.T, patch, breach string, m mix) {
+	t.Helper()
 	c, dir := prepare(t, form{
-		name: "control on kfake", rate: 150, load: 30 * time.Second, drain: 40 * time.Second, control: "windows-cleared",
-		mix: mix{killRestart: 2, killDown: 1, pause: 3, terminate: 2, coordinatorMove: 2, networkHold: 2},
+		name: "control " + patch + " on kfake", rate: 150, load: 30 * time.Second, drain: 40 * time.Second, control: patch, mix: m,
 	})
 	c.run(newPlan(c.seed, c.form.mix))
 	r := c.judge()
@@ -72,7 +85,7 @@ func TestChaosSeesAPlantedBug(t *testing.T) {
 	require.NoError(t, err)
 
 	require.Empty(t, r.Missing)
-	require.Positive(t, r.Violations["lost"], "the planted bug was not seen")
+	require.Positive(t, r.Violations[breach], "the planted bug was not seen")
 }
 
 // runChaos is one run, whose promises must have held.

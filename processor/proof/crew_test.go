@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -50,6 +51,7 @@ type member struct {
 	logged  string // file
 	calls   *callLine
 	exited  chan struct{}
+	joining atomic.Bool // it has asked to join, and has no answer
 	journal *journal
 
 	mu       sync.Mutex

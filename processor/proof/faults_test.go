@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -37,16 +38,17 @@ func injections() map[fault]func(*chaos, step) error {
 	return all
 }
 
-// anyone picks a process that has partitions.
+// anyone picks a process that has partitions and may die, once there is one.
 func (c *chaos) anyone(r *rand.Rand) (*member, error) {
 	var some []*member
-	for _, m := range c.crew.living("") {
-		if len(m.holds()) > 0 && !m.meant() {
-			some = append(some, m)
-		}
-	}
-	if len(some) == 0 {
-		return nil, errors.New("nobody holds a partition")
+	err := within(momentWithin, "nobody holds a partition", func() bool {
+		some = slices.DeleteFunc(c.crew.living(""), func(m *member) bool {
+			return len(m.holds()) == 0 || m.meant() || c.spare(m)
+		})
+		return len(some) > 0
+	})
+	if err != nil {
+		return nil, err
 	}
 	return some[r.IntN(len(some))], nil
 }

@@ -34,7 +34,8 @@ var errNoMoment = errors.New("nobody came to that moment")
 // trap waits for the next process to come to a moment. The proxies ask it at
 // every message; at most one process is caught for each setting.
 type trap struct {
-	fit func() bool // whether a fault would count now; not asked of a slot, which was chosen when it did
+	fit   func() bool        // whether a fault would count now; not asked of a slot, which was chosen when it did
+	spare func(*member) bool // who must not be caught now
 
 	mu     sync.Mutex
 	set    moment // empty: nothing is set
@@ -70,7 +71,7 @@ func (t *trap) arm(at moment, slot string, caught chan *member) {
 func (t *trap) springs(at moment, m *member) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.set != at || m == nil || t.slot != "" && t.slot != m.slot || t.slot == "" && !t.fit() {
+	if t.set != at || m == nil || t.spare(m) || t.slot != "" && t.slot != m.slot || t.slot == "" && !t.fit() {
 		return false
 	}
 	t.set = ""

@@ -72,6 +72,7 @@ func (p *passage) ask(frame []byte) bool {
 	}
 	p.wire.trouble()
 	if q.key == keyJoinGroup {
+		p.owner.joining.Store(true)
 		p.owner.journal.write("%s asks to join", p.owner.name)
 	}
 	// Caught before the broker sees it: its answer could be quicker than we are.
@@ -136,6 +137,7 @@ func (p *passage) springs(at moment) bool {
 func (p *passage) note(q question, body []byte) {
 	switch q.key {
 	case keyJoinGroup:
+		p.owner.joining.Store(false)
 		p.owner.journal.write("%s is answered about joining", p.owner.name)
 	case keyOffsetFetch:
 		p.owner.fetchesOffsets()
