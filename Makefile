@@ -12,9 +12,9 @@ FUZZTIME ?= 30s
 GOLANGCI    := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 GO_LICENSES := go run github.com/google/go-licenses@v1.6.0
-ALL_TAGS    := integration chaos synctests
+ALL_TAGS    := integration chaos apart synctests
 
-.PHONY: help run build test lint fuzz kafka-test chaos chaos-short chaos-long figures vuln licenses clean
+.PHONY: help run build test lint fuzz kafka-test chaos chaos-short chaos-long apart apart-short figures vuln licenses clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,8 +80,21 @@ chaos: ## every fault again and again, for half an hour of load on three real br
 chaos-long: ## the same SLICES (6) times, each with a seed of its own: more than a million requests
 	set -e; for slice in $$(seq $(or $(SLICES),6)); do $(MAKE) chaos; done
 
-figures: ## the figures of docs/raw into docs/guarantees.md
-	go test -count=1 -run '^TestFiguresAreThoseOfTheRawResults$$' ./processor/proof/ -args -figures
+# For figures the machine must be quiet. One case alone: CASE=Burst; PAIRS=n, LENGTH=10m of the poisoned
+# keys' runs.
+APART      = go test -tags apart -count=1 -v -timeout 8h -run '^TestApart.*$(CASE)' ./processor/proof/
+APART_ARGS = $(if $(PAIRS),-pairs $(PAIRS)) $(if $(LENGTH),-length $(LENGTH))
+
+apart: ## what others feel of a silent request, poisoned keys, a burst, a backlog, a restart: hours; needs Java 17 and REAL_KAFKA_LIBS
+	mkdir -p docs/raw
+	$(APART) -args -results $(CURDIR)/docs/raw $(APART_ARGS)
+
+apart-short: ## the same cases, small and once each: what needs no medians must hold
+	mkdir -p bin/apart
+	$(APART) -short -args -pairs 1 -results $(CURDIR)/bin/apart
+
+figures: ## the figures of docs/raw into their pages
+	go test -count=1 -run 'FiguresAreThoseOfTheRawResults$$' ./processor/proof/ -args -figures
 
 vuln: ## known vulnerabilities in what we build on; needs the network
 	$(GOVULNCHECK) ./...

@@ -1,4 +1,4 @@
-//go:build chaos
+//go:build chaos || apart
 
 package proof_test
 
@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -40,22 +41,37 @@ type cluster interface {
 	moveLeaders(ctx context.Context, topics ...string) error
 }
 
+// brokerSetup is how many brokers there are, and how they run.
+type brokerSetup struct {
+	count int
+	jvm   []string
+	wires *wires // before them, for the processes under test; nil: none
+}
+
+// chaosBrokers start and end quickly: each spends less on becoming fast than
+// its short life would bring in.
+func chaosBrokers(w *wires) brokerSetup {
+	return brokerSetup{brokerCount, []string{"-Xms256m", "-Xmx448m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"}, w}
+}
+
 // realBrokers are Kafka processes from the jars in REAL_KAFKA_LIBS. Each has a
 // listener of its own for the processes under test, which it advertises at the
-// address of its wire.
+// address of its wire, if it has one.
 type realBrokers struct {
+	brokerSetup
 	dir     string
 	libs    string
 	java    string
 	version string
 	direct  []string
+	inner   []string // for the processes under test
 	client  *kgo.Client
 	admin   *kadm.Client // of that client; what it says of topics may be seconds old
 	procs   []*exec.Cmd
 	done    []chan struct{}
 }
 
-func startBrokers(t testing.TB, dir string, w *wires) *realBrokers {
+func startBrokers(t testing.TB, dir string, setup brokerSetup) *realBrokers {
 	t.Helper()
 	libs := os.Getenv("REAL_KAFKA_LIBS")
 	require.NotEmpty(t, libs, "REAL_KAFKA_LIBS must name the folder with the broker's jars")
@@ -64,7 +80,8 @@ func startBrokers(t testing.TB, dir string, w *wires) *realBrokers {
 	java, err := exec.LookPath("java")
 	require.NoError(t, err)
 	b := &realBrokers{
-		dir: dir, libs: libs, java: java, procs: make([]*exec.Cmd, brokerCount), done: make([]chan struct{}, brokerCount),
+		brokerSetup: setup, dir: dir, libs: libs, java: java,
+		procs: make([]*exec.Cmd, setup.count), done: make([]chan struct{}, setup.count),
 		version: strings.TrimSuffix(strings.TrimPrefix(filepath.Base(jars[0]), "kafka_2.13-"), ".jar"),
 	}
 	t.Cleanup(func() {
@@ -72,8 +89,8 @@ func startBrokers(t testing.TB, dir string, w *wires) *realBrokers {
 			_ = b.kill(i) // it may be gone already
 		}
 	})
-	b.configure(t, w)
-	for i := range brokerCount {
+	b.configure(t)
+	for i := range b.count {
 		require.NoError(t, b.launch(i))
 	}
 	b.client, err = kgo.NewClient(kgo.SeedBrokers(b.direct...))
@@ -82,27 +99,32 @@ func startBrokers(t testing.TB, dir string, w *wires) *realBrokers {
 	b.admin = kadm.NewClient(b.client)
 	require.NoError(t, within(brokerStart, "the brokers do not serve", func() bool {
 		all, err := b.admin.ListBrokers(t.Context())
-		return err == nil && len(all) == brokerCount
+		return err == nil && len(all) == b.count
 	}))
 	return b
 }
 
 // configure writes the brokers' settings and formats their folders.
-func (b *realBrokers) configure(t testing.TB, w *wires) {
+func (b *realBrokers) configure(t testing.TB) {
 	t.Helper()
-	var inner, voters []string
-	for i := range brokerCount {
+	var advertised, voters []string
+	for i := range b.count {
 		b.direct = append(b.direct, freeAddress(t))
-		inner = append(inner, freeAddress(t))
+		b.inner = append(b.inner, freeAddress(t))
 		voters = append(voters, fmt.Sprintf("%d@%s", i+1, freeAddress(t)))
-		w.lines[i].target = inner[i]
+		advertised = append(advertised, b.inner[i])
+		if b.wires != nil {
+			b.wires.lines[i].target, advertised[i] = b.inner[i], b.wires.addresses()[i]
+		}
 	}
-	for i := range brokerCount {
+	copies := min(b.count, brokerCount)
+	for i := range b.count {
 		folder := b.folder(i)
 		require.NoError(t, os.MkdirAll(folder, 0o700))
 		_, controller, _ := strings.Cut(voters[i], "@")
 		text := fmt.Sprintf(brokerSettings, i+1, strings.Join(voters, ","),
-			b.direct[i], inner[i], controller, b.direct[i], w.lines[i].listener.Addr(), folder)
+			b.direct[i], b.inner[i], controller, b.direct[i], advertised[i], folder,
+			copies, copies, max(1, copies-1), max(1, copies-1), copies)
 		require.NoError(t, os.WriteFile(filepath.Join(folder, "server.properties"), []byte(text), 0o600))
 		require.NoError(t, os.WriteFile(filepath.Join(folder, "log4j2.xml"), []byte(brokerLogging), 0o600))
 		format := b.command(i, "kafka.tools.StorageTool", "format", "-t", clusterID, "-c", "server.properties")
@@ -117,10 +139,9 @@ func (b *realBrokers) folder(i int) string {
 
 func (b *realBrokers) command(i int, args ...string) *exec.Cmd {
 	folder := b.folder(i)
-	cmd := exec.Command(b.java, append([]string{
-		"-Xms256m", "-Xmx448m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+	cmd := exec.Command(b.java, slices.Concat(b.jvm, []string{
 		"-Dlog4j2.configurationFile=" + filepath.Join(folder, "log4j2.xml"), "-cp", filepath.Join(b.libs, "*"),
-	}, args...)...)
+	}, args)...)
 	cmd.Dir = folder
 	return cmd
 }
@@ -210,7 +231,7 @@ const brokerLogging = `<Configuration status="WARN"><Appenders><Console name="c"
 `
 
 // brokerSettings notice a dead broker, member or transaction quickly. Node,
-// voters, three listeners, two advertised, folder.
+// voters, three listeners, two advertised, folder, copies of topics.
 const brokerSettings = `process.roles=broker,controller
 node.id=%d
 controller.quorum.voters=%s
@@ -220,13 +241,13 @@ advertised.listeners=DIRECT://%s,WIRE://%s
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,DIRECT:PLAINTEXT,WIRE:PLAINTEXT
 inter.broker.listener.name=DIRECT
 log.dirs=%s/data
-offsets.topic.replication.factor=3
+offsets.topic.replication.factor=%d
 offsets.topic.num.partitions=8
-transaction.state.log.replication.factor=3
-transaction.state.log.min.isr=2
+transaction.state.log.replication.factor=%d
+transaction.state.log.min.isr=%d
 transaction.state.log.num.partitions=8
-min.insync.replicas=2
-default.replication.factor=3
+min.insync.replicas=%d
+default.replication.factor=%d
 auto.create.topics.enable=false
 broker.session.timeout.ms=6000
 broker.heartbeat.interval.ms=1000

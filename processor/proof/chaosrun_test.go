@@ -1,4 +1,4 @@
-//go:build chaos
+//go:build chaos || apart
 
 package proof_test
 
@@ -68,6 +68,7 @@ type form struct {
 	load    time.Duration // how long the load lasts at least
 	drain   time.Duration // how long all may take to be ended, after it
 	control string        // a planted bug; empty: none
+	older   string        // another build of the program, beside this one; empty: none
 }
 
 func (f form) planned() int { return int(f.load.Seconds()) * f.rate }
@@ -79,7 +80,7 @@ func newChaos(t testing.TB, f form, seed uint64, dir string) *chaos {
 	c.dir, c.journal = dir, newJournal(t, dir)
 	c.wires = newWires(t, brokerCount)
 	if f.real {
-		c.cluster = startBrokers(t, dir, c.wires)
+		c.cluster = startBrokers(t, dir, chaosBrokers(c.wires))
 	} else {
 		c.cluster = startFakeBrokers(t, c.wires)
 	}
@@ -128,7 +129,7 @@ func (c *chaos) startCrew(dir string) {
 		binary = buildWith(c.t, c.form.control)
 	}
 	c.crew = c.wires.crew
-	c.crew.system, c.crew.binary, c.crew.logs = c.system, binary, logs
+	c.crew.system, c.crew.binary, c.crew.older, c.crew.logs = c.system, binary, c.form.older, logs
 	c.crew.target = strings.TrimPrefix(c.gateway.url, "http://")
 	c.t.Cleanup(c.crew.close)
 	for i := range baseReplicas {

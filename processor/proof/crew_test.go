@@ -1,4 +1,4 @@
-//go:build chaos
+//go:build chaos || apart
 
 package proof_test
 
@@ -32,8 +32,9 @@ const (
 type crew struct {
 	system  *system
 	binary  string
-	logs    string // folder
-	calls   *callLog
+	older   string   // another build, that every second process runs; empty: none does
+	logs    string   // folder
+	calls   *callLog // nil: the processes call the gateway itself
 	journal *journal
 	target  string // address of the gateway
 
@@ -47,9 +48,10 @@ type crew struct {
 type member struct {
 	name    string // unique in the run
 	slot    string // names its transactional id
+	older   bool   // it runs the older build
 	cmd     *exec.Cmd
-	logged  string // file
-	calls   *callLine
+	logged  string    // file
+	calls   *callLine // nil: it calls the gateway itself
 	exited  chan struct{}
 	joining atomic.Bool // it has asked to join, and has no answer
 	journal *journal
@@ -82,19 +84,23 @@ func (c *crew) start(slot string) (*member, error) {
 	}
 	name := fmt.Sprintf("%s-%03d", slot, len(c.members))
 	m := &member{name: name, slot: slot, logged: filepath.Join(c.logs, name+".log"), exited: make(chan struct{}), journal: c.journal, assigned: map[topicPartition]bool{}}
-	line, err := c.calls.listen(m, c.target)
-	if err != nil {
-		return nil, err
+	gateway := c.target
+	if c.calls != nil {
+		line, err := c.calls.listen(m, c.target)
+		if err != nil {
+			return nil, err
+		}
+		m.calls, gateway = line, line.address()
 	}
-	m.calls = line
 	out, err := os.Create(m.logged)
 	if err != nil {
 		return nil, err
 	}
-	m.cmd = exec.Command(c.binary, "run")
+	m.older = c.older != "" && len(c.members)%2 == 1 // in turns, so that slots and partitions pass from either to the other
+	m.cmd = exec.Command(c.binaryOf(m), "run")
 	m.cmd.Env = append(os.Environ(), c.system.environment(map[string]string{
 		"kafka.transactional_id": c.system.group + "." + slot,
-		"gateway.url":            "http://" + line.address() + "/router/rest",
+		"gateway.url":            "http://" + gateway + "/router/rest",
 	})...)
 	m.cmd.Stdout, m.cmd.Stderr = out, out
 	if err := m.cmd.Start(); err != nil {
@@ -106,12 +112,21 @@ func (c *crew) start(slot string) (*member, error) {
 	return m, nil
 }
 
+func (c *crew) binaryOf(m *member) string {
+	if m.older {
+		return c.older
+	}
+	return c.binary
+}
+
 // attend waits for the end of a process, and starts a successor if nobody
 // wanted that end.
 func (c *crew) attend(m *member, out *os.File) {
 	_ = m.cmd.Wait() // the exit code is kept in ProcessState
 	_ = out.Close()
-	m.calls.close()
+	if m.calls != nil {
+		m.calls.close()
+	}
 	close(m.exited)
 	c.journal.write("%s exits: %v, meant: %q", m.name, m.cmd.ProcessState, m.endedBy())
 	if m.meant() {

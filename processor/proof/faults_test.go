@@ -1,4 +1,4 @@
-//go:build chaos
+//go:build chaos || apart
 
 package proof_test
 

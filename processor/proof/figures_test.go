@@ -15,16 +15,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Where raw results are committed, and the page that shows their figures
-// between two marks.
-const (
-	rawResults     = "../../docs/raw/chaos-*.json"
-	guaranteesPage = "../../docs/guarantees.md"
-	figuresBegin   = "<!-- figures: chaos, made by `make figures` -->"
-	figuresEnd     = "<!-- figures end -->"
-)
+// figuresPage is where raw results are committed, and the page that shows their
+// figures between two marks.
+type figuresPage struct{ raw, path, begin, end string }
 
-var writeFigures = flag.Bool("figures", false, "write the figures into docs/guarantees.md instead of comparing them")
+var guaranteesPage = figuresPage{
+	raw: "../../docs/raw/chaos-*.json", path: "../../docs/guarantees.md",
+	begin: "<!-- figures: chaos, made by `make figures` -->", end: "<!-- figures end -->",
+}
+
+var writeFigures = flag.Bool("figures", false, "write the figures into their pages instead of comparing them")
 
 // chaosResult is what one chaos run leaves, as raw as it can be kept.
 type chaosResult struct {
@@ -201,30 +201,41 @@ func timesText(seconds []float64) string {
 	return fmt.Sprintf("%.1f / %.1f / %.1f s of %d", percentile(seconds, 0.5), percentile(seconds, 0.99), percentile(seconds, 1), len(seconds))
 }
 
-// TestFiguresAreThoseOfTheRawResults keeps the page and the raw files together:
-// a figure that nobody can trace is none.
 func TestFiguresAreThoseOfTheRawResults(t *testing.T) {
-	files, err := filepath.Glob(rawResults)
+	checkFigures(t, guaranteesPage, func(texts [][]byte) string {
+		var results []chaosResult
+		for _, text := range texts {
+			var r chaosResult
+			require.NoError(t, json.Unmarshal(text, &r))
+			results = append(results, r)
+		}
+		return renderFigures(results)
+	})
+}
+
+// checkFigures keeps a page and the raw files together: a figure that nobody can
+// trace is none.
+func checkFigures(t *testing.T, p figuresPage, render func(raw [][]byte) string) {
+	t.Helper()
+	files, err := filepath.Glob(p.raw)
 	require.NoError(t, err)
-	page, err := os.ReadFile(guaranteesPage)
+	page, err := os.ReadFile(p.path)
 	if len(files) == 0 || os.IsNotExist(err) {
 		t.Skip("no raw result or no page is committed yet")
 	}
 	require.NoError(t, err)
-	var results []chaosResult
+	var raw [][]byte
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
-		var r chaosResult
-		require.NoError(t, json.Unmarshal(text, &r), file)
-		results = append(results, r)
+		raw = append(raw, text)
 	}
-	before, rest, begins := bytes.Cut(page, []byte(figuresBegin))
-	_, after, ends := bytes.Cut(rest, []byte(figuresEnd))
-	require.True(t, begins && ends, "%s must hold %q and %q", guaranteesPage, figuresBegin, figuresEnd)
-	want := slices.Concat(before, []byte(figuresBegin+"\n"+renderFigures(results)), []byte(figuresEnd), after)
+	before, rest, begins := bytes.Cut(page, []byte(p.begin))
+	_, after, ends := bytes.Cut(rest, []byte(p.end))
+	require.True(t, begins && ends, "%s must hold %q and %q", p.path, p.begin, p.end)
+	want := slices.Concat(before, []byte(p.begin+"\n"+render(raw)), []byte(p.end), after)
 	if *writeFigures {
-		require.NoError(t, os.WriteFile(guaranteesPage, want, 0o600))
+		require.NoError(t, os.WriteFile(p.path, want, 0o600))
 		return
 	}
 	require.Equal(t, string(want), string(page), "run `make figures`")

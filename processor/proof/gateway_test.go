@@ -1,4 +1,4 @@
-//go:build integration || chaos
+//go:build integration || chaos || apart
 
 package proof_test
 

@@ -1,4 +1,4 @@
-//go:build chaos
+//go:build chaos || apart
 
 package proof_test
 
@@ -166,6 +166,11 @@ func (g *gatewayProcess) rule(fault string, probability float64) (end func() (in
 	if probability > 0 {
 		order["probability"] = probability
 	}
+	return g.impose(order)
+}
+
+// impose puts a rule in force, as the control API takes it.
+func (g *gateway) impose(order map[string]any) (end func() (int64, error), err error) {
 	var made struct{ ID int64 }
 	if err := g.send(http.MethodPost, "rules", order, &made); err != nil {
 		return nil, err
@@ -189,7 +194,7 @@ func (g *gatewayProcess) clock(offset time.Duration) error {
 	return g.send(http.MethodPost, "clock", map[string]string{"offset": offset.String()}, nil)
 }
 
-func (g *gatewayProcess) send(method, what string, order, into any) error {
+func (g *gateway) send(method, what string, order, into any) error {
 	var body bytes.Buffer
 	if order != nil {
 		if err := json.NewEncoder(&body).Encode(order); err != nil {

@@ -1,4 +1,4 @@
-//go:build chaos && !integration
+//go:build (chaos || apart) && !integration
 
 package proof_test
 

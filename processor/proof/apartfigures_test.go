@@ -1,0 +1,263 @@
+package proof_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// isolationPage shows the figures of how little one request is felt by others.
+var isolationPage = figuresPage{
+	raw: "../../docs/raw/apart-*.json", path: "../../docs/isolation.md",
+	begin: "<!-- figures: apart, made by `make figures` -->", end: "<!-- figures end -->",
+}
+
+// apartResult is what one case leaves, as raw as it can be kept.
+type apartResult struct {
+	Case     string            `json:"case"`
+	About    string            `json:"about"`
+	Short    bool              `json:"short,omitempty"` // sizes and number of runs are no figures
+	Command  string            `json:"command"`
+	Began    time.Time         `json:"began"`
+	Seconds  float64           `json:"seconds"`
+	Version  string            `json:"version"`
+	Kafka    string            `json:"kafka"`
+	Go       string            `json:"go"`
+	Machine  string            `json:"machine"`
+	Pairs    int               `json:"pairs"`
+	Settings map[string]string `json:"settings"`
+	Sizes    map[string]any    `json:"sizes"`
+	Runs     []apartRun        `json:"runs"` // in the order in which they were made
+	Measures []apartMeasure    `json:"measures"`
+	Chaos    *chaosResult      `json:"chaos,omitempty"` // of the mixed fleet
+	Verdict  string            `json:"verdict"`
+}
+
+// apartRun is one run of a case: without its fault, or with it.
+type apartRun struct {
+	Pair    int                `json:"pair"`
+	Kind    string             `json:"kind"`
+	Began   time.Time          `json:"began"`
+	Figures map[string]float64 `json:"figures"`
+}
+
+// The ways in which runs become one number.
+const (
+	byRatio      = "ratio"      // of a pair, with to without: the median
+	byDifference = "difference" // of a pair, with less without: the median
+	byMost       = "most"       // of all runs with it
+	byLeast      = "least"      // of all runs with it
+)
+
+// apartMeasure is one number that a case must show, and the runs it is made of.
+type apartMeasure struct {
+	What    string   `json:"what"`
+	Figure  string   `json:"figure"`
+	Kind    string   `json:"kind"`           // of the runs with the fault
+	Than    string   `json:"than,omitempty"` // of the runs without it
+	By      string   `json:"by"`
+	AtLeast *float64 `json:"at_least,omitempty"`
+	AtMost  *float64 `json:"at_most,omitempty"`
+
+	Without float64 `json:"without"` // medians
+	With    float64 `json:"with"`
+	Result  float64 `json:"result"`
+	Held    bool    `json:"held"`
+}
+
+func median(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	middle := len(sorted) / 2
+	if len(sorted)%2 == 1 {
+		return sorted[middle]
+	}
+	return (sorted[middle-1] + sorted[middle]) / 2
+}
+
+// paired says that the number is made of pairs, so that it needs several of them.
+func (m apartMeasure) paired() bool { return m.By == byRatio || m.By == byDifference }
+
+// over computes the number from all runs of a case.
+func (m apartMeasure) over(runs []apartRun) apartMeasure {
+	without, with := map[int]float64{}, map[int]float64{}
+	for _, r := range runs {
+		v, ok := r.Figures[m.Figure]
+		switch {
+		case !ok:
+		case r.Kind == m.Kind:
+			with[r.Pair] = v
+		case r.Kind == m.Than:
+			without[r.Pair] = v
+		}
+	}
+	var results, base, those []float64
+	for pair, v := range with {
+		those = append(those, v)
+		other, ok := without[pair]
+		if ok {
+			base = append(base, other)
+		}
+		switch {
+		case !m.paired():
+			results = append(results, v)
+		case ok && m.By == byDifference:
+			results = append(results, v-other)
+		case ok && other != 0:
+			results = append(results, v/other)
+		}
+	}
+	m.Without, m.With = median(base), median(those)
+	m.Held = len(results) > 0 // what nobody has measured does not hold
+	if m.Held {
+		m.Result = m.combine(results)
+	}
+	m.Held = m.Held && (m.AtLeast == nil || m.Result >= *m.AtLeast) && (m.AtMost == nil || m.Result <= *m.AtMost)
+	return m
+}
+
+func (m apartMeasure) combine(results []float64) float64 {
+	switch m.By {
+	case byMost:
+		return slices.Max(results)
+	case byLeast:
+		return slices.Min(results)
+	default:
+		return median(results)
+	}
+}
+
+// limit is the bound as people read it.
+func (m apartMeasure) limit() string {
+	switch {
+	case m.AtLeast != nil:
+		return "at least " + figureText(*m.AtLeast)
+	case m.AtMost != nil:
+		return "at most " + figureText(*m.AtMost)
+	default:
+		return "none"
+	}
+}
+
+// summary is a result in a few lines.
+func (r apartResult) summary() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s (%s, %s, %d runs, %.0f s)\n", r.Case, r.Verdict, r.Version, r.Kafka, len(r.Runs), r.Seconds)
+	for _, m := range r.Measures {
+		mark := map[bool]string{true: "  ", false: "! "}[m.Held]
+		fmt.Fprintf(&b, "  %s%s [%s]: without %s, with %s; %s %s, %s\n", mark, m.What, m.Kind,
+			figureText(m.Without), figureText(m.With), m.By, figureText(m.Result), m.limit())
+	}
+	for _, run := range r.Runs {
+		fmt.Fprintf(&b, "    pair %d, %s:", run.Pair, run.Kind)
+		for _, name := range sortedKeys(run.Figures) {
+			fmt.Fprintf(&b, " %s %s;", name, figureText(run.Figures[name]))
+		}
+		fmt.Fprintln(&b)
+	}
+	return b.String()
+}
+
+func sortedKeys(m map[string]float64) []string {
+	var keys []string
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// figureText keeps three digits that matter.
+func figureText(v float64) string {
+	switch {
+	case v == float64(int64(v)):
+		return fmt.Sprintf("%d", int64(v))
+	case v >= 100 || v <= -100:
+		return fmt.Sprintf("%.0f", v)
+	default:
+		return fmt.Sprintf("%.3g", v)
+	}
+}
+
+// renderApart is a table of what each case must show, a row each.
+func renderApart(results []apartResult) string {
+	var b strings.Builder
+	fmt.Fprintln(&b, "| case | what | without | with | result | bound | held |")
+	fmt.Fprintln(&b, "|---|---|---|---|---|---|---|")
+	for _, r := range results {
+		for _, m := range r.Measures {
+			without, result := figureText(m.Without), m.By+" "+figureText(m.Result)
+			if !m.paired() {
+				without = "-"
+			}
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", r.Case, m.What, without, figureText(m.With), result, m.limit(),
+				map[bool]string{true: "yes", false: "**no**"}[m.Held])
+		}
+	}
+	fmt.Fprintln(&b)
+	for _, r := range results {
+		fmt.Fprintf(&b, "- **%s**: %s. %d pairs, %s, %s, %s, %s; `%s`\n", r.Case, r.About, r.Pairs, r.Version, r.Kafka, r.Machine,
+			r.Began.UTC().Format("2006-01-02"), r.Command)
+	}
+	return b.String()
+}
+
+func TestIsolationFiguresAreThoseOfTheRawResults(t *testing.T) {
+	checkFigures(t, isolationPage, func(texts [][]byte) string {
+		var results []apartResult
+		for _, text := range texts {
+			var r apartResult
+			require.NoError(t, json.Unmarshal(text, &r))
+			require.False(t, r.Short, "%s: the short form's figures are none", r.Case)
+			for _, m := range r.Measures {
+				require.Equal(t, m, m.over(r.Runs), "%s: %s", r.Case, m.What)
+			}
+			results = append(results, r)
+		}
+		return renderApart(results)
+	})
+}
+
+func TestMeasuresAreMadeOfPairs(t *testing.T) {
+	half, two := 0.5, 2.0
+	runs := []apartRun{
+		{Pair: 1, Kind: "without", Figures: map[string]float64{"p99": 1}}, {Pair: 1, Kind: "with", Figures: map[string]float64{"p99": 2}},
+		{Pair: 2, Kind: "with", Figures: map[string]float64{"p99": 30}}, {Pair: 2, Kind: "without", Figures: map[string]float64{"p99": 10}},
+		{Pair: 3, Kind: "without", Figures: map[string]float64{"p99": 4}}, {Pair: 3, Kind: "with", Figures: map[string]float64{"p99": 4}},
+	}
+	for _, c := range []struct {
+		give   apartMeasure
+		result float64
+		held   bool
+	}{
+		{apartMeasure{By: byRatio, AtMost: &two}, 2, true},
+		{apartMeasure{By: byDifference, AtMost: &half}, 1, false},
+		{apartMeasure{By: byMost, AtMost: &two}, 30, false},
+		{apartMeasure{By: byLeast, AtLeast: &two}, 2, true},
+	} {
+		c.give.Figure, c.give.Kind, c.give.Than = "p99", "with", "without"
+		got := c.give.over(runs)
+		require.InDelta(t, c.result, got.Result, 1e-9, c.give.By)
+		require.Equal(t, c.held, got.Held, c.give.By)
+	}
+	nobody := apartMeasure{Figure: "none", Kind: "with", By: byMost, AtMost: &two}
+	require.False(t, nobody.over(runs).Held, "what nobody has measured does not hold")
+}
+
+func TestIsolationFiguresTellEveryMeasure(t *testing.T) {
+	most := 1.5
+	text := renderApart([]apartResult{{Case: "silence", About: "one is silent", Pairs: 5, Measures: []apartMeasure{
+		{What: "p99", By: byRatio, AtMost: &most, Without: 0.1, With: 0.2, Result: 2},
+		{What: "repeats", By: byMost, AtMost: &most, Result: 0, Held: true},
+	}}})
+
+	require.Contains(t, text, "| silence | p99 | 0.1 | 0.2 | ratio 2 | at most 1.5 | **no** |")
+	require.Contains(t, text, "| silence | repeats | - | 0 | most 0 | at most 1.5 | yes |")
+}

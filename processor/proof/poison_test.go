@@ -1,0 +1,108 @@
+//go:build apart
+
+package proof_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	poisonSlots   = 64
+	poisonLatency = 50 * time.Millisecond
+	poisonRate    = 600 // a second, of all keys: half of what the slots can do
+	poisonKeys    = 10_000
+	poisonShare   = 0.01
+)
+
+// poisonSettings let a poisoned request be parked, come back and be given up
+// within a run, so that its memory is that of a service that has broken for good.
+func poisonSettings() map[string]string {
+	return map[string]string{"retry.delay": "10s", "retry.give_up_after": "20s", "retry.park_after": "15s", "retry.max_backoff": "1s"}
+}
+
+func poisonLength() time.Duration {
+	if testing.Short() {
+		return 15 * time.Second
+	}
+	return *lengthFlag
+}
+
+// TestApartFromPoisonedKeys has one key in a hundred answered -9999 for as long
+// as the load lasts, and after it a burst that shows whether every slot is left.
+func TestApartFromPoisonedKeys(t *testing.T) {
+	most := float64(poisonSlots)
+	measures := []apartMeasure{
+		ratio("throughput of the rest at a steady rate", "rest per s").atLeast(0.95),
+		ratio("p99 of the rest at a steady rate", "rest p99 s").atMost(1.5),
+		ratio("throughput of the rest, 10,000 there at once", "at once per s").atLeast(0.95),
+		lowest("calls that were answered -9999", "calls struck").atLeast(poisonLength().Seconds()),
+		highest("calls in flight", "calls in flight, most").atMost(most),
+	}
+	if poisonLength() >= time.Minute { // what is shorter is still warming up
+		measures = append(measures, highest("growth of memory, last third against middle third", "memory growth").atMost(0.1),
+			lowest("poisoned requests given up as grant-unknown", "given up").atLeast(1))
+	}
+	trial{
+		name: "poison " + poisonLength().String(), about: "one key in a hundred is answered -9999 for ever",
+		kinds: []string{without, with}, settings: poisonSettings(),
+		sizes: map[string]any{
+			"length": poisonLength().String(), "rate": poisonRate, "keys": poisonKeys, "poisoned": poisonShare,
+			"slots": poisonSlots, "latency": poisonLatency.String(), "replicas": 1,
+		},
+		measures: measures, run: runPoison,
+	}.hold(t)
+}
+
+func runPoison(t *testing.T, brokers *realBrokers, kind string) map[string]float64 {
+	s := newStage(t, brokers, staging{
+		partitions: 3, replicas: 1, slots: poisonSlots, latency: poisonLatency, settings: poisonSettings(),
+	})
+	figures := map[string]float64{}
+	endPoison := func() float64 { return 0 }
+	if kind == with {
+		endPoison = s.misbehave("business -9999", "poisoned*")
+	}
+	all := int(poisonRate * poisonLength().Seconds())
+	poisoned := int(float64(all) * poisonShare)
+	rest := stream{
+		name: "rest", topic: s.store(), parts: upTo(3), count: all - poisoned,
+		keys: poisonKeys * (1 - poisonShare), rate: poisonRate * (1 - poisonShare),
+	}
+	began := time.Now()
+	p := s.pour(rest, stream{
+		name: "poisoned", topic: s.store(), parts: upTo(3), count: poisoned, keys: poisonKeys * poisonShare, rate: poisonRate * poisonShare,
+	})
+	s.endsOf("rest", p, figures)
+	figures["memory growth"] = residentGrowth(s.gauges.between(began, time.Now()))
+
+	from := s.lookAtAll()
+	rest.name, rest.rate, rest.count, rest.keys = "at once", 0, 10_000, 0
+	s.endsOf("at once", s.pour(rest), figures)
+	figures["slots used, at once"] = s.slotUse(from, s.lookAtAll())
+	if kind == with {
+		s.poisonedApart(p.events["poisoned"], figures)
+	}
+	figures["calls struck"] = endPoison()
+	s.settle(figures)
+	return figures
+}
+
+// poisonedApart: no poisoned request has an end but the one that says that
+// nobody knows.
+func (s *stage) poisonedApart(events []*event, figures map[string]float64) {
+	s.t.Helper()
+	s.arrivals.mu.Lock()
+	defer s.arrivals.mu.Unlock()
+	for _, e := range events {
+		if _, ended := s.arrivals.ends[e.source]; ended {
+			require.Equal(s.t, "grant-unknown", s.arrivals.reasons[e.source], e.id)
+			figures["given up"]++
+		}
+		if len(s.arrivals.parked[e.source]) > 0 {
+			figures["parked"]++
+		}
+	}
+}

@@ -1,0 +1,165 @@
+//go:build apart
+
+package proof_test
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+var (
+	pairsFlag  = flag.Int("pairs", 5, "pairs of runs of each case, one without and one with its fault")
+	lengthFlag = flag.Duration("length", time.Minute, "of each run of the case with poisoned keys")
+)
+
+// trial is one case: the same run without its fault and with it, in turns.
+type trial struct {
+	name     string // of the result
+	about    string
+	kinds    []string // of runs; the first is without the fault
+	settings map[string]string
+	sizes    map[string]any
+	measures []apartMeasure
+	run      func(t *testing.T, brokers *realBrokers, kind string) map[string]float64
+}
+
+// The kinds of most trials.
+const (
+	without = "without"
+	with    = "with"
+)
+
+// hold makes all runs of a trial on one cluster. The short form makes too few of them for medians: it requires
+// what one run must show.
+func (c trial) hold(t *testing.T) {
+	t.Helper()
+	brokers := startBrokers(t, t.TempDir(), measuredBrokers())
+	r := c.result(t, brokers.name())
+	if !testing.Short() { // the broker gets faster with use: the first run would pay for it
+		t.Run("warm-up", func(t *testing.T) { c.run(t, brokers, c.kinds[0]) })
+	}
+	for pair := 1; pair <= *pairsFlag && !t.Failed(); pair++ {
+		for _, kind := range c.order(pair) {
+			t.Run(fmt.Sprintf("%d %s", pair, kind), func(t *testing.T) {
+				began := time.Now().UTC()
+				r.Runs = append(r.Runs, apartRun{pair, kind, began, c.run(t, brokers, kind)})
+			})
+		}
+	}
+	c.finish(t, r)
+}
+
+// result is what is known before the first run.
+func (c trial) result(t *testing.T, kafka string) *apartResult {
+	return &apartResult{
+		Case: c.name, About: c.about, Short: testing.Short(), Command: c.command(t),
+		Began: time.Now().UTC().Truncate(time.Second), Version: sourceVersion(), Kafka: kafka, Go: runtime.Version(),
+		Machine: fmt.Sprintf("%s/%s, %d CPUs", runtime.GOOS, runtime.GOARCH, runtime.NumCPU()),
+		Pairs:   *pairsFlag, Settings: c.settings, Sizes: c.sizes,
+	}
+}
+
+// finish judges all runs, keeps the result, and requires that it holds.
+func (c trial) finish(t *testing.T, r *apartResult) {
+	t.Helper()
+	r.Seconds = time.Since(r.Began).Seconds()
+	r.judge(c.measures, !t.Failed())
+	path, err := r.keep()
+	require.NoError(t, err)
+	t.Logf("%s\nresult: %s", r.summary(), path)
+	for _, m := range r.Measures {
+		require.True(t, m.Held || m.paired() && r.Short, "%s: %s, %s", m.What, figureText(m.Result), m.limit())
+	}
+}
+
+// order changes from pair to pair, so that a machine that gets slower or faster
+// favours neither.
+func (c trial) order(pair int) []string {
+	kinds := slices.Clone(c.kinds)
+	if pair%2 == 0 {
+		slices.Reverse(kinds)
+	}
+	return kinds
+}
+
+func (c trial) command(t *testing.T) string {
+	text := fmt.Sprintf("go test -tags apart -run '^%s$' ./processor/proof -args -pairs %d", t.Name(), *pairsFlag)
+	if *lengthFlag != time.Minute {
+		text += " -length " + lengthFlag.String()
+	}
+	return text
+}
+
+func (r *apartResult) judge(measures []apartMeasure, complete bool) {
+	r.Verdict = "held"
+	for _, m := range measures {
+		r.Measures = append(r.Measures, m.over(r.Runs))
+		if !r.Measures[len(r.Measures)-1].Held {
+			r.Verdict = "broken"
+		}
+	}
+	if !complete {
+		r.Verdict = "incomplete"
+	}
+}
+
+// keep writes the result where -results says.
+func (r *apartResult) keep() (string, error) {
+	if *resultFlag == "" {
+		return "none was asked for", nil
+	}
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(*resultFlag, "apart-"+strings.ReplaceAll(r.Case, " ", "-")+".json")
+	return path, os.WriteFile(path, append(text, '\n'), 0o644) //nolint:gosec // a figure is for everybody
+}
+
+// The measures of a trial.
+
+func ratio(what, figure string) apartMeasure {
+	return apartMeasure{What: what, Figure: figure, Kind: with, Than: without, By: byRatio}
+}
+
+func difference(what, figure string) apartMeasure {
+	return apartMeasure{What: what, Figure: figure, Kind: with, Than: without, By: byDifference}
+}
+
+func highest(what, figure string) apartMeasure {
+	return apartMeasure{What: what, Figure: figure, Kind: with, By: byMost}
+}
+
+func lowest(what, figure string) apartMeasure {
+	return apartMeasure{What: what, Figure: figure, Kind: with, By: byLeast}
+}
+
+func (m apartMeasure) atLeast(v float64) apartMeasure {
+	m.AtLeast = &v
+	return m
+}
+
+func (m apartMeasure) atMost(v float64) apartMeasure {
+	m.AtMost = &v
+	return m
+}
+
+func (m apartMeasure) in(kind string) apartMeasure {
+	m.Kind = kind
+	return m
+}
+
+func (m apartMeasure) of(kind, than string) apartMeasure {
+	m.Kind, m.Than = kind, than
+	return m
+}
