@@ -63,6 +63,7 @@ type apartMeasure struct {
 	By      string   `json:"by"`
 	AtLeast *float64 `json:"at_least,omitempty"`
 	AtMost  *float64 `json:"at_most,omitempty"`
+	Quiet   bool     `json:"quiet,omitempty"` // it depends on what else the machine does
 
 	Without float64 `json:"without"` // medians
 	With    float64 `json:"with"`
@@ -84,6 +85,9 @@ func median(values []float64) float64 {
 
 // paired says that the number is made of pairs, so that it needs several of them.
 func (m apartMeasure) paired() bool { return m.By == byRatio || m.By == byDifference }
+
+// fragile says that one run on a busy machine proves nothing of it.
+func (m apartMeasure) fragile() bool { return m.paired() || m.Quiet }
 
 // over computes the number from all runs of a case.
 func (m apartMeasure) over(runs []apartRun) apartMeasure {

@@ -78,7 +78,7 @@ func (c trial) finish(t *testing.T, r *apartResult) {
 	require.NoError(t, err)
 	t.Logf("%s\nresult: %s", r.summary(), path)
 	for _, m := range r.Measures {
-		require.True(t, m.Held || m.paired() && r.Short, "%s: %s, %s", m.What, figureText(m.Result), m.limit())
+		require.True(t, m.Held || m.fragile() && r.Short, "%s: %s, %s", m.What, figureText(m.Result), m.limit())
 	}
 }
 
@@ -151,6 +151,11 @@ func (m apartMeasure) atLeast(v float64) apartMeasure {
 
 func (m apartMeasure) atMost(v float64) apartMeasure {
 	m.AtMost = &v
+	return m
+}
+
+func (m apartMeasure) quietly() apartMeasure {
+	m.Quiet = true
 	return m
 }
 
