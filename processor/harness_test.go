@@ -155,11 +155,16 @@ func (s *shop) request(id string) schemas.Request {
 // produce writes requests to a partition of the store topic; key nil is none.
 func (s *shop) produce(partition int32, key []byte, requests ...schemas.Request) {
 	s.t.Helper()
+	s.produceTo(s.topics.Store, partition, key, requests...)
+}
+
+func (s *shop) produceTo(topic string, partition int32, key []byte, requests ...schemas.Request) {
+	s.t.Helper()
 	var records []*kgo.Record
 	for _, r := range requests {
-		value, err := s.codec.EncodeRequest(s.topics.Store, r)
+		value, err := s.codec.EncodeRequest(topic, r)
 		require.NoError(s.t, err)
-		records = append(records, &kgo.Record{Topic: s.topics.Store, Partition: partition, Key: key, Value: value})
+		records = append(records, &kgo.Record{Topic: topic, Partition: partition, Key: key, Value: value})
 	}
 	require.NoError(s.t, s.client.ProduceSync(s.t.Context(), records...).FirstErr())
 }

@@ -14,9 +14,9 @@ import (
 
 // judge acts on an answer.
 func (s *scheduler) judge(ans answered) {
-	s.inFlight--
-	s.metrics.attempt(ans)
 	t := ans.task
+	s.turns.ended(t.topic)
+	s.metrics.attempt(ans)
 	s.gate.ended(ans.err, s.holds)
 	s.gatewayHealth(ans.err)
 	sup, ok := s.supplies[t.assignment]

@@ -31,9 +31,8 @@ type scheduler struct {
 	quota    *quota
 	lanes    lanes
 	supplies map[assignment]*supply
-	ready    *turns
+	turns    *turns
 	timers   timers
-	inFlight int
 	gate     gate
 	failures int // calls in a row that found the gateway in trouble
 	draining bool
@@ -62,7 +61,7 @@ func newScheduler(cfg Config, d Deps, m *metrics, h *holds, reports *mailbox[rep
 		quota:    newQuota(cfg.Rate),
 		lanes:    lanes{},
 		supplies: map[assignment]*supply{},
-		ready:    newTurns(cfg.Topics.Inputs()),
+		turns:    newTurns(cfg.MaxInFlight, cfg.Topics),
 	}
 }
 
@@ -77,7 +76,7 @@ func (s *scheduler) Drop(a assignment) {
 		delete(s.supplies, a)
 		s.lanes.drop(a)
 		of := func(t *task) bool { return t.assignment == a }
-		s.ready.remove(of)
+		s.turns.remove(of)
 		s.timers.remove(of)
 	})
 }
@@ -92,7 +91,7 @@ func (s *scheduler) Release(a assignment) {
 		}
 		sup.released = true
 		of := func(t *task) bool { return t.assignment == a }
-		s.ready.remove(of)
+		s.turns.remove(of)
 		s.timers.remove(of)
 		s.reportDrained(a, sup)
 	})
@@ -168,7 +167,7 @@ func (s *scheduler) run(ctx context.Context) {
 	defer timer.Stop()
 	for {
 		timer.Reset(s.pass(ctx))
-		if s.draining && s.inFlight == 0 {
+		if s.draining && s.turns.inFlight == 0 {
 			return
 		}
 		select {
@@ -191,8 +190,8 @@ func (s *scheduler) run(ctx context.Context) {
 // abandon waits for the calls that ctx has just ended, so that no goroutine
 // outlives the scheduler.
 func (s *scheduler) abandon() {
-	for ; s.inFlight > 0; s.inFlight-- {
-		<-s.results
+	for s.turns.inFlight > 0 {
+		s.turns.ended((<-s.results).task.topic)
 	}
 }
 
@@ -209,7 +208,7 @@ func (s *scheduler) pass(ctx context.Context) time.Duration {
 	wait := s.dispatch(ctx, now)
 	s.sweep(now)
 	s.wish()
-	s.metrics.inFlight.Set(float64(s.inFlight))
+	s.metrics.inFlight.Set(float64(s.turns.inFlight))
 	if next, ok := s.timers.next(); ok {
 		wait = min(wait, max(next.Sub(now), 0))
 	}
@@ -236,18 +235,18 @@ const idle = time.Second
 // dispatch starts calls until something does not let it, and returns when to
 // try again.
 func (s *scheduler) dispatch(ctx context.Context, now time.Time) time.Duration {
-	for !s.draining && s.inFlight < s.cfg.MaxInFlight {
-		t := s.ready.peek()
+	for !s.draining && s.turns.free() {
+		t := s.turns.peek()
 		if t == nil {
 			return idle
 		}
 		if v, ended := s.policy.beforeCall(t, now); ended {
-			s.ready.pop()
+			s.turns.drop()
 			s.supplies[t.assignment].forget(t)
 			s.conclude(t, v, answered{at: now.UTC()})
 			continue
 		}
-		if wait, ok := s.gate.open(now, s.inFlight); !ok {
+		if wait, ok := s.gate.open(now, s.turns.inFlight); !ok {
 			return min(wait, idle)
 		}
 		if wait, ok := s.quota.Take(now); !ok {
@@ -258,7 +257,7 @@ func (s *scheduler) dispatch(ctx context.Context, now time.Time) time.Duration {
 			s.holds.Set(holdGateway, "", fmt.Sprintf("the gateway is in trouble, %d calls in a row failed, and the breaker is %s: requests wait and the gateway is probed by itself; check gateway.url and the gateway's status if this lasts", s.failures, s.breaker.State()))
 			return min(wait, idle)
 		}
-		s.ready.pop()
+		s.turns.start()
 		s.start(ctx, t, done)
 	}
 	return idle
@@ -266,7 +265,6 @@ func (s *scheduler) dispatch(ctx context.Context, now time.Time) time.Duration {
 
 // start makes the call in a goroutine of its own, which ends with the call.
 func (s *scheduler) start(ctx context.Context, t *task, done func(breaker.Result)) {
-	s.inFlight++
 	s.supplies[t.assignment].inFlight++
 	s.gate.started(time.Now())
 	if !t.called {
@@ -293,7 +291,7 @@ func (s *scheduler) enqueue(t *task) {
 		sup.block(t)
 	default:
 		sup.enter(t)
-		s.ready.push(t)
+		s.turns.push(t)
 	}
 }
 
@@ -322,7 +320,7 @@ func (s *scheduler) sweep(now time.Time) {
 		}
 		return over
 	}
-	s.ready.remove(over)
+	s.turns.remove(over)
 	s.timers.remove(over)
 	for _, e := range endings {
 		s.supplies[e.task.assignment].forget(e.task)
