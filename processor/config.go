@@ -66,8 +66,9 @@ type Config struct {
 	RequireTV2         bool          // refuse brokers without transaction version 2
 	GroupProtocol      GroupProtocol
 
-	WindowRecords int // of one partition
-	WindowBytes   int // of one partition
+	WindowRecords    int // of one partition
+	WindowBytes      int // of one partition
+	WindowTotalBytes int // of all partitions of this replica, which share them equally
 
 	CallTimeout       time.Duration // gateway.timeout, of one whole call
 	MaxInFlight       int           // calls at once of this replica
@@ -98,6 +99,7 @@ func DefaultConfig() Config {
 		TransactionTimeout: 15 * time.Second,
 		WindowRecords:      4096,
 		WindowBytes:        8 << 20,
+		WindowTotalBytes:   64 << 20,
 		CallTimeout:        10 * time.Second,
 		MaxInFlight:        256,
 		IdempotencyWindow:  24 * time.Hour,
@@ -128,6 +130,7 @@ func (c Config) Validate() error {
 	check(c.TransactionTimeout >= time.Second, "kafka.transaction_timeout is %v: use at least 1s; 15s is usual", c.TransactionTimeout)
 	check(c.WindowRecords >= 1, "window.records is %d: use at least 1", c.WindowRecords)
 	check(c.WindowBytes >= 1<<20, "window.bytes is %d: use at least 1048576, so that the largest record fits", c.WindowBytes)
+	check(c.WindowTotalBytes >= c.WindowBytes, "window.total_bytes is %d: it must not be below window.bytes (%d)", c.WindowTotalBytes, c.WindowBytes)
 	check(c.CallTimeout > 0, "gateway.timeout is %v: use a positive duration such as 10s", c.CallTimeout)
 	check(c.MaxInFlight >= 1, "gateway.max_in_flight is %d: use at least 1", c.MaxInFlight)
 	check(c.Rate >= 0, "gateway.rate is %v: use calls per second, or 0 for no limit", c.Rate)

@@ -32,6 +32,7 @@ func TestConfigSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		"rare heartbeat":      {func(c *Config) { c.HeartbeatInterval = 4 * time.Second }, "kafka.heartbeat_interval is 4s: use at most a third of kafka.session_timeout (10s)"},
 		"short transaction":   {func(c *Config) { c.TransactionTimeout = time.Millisecond }, "kafka.transaction_timeout is 1ms: use at least 1s; 15s is usual"},
 		"no window":           {func(c *Config) { c.WindowRecords = 0 }, "window.records is 0: use at least 1"},
+		"narrow replica":      {func(c *Config) { c.WindowTotalBytes = 1 << 20 }, "window.total_bytes is 1048576: it must not be below window.bytes (8388608)"},
 		"narrow window":       {func(c *Config) { c.WindowBytes = 1000 }, "window.bytes is 1000: use at least 1048576, so that the largest record fits"},
 		"no time to call":     {func(c *Config) { c.CallTimeout = 0 }, "gateway.timeout is 0s: use a positive duration such as 10s"},
 		"no calls":            {func(c *Config) { c.MaxInFlight = 0 }, "gateway.max_in_flight is 0: use at least 1"},

@@ -68,10 +68,11 @@ func (s *session) admitRecord(o *owned, r *kgo.Record) *task {
 	return t
 }
 
-// recordSize is what a record costs in memory, roughly.
+// recordSize is what a record costs in memory, roughly and rather too much: the
+// value counts twice, as it is and decoded.
 func recordSize(r *kgo.Record) int {
-	const overhead = 512
-	size := overhead + len(r.Key) + len(r.Value)
+	const overhead = 1024
+	size := overhead + len(r.Key) + 2*len(r.Value)
 	for _, h := range r.Headers {
 		size += len(h.Key) + len(h.Value)
 	}

@@ -201,7 +201,7 @@ func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error)
 	bell := newBell()
 	s := &session{
 		cfg: p.cfg, log: p.deps.Logger.With("component", "session"), metrics: p.metrics, holds: p.holds,
-		codec: p.deps.Codec, windows: newWindows(p.cfg.WindowRecords, p.cfg.WindowBytes),
+		codec: p.deps.Codec, windows: newWindows(p.cfg.WindowRecords, p.cfg.WindowBytes, p.cfg.WindowTotalBytes),
 		bell: bell, events: newMailbox[event](bell), reports: newMailbox[report](bell), resolved: newMailbox[int](bell),
 		pending: map[int][]*task{}, commits: commits{budget: metadataBudget}, passed: p.watchdog.passed,
 	}

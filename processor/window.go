@@ -105,7 +105,7 @@ func (w *window) Admit(offset int64, size int, leaderEpoch int32) admission {
 	w.entries = append(w.entries, entry{offset: offset, size: size, leaderEpoch: leaderEpoch})
 	w.live++
 	w.bytes += size
-	w.full = w.full || w.live >= w.maxRecords || w.bytes >= w.maxBytes || len(w.entries) >= maxSpan*w.maxRecords
+	w.full = w.full || w.atBound()
 	if offset < w.doubtBelow {
 		return admittedInDoubt
 	}
@@ -224,9 +224,7 @@ func (w *window) Committed(pos position) {
 	w.watermark, w.leaderEpoch, w.ceiling = pos.watermark, pos.leaderEpoch, pos.ceiling
 	maps.DeleteFunc(w.ended, func(offset int64, _ struct{}) bool { return offset < max(w.watermark, w.next) })
 	w.dirty = false
-	if w.live <= w.maxRecords/2 && w.bytes <= w.maxBytes/2 && len(w.entries) <= maxSpan*w.maxRecords/2 {
-		w.full = false
-	}
+	w.full = w.full && !w.belowHalf()
 }
 
 func (w *window) retire(e *entry) {
@@ -240,6 +238,21 @@ func (w *window) retire(e *entry) {
 
 // Full says that the partition is to be paused; it stays so down to half.
 func (w *window) Full() bool { return w.full }
+
+func (w *window) atBound() bool {
+	return w.live >= w.maxRecords || w.bytes >= w.maxBytes || len(w.entries) >= maxSpan*w.maxRecords
+}
+
+func (w *window) belowHalf() bool {
+	return w.live <= w.maxRecords/2 && w.bytes <= w.maxBytes/2 && len(w.entries) <= maxSpan*w.maxRecords/2
+}
+
+// Resize changes the bound of bytes. What is in the window stays: above the new
+// bound it is full, until half of that is left.
+func (w *window) Resize(maxBytes int) {
+	w.maxBytes = maxBytes
+	w.full = w.atBound() || w.full && !w.belowHalf()
+}
 
 // LowestCeiling is the ceiling that a graceful stop may leave at pos: above the
 // last record that may have been called, by a predecessor or, as called says, by

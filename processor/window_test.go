@@ -24,6 +24,7 @@ var update = flag.Bool("update", false, "record what the window scripts print an
 //	finish O...              their ends come
 //	ready [fits=N]           what a commit would hold; a finished set above N does not fit
 //	commit [ceiling=C]       what ready said is committed
+//	resize bytes=N           other partitions came or went
 //	lowest [called=O,...]    the ceiling that a graceful stop would leave
 //	reopen                   a successor opens the window at what was committed last
 //	state                    the window
@@ -145,6 +146,9 @@ func (s *windowScript) do(command string, args arguments) string {
 		s.ready.ceiling = args.one("ceiling", s.ready.ceiling)
 		s.window.Committed(s.ready)
 		s.committed = s.ready
+	case "resize":
+		s.bytes = int(args.one("bytes", 1000))
+		s.window.Resize(s.bytes)
 	case "lowest":
 		called := func(offset int64) bool { return slices.Contains(args.named["called"], offset) }
 		return fmt.Sprintf("ceiling %d\n", s.window.LowestCeiling(s.ready, called))

@@ -8,8 +8,9 @@ type windows struct {
 	open            map[partition]*owned
 	inputPartitions int // that there are, ours or not
 	lastEpoch       uint64
-	maxRecords      int
-	maxBytes        int
+	maxRecords      int // of one
+	maxBytes        int // of one
+	totalBytes      int // of all
 }
 
 // owned is one partition in one go of ownership.
@@ -22,8 +23,8 @@ type owned struct {
 	ban      time.Time // as last committed
 }
 
-func newWindows(maxRecords, maxBytes int) *windows {
-	return &windows{open: map[partition]*owned{}, maxRecords: maxRecords, maxBytes: maxBytes}
+func newWindows(maxRecords, maxBytes, totalBytes int) *windows {
+	return &windows{open: map[partition]*owned{}, maxRecords: maxRecords, maxBytes: maxBytes, totalBytes: totalBytes}
 }
 
 // Assign opens a partition under a new epoch at its committed position.
@@ -31,6 +32,7 @@ func (ws *windows) Assign(p partition, pos position) *owned {
 	ws.lastEpoch++
 	o := &owned{assignment: assignment{p, ws.lastEpoch}, window: newWindow(pos, ws.maxRecords, ws.maxBytes)}
 	ws.open[p] = o
+	ws.divide()
 	return o
 }
 
@@ -38,7 +40,18 @@ func (ws *windows) Assign(p partition, pos position) *owned {
 func (ws *windows) Drop(p partition) *owned {
 	o := ws.open[p]
 	delete(ws.open, p)
+	ws.divide()
 	return o
+}
+
+// divide gives each window the same part of the replica's bytes, and no more
+// than one may have: so all together keep within them, and no partition can take
+// the room of another. A window that is above its part when others come just
+// stays paused for longer.
+func (ws *windows) divide() {
+	for _, o := range ws.open {
+		o.Resize(min(ws.maxBytes, ws.totalBytes/len(ws.open)))
+	}
 }
 
 // Get returns a partition if it is owned in this very go of ownership.
