@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 )
 
 // Every request that a session sends, answered once with each error that brokers
@@ -56,6 +57,13 @@ func TestErrorMatrix(t *testing.T) {
 		{kmsg.JoinGroup, [][]*kerr.Error{coordinator, {kerr.UnknownMemberID, kerr.GroupAuthorizationFailed, kerr.UnknownServerError}}},
 		{kmsg.SyncGroup, [][]*kerr.Error{coordinator, group}},
 		{kmsg.ListOffsets, [][]*kerr.Error{{kerr.NotLeaderForPartition, kerr.LeaderNotAvailable, kerr.UnknownServerError, kerr.TopicAuthorizationFailed}}},
+		// These two are sent to brokers before transaction version 2 only.
+		{kmsg.AddPartitionsToTxn, [][]*kerr.Error{coordinator, transaction, {
+			kerr.TransactionalIDAuthorizationFailed, kerr.UnknownTopicOrPartition, kerr.TopicAuthorizationFailed, kerr.OperationNotAttempted,
+		}}},
+		{kmsg.AddOffsetsToTxn, [][]*kerr.Error{coordinator, transaction, {
+			kerr.TransactionalIDAuthorizationFailed, kerr.GroupAuthorizationFailed,
+		}}},
 	} {
 		for _, errs := range row.errors {
 			for _, err := range errs {
@@ -71,7 +79,11 @@ func TestErrorMatrix(t *testing.T) {
 // when the first has work in hand and again when the second has joined.
 func oneError(t *testing.T, key kmsg.Key, err *kerr.Error) {
 	var calls atomic.Int64
-	s := newShop(t, 2, takes(300*time.Millisecond, &calls))
+	var brokers []kfake.Opt
+	if key == kmsg.AddPartitionsToTxn || key == kmsg.AddOffsetsToTxn {
+		brokers = append(brokers, kfake.MaxVersions(kversion.V3_8_0()))
+	}
+	s := newShop(t, 2, takes(300*time.Millisecond, &calls), brokers...)
 	first := s.start(s.config("r1"))
 	s.spread("a", 20, 2)
 	time.Sleep(200 * time.Millisecond)
@@ -105,10 +117,10 @@ func oneError(t *testing.T, key kmsg.Key, err *kerr.Error) {
 // top, or in the first entity.
 func (s *shop) fault(key kmsg.Key, err *kerr.Error) *kfake.FaultHandle {
 	topLevel := map[kmsg.Key]bool{
-		kmsg.EndTxn: true, kmsg.InitProducerID: true, kmsg.Heartbeat: true, kmsg.JoinGroup: true, kmsg.SyncGroup: true,
+		kmsg.EndTxn: true, kmsg.InitProducerID: true, kmsg.Heartbeat: true, kmsg.JoinGroup: true, kmsg.SyncGroup: true, kmsg.AddOffsetsToTxn: true,
 	}
 	topic := map[kmsg.Key]string{ // those that the test itself does not ask about
-		kmsg.Produce: s.topics.Granted, kmsg.ListOffsets: s.topics.Store, kmsg.Fetch: s.topics.Store,
+		kmsg.Produce: s.topics.Granted, kmsg.AddPartitionsToTxn: s.topics.Granted, kmsg.ListOffsets: s.topics.Store, kmsg.Fetch: s.topics.Store,
 	}
 	return s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Err: err, Count: 1, TopLevel: topLevel[key], Topic: topic[key]})
 }

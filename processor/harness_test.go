@@ -47,11 +47,11 @@ func (h handlerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-func newShop(t *testing.T, partitions int32, gateway http.RoundTripper) *shop {
+func newShop(t *testing.T, partitions int32, gateway http.RoundTripper, with ...kfake.Opt) *shop {
 	t.Helper()
 	s := &shop{t: t, network: &kfake.VirtualNetwork{}, gateway: gateway, topics: DefaultConfig().Topics}
-	cluster, err := kfake.NewCluster(kfake.ListenFn(s.network.Listen), kfake.Ports(9092, 9093),
-		kfake.SeedTopics(partitions, s.topics.All()...), kfake.GroupMinSessionTimeout(time.Second))
+	cluster, err := kfake.NewCluster(append(with, kfake.ListenFn(s.network.Listen), kfake.Ports(9092, 9093),
+		kfake.SeedTopics(partitions, s.topics.All()...), kfake.GroupMinSessionTimeout(time.Second))...)
 	require.NoError(t, err)
 	t.Cleanup(cluster.Close)
 	s.kafka = cluster
