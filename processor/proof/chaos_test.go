@@ -16,9 +16,10 @@ import (
 
 // What a run can be told: `go test -tags chaos -run TestChaosOnKafka -args -seed 7`.
 var (
-	seedFlag   = flag.Uint64("seed", 0, "of load, plan and gateway; 0: a new one, which is printed")
-	loadFlag   = flag.Duration("load", 0, "how long the load of TestChaosForLong lasts")
-	resultFlag = flag.String("results", "", "folder for the result and, of a run that fails, for all that it wrote")
+	seedFlag     = flag.Uint64("seed", 0, "of load, plan and gateway; 0: a new one, which is printed")
+	loadFlag     = flag.Duration("load", 0, "how long the load of TestChaosForLong lasts")
+	resultFlag   = flag.String("results", "", "folder for the result and, of a run that fails, for all that it wrote")
+	protocolFlag = flag.String("protocol", "classic", "of the group: classic or consumer (real brokers only)")
 )
 
 const shortDrain = 3 * time.Minute
@@ -110,6 +111,9 @@ func prepare(t *testing.T, f form) (c *chaos, dir string) {
 		seed = rand.Uint64N(1 << 32) // short enough to be typed
 	}
 	t.Logf("seed %d", seed)
+	if f.protocol = *protocolFlag; f.protocol != "classic" {
+		f.name += ", " + f.protocol + " protocol"
+	}
 	results := *resultFlag
 	dir = t.TempDir()
 	if results != "" {

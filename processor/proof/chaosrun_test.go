@@ -69,6 +69,8 @@ type form struct {
 	drain   time.Duration // how long all may take to be ended, after it
 	control string        // a planted bug; empty: none
 	older   string        // another build of the program, beside this one; empty: none
+
+	protocol string // of the group
 }
 
 func (f form) planned() int { return int(f.load.Seconds()) * f.rate }
@@ -96,6 +98,7 @@ func newChaos(t testing.TB, f form, seed uint64, dir string) *chaos {
 	c.system = newSystem(t, c.cluster.addresses(), c.gateway.gateway)
 	c.configure()
 	c.system.createTopics(partitions)
+	c.wires.topics = topicIDs(t, c.system)
 	c.feed = newFeed(c.system, seed, f.rate)
 	c.witness = newWitness(c.system, c.found)
 	c.marks = &watermarks{system: c.system, admin: adminClient(t, c.cluster.addresses()), found: c.found, marks: map[topicPartition][]mark{}}
@@ -114,10 +117,23 @@ func (c *chaos) configure() {
 		"gateway.timeout": callTimeout.String(), "gateway.max_in_flight": "64", "stop_timeout": "10s",
 		"retry.min_backoff": "50ms", "retry.max_backoff": "1s", "retry.delay": "2s",
 		"retry.park_after": "5s", "retry.give_up_after": giveUpAfter.String(),
-		"breaker.interval": "10s", "breaker.open_for": "500ms",
+		"breaker.interval": "10s", "breaker.open_for": "500ms", "kafka.group_protocol": c.form.protocol,
 	} {
 		c.system.settings[key] = value
 	}
+}
+
+// topicIDs names the inputs, which the consumer protocol knows by id.
+func topicIDs(t testing.TB, s *system) map[[16]byte]string {
+	t.Helper()
+	all, err := adminClient(t, s.brokers).ListTopics(t.Context(), append(s.topics.Inputs, s.topics.Retry)...)
+	require.NoError(t, err)
+	require.NoError(t, all.Error())
+	ids := map[[16]byte]string{}
+	for _, topic := range all {
+		ids[topic.ID] = topic.Topic
+	}
+	return ids
 }
 
 func (c *chaos) startCrew(dir string) {

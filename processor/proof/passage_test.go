@@ -21,6 +21,7 @@ const (
 	keyInitProducerID  = 22
 	keyEndTxn          = 26
 	keyTxnOffsetCommit = 28
+	keyGroupHeartbeat  = 68 // of the consumer protocol: join, heartbeat and assignment in one
 )
 
 // slowAnswer is a broker's answer to a transaction that is worth a note: a
@@ -145,6 +146,10 @@ func (p *passage) note(q question, body []byte) {
 		if all, ok := readAssignment(q.version, body); ok {
 			p.owner.assign(all)
 		}
+	case keyGroupHeartbeat:
+		if all, ok := p.wire.wires.readGiven(q.version, body); ok {
+			p.owner.assign(all)
+		}
 	}
 }
 
@@ -216,6 +221,25 @@ func readAssignment(version int16, body []byte) (map[topicPartition]bool, bool) 
 	for _, topic := range given.Topics {
 		for _, p := range topic.Partitions {
 			all[topicPartition{topic.Topic, p}] = true
+		}
+	}
+	return all, true
+}
+
+// readGiven reads an assignment of the consumer protocol; most heartbeats bring
+// none.
+func (w *wires) readGiven(version int16, body []byte) (map[topicPartition]bool, bool) {
+	answer := kmsg.NewPtrConsumerGroupHeartbeatResponse()
+	answer.SetVersion(version)
+	r := kbin.Reader{Src: body}
+	kmsg.SkipTags(&r)
+	if !r.Ok() || answer.ReadFrom(r.Src) != nil || answer.ErrorCode != 0 || answer.Assignment == nil {
+		return nil, false
+	}
+	all := map[topicPartition]bool{}
+	for _, topic := range answer.Assignment.Topics {
+		for _, number := range topic.Partitions {
+			all[topicPartition{w.topics[topic.TopicID], number}] = true
 		}
 	}
 	return all, true

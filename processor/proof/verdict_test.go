@@ -175,6 +175,9 @@ func (c *chaos) command() string {
 	if *loadFlag > 0 {
 		text += " -load " + loadFlag.String()
 	}
+	if c.form.protocol != "classic" {
+		text += " -protocol " + c.form.protocol
+	}
 	return text
 }
 

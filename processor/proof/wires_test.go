@@ -22,10 +22,11 @@ const maxFrame = 128 << 20
 // cut, held up and slowed, and they see at which moment a process is. Messages
 // of the test's own clients pass untouched.
 type wires struct {
-	crew  *crew // set before anyone connects
-	trap  *trap
-	lines []*wire
-	wg    sync.WaitGroup
+	crew   *crew // set before anyone connects
+	trap   *trap
+	topics map[[16]byte]string // by id; set before a replica starts
+	lines  []*wire
+	wg     sync.WaitGroup
 }
 
 // wire leads to one broker.
