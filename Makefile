@@ -64,14 +64,15 @@ $(NODE)/ready: $(addprefix topclient/topsim/testdata/foreign/,package.json packa
 	touch $@
 
 # Kafka's brokers run as processes here: REAL_KAFKA_LIBS names the folder libs of a Kafka 4
-# distribution. A run is repeated with SEED=n.
+# distribution. A run is repeated with SEED=n; PROTOCOL=consumer runs the group as KIP-848 says.
 CHAOS_RESULTS ?= $(CURDIR)/bin/chaos
-CHAOS_ARGS     = $(if $(SEED),-seed $(SEED)) -results $(CHAOS_RESULTS)
+CHAOS_ARGS     = $(if $(SEED),-seed $(SEED)) $(if $(PROTOCOL),-protocol $(PROTOCOL)) -results $(CHAOS_RESULTS)
+CHAOS_SHORT   ?= (Plan|Every|ChaosOn|ChaosSees)
 CHAOS          = go test -tags chaos -count=1 -v ./processor/proof/
 
 chaos-short: ## kills and other faults for minutes, on kfake and on three real brokers: needs Java 17 and REAL_KAFKA_LIBS
 	mkdir -p $(CHAOS_RESULTS)
-	$(CHAOS) -timeout 30m -run '^Test(Plan|Every|Chaos)' -args $(CHAOS_ARGS)
+	$(CHAOS) -timeout 30m -run '^Test$(CHAOS_SHORT)' -args $(CHAOS_ARGS)
 
 chaos: ## every fault again and again, for half an hour of load on three real brokers
 	mkdir -p $(CHAOS_RESULTS)

@@ -111,7 +111,9 @@ func prepare(t *testing.T, f form) (c *chaos, dir string) {
 		seed = rand.Uint64N(1 << 32) // short enough to be typed
 	}
 	t.Logf("seed %d", seed)
-	if f.protocol = *protocolFlag; f.protocol != "classic" {
+	f.protocol = "classic"
+	if f.real && *protocolFlag != f.protocol {
+		f.protocol = *protocolFlag
 		f.name += ", " + f.protocol + " protocol"
 	}
 	results := *resultFlag
