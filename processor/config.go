@@ -51,8 +51,8 @@ type Retry struct {
 	BusinessAttempts int           // answers that said -11, before the request is refused
 	RefusalInDoubt   RefusalInDoubt
 	Delay            time.Duration // a parked request waits this long, always the same
-	ParkAfter        time.Duration // a request that waits longer than this is parked
-	GiveUpAfter      time.Duration // a parked request in doubt becomes a dead letter
+	ParkAfter        time.Duration // a request that waits longer than this while others are answered is parked
+	GiveUpAfter      time.Duration // a parked request in doubt becomes a dead letter after waiting this long while others are answered
 }
 
 // Config of a Processor. DefaultConfig has what a field says by default.

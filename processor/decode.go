@@ -36,6 +36,9 @@ func newTask(a assignment, r *kgo.Record, retryTopic string, longestDelay time.D
 	if n, err := strconv.Atoi(headers[headerAttempts]); err == nil && n > 0 {
 		t.attempts = n
 	}
+	if waited, err := time.ParseDuration(headers[headerWaited]); err == nil && !t.firstCall.IsZero() {
+		t.waited = max(min(waited, time.Since(t.firstCall)), 0) // no longer than there was time for
+	}
 	if due, err := time.Parse(time.RFC3339, headers[headerNextAt]); err == nil {
 		t.due = due
 		if latest := time.Now().Add(longestDelay); due.After(latest) {

@@ -26,6 +26,7 @@ func TestHeadersOfParkedRecordsAreNotTrustedFar(t *testing.T) {
 		"not in doubt":            {headerInDoubt, "false", func(*task) {}},
 		"first attempt":           {headerFirstAttempt, "1999-12-31T00:00:00Z", func(r *task) { r.firstCall = time.Now().Add(-24 * time.Hour) }},
 		"first attempt unknown":   {headerFirstAttempt, "yesterday", func(*task) {}},
+		"waited":                  {headerWaited, "30m0s", func(*task) {}}, // with no first attempt there was nothing to wait for
 		"source":                  {headerSource, "store/1/2", func(r *task) { r.source = "store/1/2" }},
 		"empty source":            {headerSource, "", func(*task) {}},
 	} {
@@ -40,6 +41,32 @@ func TestHeadersOfParkedRecordsAreNotTrustedFar(t *testing.T) {
 				require.True(t, want.firstCall.Equal(got.firstCall))
 				got.due, got.firstCall = want.due, want.firstCall
 				require.Equal(t, want, got)
+			})
+		})
+	}
+}
+
+// What it says to have waited counts to the last of retry.give_up_after: no more
+// than there was time for, and nothing that cannot be read.
+func TestWaitOfParkedRecordsIsNotTrustedFar(t *testing.T) {
+	for value, want := range map[string]time.Duration{
+		"":                      0,
+		"0s":                    0,
+		"90m0.5s":               90*time.Minute + time.Second/2,
+		"-5m":                   0,
+		"5":                     0,
+		"soon":                  0,
+		"9999999999h":           0, // beyond what a duration can be
+		"25h":                   24 * time.Hour,
+		"2540400h10m10.000000s": 24 * time.Hour,
+	} {
+		t.Run(value, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { // the year 2000 begins
+				record := &kgo.Record{Headers: []kgo.RecordHeader{
+					{Key: headerFirstAttempt, Value: []byte("1999-12-31T00:00:00Z")}, {Key: headerWaited, Value: []byte(value)},
+				}}
+				require.Equal(t, want, newTask(assignment{partition{"retry", 0}, 1}, record, "retry", time.Minute).waited)
+				require.Zero(t, newTask(storeAssignment(1), record, "retry", time.Minute).waited, "on an input it says nothing")
 			})
 		})
 	}

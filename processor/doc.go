@@ -102,6 +102,7 @@
 //	scheduler.go    who is called when
 //	supply.go       which ceilings keep the calls supplied
 //	turns.go        whose turn it is, and who is due later
+//	answering.go    the clock that runs while the gateway answers others
 //	gate.go         bans, and an app in trouble
 //	quota.go        this replica's share of the fleet's rate
 //	attempt.go      one call of the gateway

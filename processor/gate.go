@@ -33,6 +33,9 @@ func (g *gate) open(now time.Time, inFlight int) (wait time.Duration, ok bool) {
 	}
 }
 
+// closed says that nobody may call, but to probe.
+func (g *gate) closed(now time.Time) bool { return g.trouble != nil || now.Before(g.bannedUntil) }
+
 func (g *gate) ban(until time.Time, holds *holds) {
 	if until.After(g.bannedUntil) {
 		g.bannedUntil = until

@@ -27,10 +27,25 @@ func (s *scheduler) judge(ans answered) {
 	sup.inFlight--
 	t.remember(ans.logged())
 	count(t, ans.err)
-	v := s.policy.next(ans.err, t, t.topic == s.cfg.Topics.Retry, time.Now())
+	s.answering.count(t)
+	v := s.policy.next(ans.err, t, s.parked(t))
+	if v.action == actGrant || v.action == actFail {
+		s.lastOutcome = time.Now()
+	}
 	t.lastAnswer = ans.err
 	s.conclude(t, v, ans)
 	s.reportDrained(t.assignment, sup)
+}
+
+// parked says that a task came from the retry topic.
+func (s *scheduler) parked(t *task) bool { return t.topic == s.cfg.Topics.Retry }
+
+// answersOthers says that the gateway works and answered someone of late. Holds
+// that are not about calling do not count: a partition whose metadata cannot be
+// read, or a registry that does not answer, is no reason why a call should fail.
+func (s *scheduler) answersOthers(now time.Time) bool {
+	return now.Sub(s.lastOutcome) < s.cfg.Retry.ParkAfter && !s.gate.closed(now) &&
+		s.failures < fewFailures && s.breaker.State() == breaker.Closed
 }
 
 // fewFailures in a row, and no success since, are a hold: the breaker wants more
@@ -78,10 +93,8 @@ func (s *scheduler) conclude(t *task, v verdict, ans answered) {
 	e := &end{task: t, at: time.Now().UTC()}
 	switch v.action {
 	case actGrant:
-		s.lastOutcome = e.at
 		e.kind, e.coupon, e.at = endGranted, ans.coupon, ans.at.Add(ans.took)
 	case actFail:
-		s.lastOutcome = e.at
 		e.kind, e.failure = endFailed, v.failure
 	case actDeadLetter:
 		e.kind, e.reason, e.detail = endDeadLetter, schemas.GrantUnknown, v.why

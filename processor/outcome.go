@@ -22,6 +22,7 @@ const (
 	headerFirstAttempt = "coupongrant-first-attempt-at"
 	headerInDoubt      = "coupongrant-in-doubt"
 	headerNextAt       = "coupongrant-next-at"
+	headerWaited       = "coupongrant-waited"
 	headerReason       = "coupongrant-reason"
 	headerError        = "coupongrant-error"
 	headerFailedAt     = "coupongrant-failed-at"
@@ -133,7 +134,9 @@ func shrink(o schemas.Outcome) {
 // parked carries the request's own bytes to the retry topic, with what is known
 // of it in headers.
 func (p publisher) parked(e *end) *kgo.Record {
-	headers := append(p.trail(e.task), kgo.RecordHeader{Key: headerNextAt, Value: []byte(rfc3339(e.next))})
+	headers := append(p.trail(e.task),
+		kgo.RecordHeader{Key: headerNextAt, Value: []byte(rfc3339(e.next))},
+		kgo.RecordHeader{Key: headerWaited, Value: []byte(e.task.waited.Round(time.Millisecond).String())})
 	return &kgo.Record{
 		Topic: p.topics.Retry, Key: e.task.record.Key, Value: e.task.record.Value,
 		Headers: append(headers, traceContext(e.task.record)...),

@@ -153,6 +153,7 @@ func TestExpiredIsPublishedWithoutAnAnswer(t *testing.T) {
 func TestParkedKeepsTheRequestAsItCame(t *testing.T) {
 	p := testPublisher(t)
 	request := calledTask(t, p)
+	request.waited = 90*time.Second + 1234*time.Microsecond
 	r := published(t, p, &end{task: request, kind: endParked, at: second(4), next: second(5).Add(time.Millisecond)}, false)
 	require.Equal(t, p.topics.Retry, r.Topic)
 	require.Equal(t, request.record.Value, r.Value)
@@ -162,6 +163,7 @@ func TestParkedKeepsTheRequestAsItCame(t *testing.T) {
 		"coupongrant-first-attempt-at": "2026-11-11T00:00:02.000Z",
 		"coupongrant-in-doubt":         "true",
 		"coupongrant-next-at":          "2026-11-11T00:00:05.001Z",
+		"coupongrant-waited":           "1m30.001s",
 	}), headers(t, r))
 }
 

@@ -43,7 +43,7 @@ const (
 
 // next judges the newest answer for t, whose counters already include it; nil
 // is a grant. parked says that t came from the retry topic.
-func (p policy) next(answer *topclient.Error, t *task, parked bool, now time.Time) verdict {
+func (p policy) next(answer *topclient.Error, t *task, parked bool) verdict {
 	switch {
 	case answer == nil:
 		return verdict{action: actGrant}
@@ -58,11 +58,11 @@ func (p policy) next(answer *topclient.Error, t *task, parked bool, now time.Tim
 	case answer.Business == "-11" && t.business < p.cfg.Retry.BusinessAttempts:
 		return verdict{action: actRetry, wait: p.backoff(t.business), why: "business exception"}
 	case answer.Business == "-11" && t.inDoubt && p.cfg.Retry.RefusalInDoubt == ParkRefusal:
-		return p.park(t, parked, now, "business exception, and an attempt in doubt")
+		return p.park(t, parked, "business exception, and an attempt in doubt")
 	case answer.MayHaveGranted, answer.About == topclient.AboutUnknown:
-		return p.doubtful(t, parked, now, "the answer leaves open whether a coupon was granted")
+		return p.doubtful(t, parked, "the answer leaves open whether a coupon was granted")
 	case t.inDoubt && p.cfg.Retry.RefusalInDoubt == ParkRefusal:
-		return p.doubtful(t, parked, now, "a refusal after an attempt in doubt proves nothing")
+		return p.doubtful(t, parked, "a refusal after an attempt in doubt proves nothing")
 	default:
 		return verdict{action: actFail, failure: failureReason(answer), why: "the gateway refused it"}
 	}
@@ -82,18 +82,18 @@ func isTimestamp(e *topclient.Error) bool {
 }
 
 // doubtful calls again a few times, then parks.
-func (p policy) doubtful(t *task, parked bool, now time.Time, why string) verdict {
+func (p policy) doubtful(t *task, parked bool, why string) verdict {
 	if t.doubtful < p.cfg.Retry.DoubtfulAttempts {
 		return verdict{action: actRetry, wait: p.backoff(t.doubtful), why: why}
 	}
-	return p.park(t, parked, now, why)
+	return p.park(t, parked, why)
 }
 
 // park hands over to the retry topic; what comes from there goes back until it
 // is given up.
-func (p policy) park(t *task, parked bool, now time.Time, why string) verdict {
-	if parked && t.inDoubt && !t.firstCall.IsZero() && now.Sub(t.firstCall) >= p.cfg.Retry.GiveUpAfter {
-		return verdict{action: actDeadLetter, why: fmt.Sprintf("in doubt for longer than retry.give_up_after (%v)", p.cfg.Retry.GiveUpAfter)}
+func (p policy) park(t *task, parked bool, why string) verdict {
+	if parked && t.inDoubt && t.waited >= p.cfg.Retry.GiveUpAfter {
+		return verdict{action: actDeadLetter, why: fmt.Sprintf("in doubt for longer than retry.give_up_after (%v) while the gateway answered others", p.cfg.Retry.GiveUpAfter)}
 	}
 	return verdict{action: actPark, why: why}
 }
@@ -116,13 +116,14 @@ func (p policy) beforeCall(t *task, now time.Time) (v verdict, ended bool) {
 }
 
 // waitedTooLong parks a request that was called and has no end after
-// retry.park_after, so that it does not hold up its lane. Only asked while
-// others get their outcomes and nothing is held: nobody is parked in an outage.
-func (p policy) waitedTooLong(t *task, parked bool, now time.Time) (v verdict, over bool) {
-	if !t.called || now.Sub(t.calledAt) < p.cfg.Retry.ParkAfter {
+// retry.park_after, so that it does not hold up its lane. elapsed is of the clock
+// that runs only while the gateway answers others: nobody is parked in an outage,
+// or for one when it ends.
+func (p policy) waitedTooLong(t *task, parked bool, elapsed time.Duration) (v verdict, over bool) {
+	if !t.called || elapsed-t.calledAt < p.cfg.Retry.ParkAfter {
 		return verdict{}, false
 	}
-	return p.park(t, parked, now, "others get their outcomes, this one does not"), true
+	return p.park(t, parked, "others get their outcomes, this one does not"), true
 }
 
 // firstKnown is the earliest time at which a doubtful attempt can have been

@@ -59,18 +59,18 @@ type situation struct {
 	often   bool // as often as the caps allow
 	inDoubt bool // before this answer
 	parked  bool // it came from the retry topic
-	since   time.Duration
+	waited  time.Duration
 }
 
 // verdictOn has a task in a situation count an answer, as the scheduler does,
 // and judges it.
 func verdictOn(p policy, at situation, answer *topclient.Error) verdict {
-	t := &task{inDoubt: at.inDoubt, firstCall: policyNow.Add(-at.since), attempts: 1}
+	t := &task{inDoubt: at.inDoubt, waited: at.waited, attempts: 1}
 	if at.often {
 		t.attempts, t.doubtful, t.business = 20, 20, 20
 	}
 	count(t, answer)
-	return p.next(answer, t, at.parked, policyNow)
+	return p.next(answer, t, at.parked)
 }
 
 func TestPolicy(t *testing.T) {
@@ -79,8 +79,8 @@ func TestPolicy(t *testing.T) {
 		{often: true},
 		{inDoubt: true},
 		{inDoubt: true, often: true},
-		{inDoubt: true, often: true, parked: true, since: time.Hour},
-		{inDoubt: true, often: true, parked: true, since: 12 * time.Hour},
+		{inDoubt: true, often: true, parked: true, waited: time.Hour},
+		{inDoubt: true, often: true, parked: true, waited: 12 * time.Hour},
 	}
 	all := func(word string) []string { return slices.Repeat([]string{word}, len(situations)) }
 	open := []string{"retry", "park", "retry", "park", "park", "dead letter"}
@@ -146,7 +146,7 @@ func TestCapsOfAttemptsAreCountedToTheLast(t *testing.T) {
 			r := &task{}
 			for _, word := range want {
 				count(r, answers()[name])
-				require.Equal(t, word, inWords(testPolicy().next(answers()[name], r, false, policyNow)))
+				require.Equal(t, word, inWords(testPolicy().next(answers()[name], r, false)))
 			}
 		})
 	}
@@ -192,11 +192,11 @@ func TestTimestampIsSignedAnewOnce(t *testing.T) {
 		t.Run(code, func(t *testing.T) {
 			answer := &topclient.Error{About: topclient.AboutApp, Code: code}
 			r := &task{}
-			first := testPolicy().next(answer, r, false, policyNow)
+			first := testPolicy().next(answer, r, false)
 			require.Equal(t, "retry", inWords(first))
 			require.Zero(t, first.wait)
 			r.lastAnswer = answer
-			second := testPolicy().next(answer, r, false, policyNow)
+			second := testPolicy().next(answer, r, false)
 			require.Equal(t, "pause", inWords(second))
 			require.Equal(t, probeApp, second.wait)
 		})
@@ -264,23 +264,23 @@ func TestMaxAgeIsOffByDefault(t *testing.T) {
 }
 
 func TestOnlyWhoWasCalledWaitsTooLong(t *testing.T) {
-	ago := func(d time.Duration) time.Time { return policyNow.Add(-d) }
 	for name, row := range map[string]struct {
-		called            bool
-		calledAt, firstAt time.Time
-		parked            bool
-		want              string // empty: it waits on
+		called      bool
+		ago, waited time.Duration
+		parked      bool
+		want        string // empty: it waits on
 	}{
-		"never called":               {calledAt: ago(time.Hour)},
-		"called a moment ago":        {called: true, calledAt: ago(59 * time.Second)},
-		"called a minute ago":        {called: true, calledAt: ago(time.Minute), firstAt: ago(time.Minute), want: "park"},
-		"parked before":              {called: true, calledAt: ago(time.Minute), firstAt: ago(time.Hour), parked: true, want: "park"},
-		"parked before, half a day":  {called: true, calledAt: ago(time.Minute), firstAt: ago(12 * time.Hour), parked: true, want: "dead letter"},
-		"half a day, but not parked": {called: true, calledAt: ago(time.Minute), firstAt: ago(12 * time.Hour), want: "park"},
+		"never called":               {ago: time.Hour},
+		"called a moment ago":        {called: true, ago: 59 * time.Second},
+		"called a minute ago":        {called: true, ago: time.Minute, waited: time.Minute, want: "park"},
+		"parked before":              {called: true, ago: time.Minute, waited: time.Hour, parked: true, want: "park"},
+		"parked before, half a day":  {called: true, ago: time.Minute, waited: 12 * time.Hour, parked: true, want: "dead letter"},
+		"half a day, but not parked": {called: true, ago: time.Minute, waited: 12 * time.Hour, want: "park"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := &task{called: row.called, calledAt: row.calledAt, firstCall: row.firstAt, inDoubt: true}
-			v, over := testPolicy().waitedTooLong(r, row.parked, policyNow)
+			const elapsed = 100 * time.Hour
+			r := &task{called: row.called, calledAt: elapsed - row.ago, waited: row.waited, inDoubt: true}
+			v, over := testPolicy().waitedTooLong(r, row.parked, elapsed)
 			require.Equal(t, row.want, map[bool]string{true: inWords(v)}[over])
 		})
 	}

@@ -38,7 +38,8 @@ type scheduler struct {
 	draining bool
 
 	nextSweep   time.Time
-	lastOutcome time.Time // of any request: the gateway answers others
+	lastOutcome time.Time // that the gateway gave any request
+	answering   answering
 }
 
 // report is what the scheduler tells the session.
@@ -107,6 +108,7 @@ func (s *scheduler) reportDrained(a assignment, sup *supply) {
 func (s *scheduler) Add(tasks []*task) {
 	s.inbox.put(func() {
 		for _, t := range tasks {
+			s.answering.arrive(t, s.parked(t))
 			if _, ok := s.supplies[t.assignment]; ok && s.lanes.join(t, s.cfg.Topics.Retry) {
 				s.enqueue(t)
 			}
@@ -202,6 +204,7 @@ func (s *scheduler) pass(ctx context.Context) time.Duration {
 	for _, ans := range s.takeResults() {
 		s.judge(ans)
 	}
+	s.answering.tick(now, s.answersOthers(now))
 	for _, t := range s.timers.due(now) {
 		s.enqueue(t)
 	}
@@ -268,7 +271,8 @@ func (s *scheduler) start(ctx context.Context, t *task, done func(breaker.Result
 	s.supplies[t.assignment].inFlight++
 	s.gate.started(time.Now())
 	if !t.called {
-		t.called, t.calledAt = true, time.Now()
+		s.answering.count(t)
+		t.called, t.calledAt = true, s.answering.elapsed
 		s.supplies[t.assignment].leave(t)
 	}
 	go func() {
@@ -304,7 +308,7 @@ func (s *scheduler) sweep(now time.Time) {
 		return
 	}
 	s.nextSweep = now.Add(idle)
-	othersEnd := now.Sub(s.lastOutcome) < s.cfg.Retry.ParkAfter && len(s.holds.Current()) == 0
+	othersEnd := s.answersOthers(now)
 	type ending struct {
 		task    *task
 		verdict verdict
@@ -313,7 +317,8 @@ func (s *scheduler) sweep(now time.Time) {
 	over := func(t *task) bool {
 		v, over := s.policy.beforeCall(t, now)
 		if !over && othersEnd {
-			v, over = s.policy.waitedTooLong(t, t.topic == s.cfg.Topics.Retry, now)
+			s.answering.count(t)
+			v, over = s.policy.waitedTooLong(t, s.parked(t), s.answering.elapsed)
 		}
 		if over {
 			endings = append(endings, ending{t, v})

@@ -39,13 +39,17 @@ type task struct {
 
 	inDoubt    bool      // a grant may have happened that we do not know of
 	called     bool      // at least one attempt was started by this replica
-	calledAt   time.Time // the first of them
 	attempts   int       // those we know of
 	doubtful   int       // of them, answers that left doubt since it was last parked
 	business   int       // of them, answers that said -11
 	firstCall  time.Time // of the first attempt anyone told us of; zero: none
 	log        []schemas.Attempt
 	lastAnswer *topclient.Error
+
+	// On the clock that runs only while the gateway answers others.
+	calledAt  time.Duration // the first attempt of this replica
+	waited    time.Duration // since the first attempt that anyone told us of, until countedTo
+	countedTo time.Duration
 
 	lane    *lane     // nil: a lane by itself
 	due     time.Time // not to be called before; zero: at once

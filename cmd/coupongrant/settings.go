@@ -82,8 +82,8 @@ func (c *Config) settings() []setting {
 		{key: "retry.business_attempts", value: intValue(&retry.BusinessAttempts), about: "answers that said -11, before a request is refused"},
 		{key: "retry.refusal_in_doubt", value: wordValue(&retry.RefusalInDoubt, processor.ParkRefusal, processor.FailRefusal), about: "what a refusal of a request in doubt ends in"},
 		{key: "retry.delay", value: durationValue(&retry.Delay), about: "how long a parked request waits"},
-		{key: "retry.park_after", value: durationValue(&retry.ParkAfter), about: "a request that waits longer than this is parked"},
-		{key: "retry.give_up_after", value: durationValue(&retry.GiveUpAfter), about: "a parked request in doubt becomes a dead letter"},
+		{key: "retry.park_after", value: durationValue(&retry.ParkAfter), about: "a request that waits longer than this while the gateway answers others is parked"},
+		{key: "retry.give_up_after", value: durationValue(&retry.GiveUpAfter), about: "a parked request in doubt becomes a dead letter, after waiting this long while the gateway answers others"},
 
 		{key: "window.records", value: intValue(&p.WindowRecords), about: "unfinished records of one partition, above which it pauses"},
 		{key: "window.bytes", value: intValue(&p.WindowBytes), about: "and their bytes in memory, about twice the record and 1 KiB"},
