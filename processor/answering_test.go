@@ -101,8 +101,8 @@ func TestOthersAreAnsweredWhileTheGatewayWorks(t *testing.T) {
 		want   bool
 	}{
 		"someone was answered":      {func(*scheduler) {}, true},
-		"nobody of late":            {func(s *scheduler) { s.lastOutcome = now.Add(-time.Minute) }, false},
-		"nobody yet":                {func(s *scheduler) { s.lastOutcome = time.Time{} }, false},
+		"nobody of late":            {func(s *scheduler) { s.answered = now.Add(-time.Minute) }, false},
+		"nobody yet":                {func(s *scheduler) { s.answered = time.Time{} }, false},
 		"two calls failed":          {func(s *scheduler) { s.failures = 2 }, true},
 		"three in a row":            {func(s *scheduler) { s.failures = 3 }, false},
 		"a ban":                     {func(s *scheduler) { s.gate.bannedUntil = now.Add(time.Second) }, false},
@@ -119,11 +119,23 @@ func TestOthersAreAnsweredWhileTheGatewayWorks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &scheduler{
-				cfg: DefaultConfig(), lastOutcome: now.Add(-time.Second),
+				cfg: DefaultConfig(), answered: now.Add(-time.Second),
 				holds: newHolds(slog.New(slog.DiscardHandler), func(string, int) {}), breaker: breaker.New(breaker.DefaultConfig(), nil),
 			}
 			row.change(s)
 			require.Equal(t, row.want, s.answersOthers(now))
 		})
 	}
+}
+
+func TestOnlyAGrantOrARefusalShowsThatTheGatewayWorks(t *testing.T) {
+	var names []string
+	for name, answer := range answers() {
+		if definite(answer) {
+			names = append(names, name)
+		}
+	}
+	require.ElementsMatch(t, []string{
+		"granted", "limit reached", "out of stock", "coupon invalid", "business exception", "refused as it stands",
+	}, names)
 }

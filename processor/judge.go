@@ -29,8 +29,8 @@ func (s *scheduler) judge(ans answered) {
 	count(t, ans.err)
 	s.answering.count(t)
 	v := s.policy.next(ans.err, t, s.parked(t))
-	if v.action == actGrant || v.action == actFail {
-		s.lastOutcome = time.Now()
+	if definite(ans.err) {
+		s.answered = time.Now()
 	}
 	t.lastAnswer = ans.err
 	s.conclude(t, v, ans)
@@ -40,11 +40,17 @@ func (s *scheduler) judge(ans answered) {
 // parked says that a task came from the retry topic.
 func (s *scheduler) parked(t *task) bool { return t.topic == s.cfg.Topics.Retry }
 
+// definite says that an answer grants or refuses: whatever it means for the
+// request, it shows that the gateway works, and what is behind it.
+func definite(answer *topclient.Error) bool {
+	return answer == nil || answer.About == topclient.AboutRequest && !answer.MayHaveGranted
+}
+
 // answersOthers says that the gateway works and answered someone of late. Holds
 // that are not about calling do not count: a partition whose metadata cannot be
 // read, or a registry that does not answer, is no reason why a call should fail.
 func (s *scheduler) answersOthers(now time.Time) bool {
-	return now.Sub(s.lastOutcome) < s.cfg.Retry.ParkAfter && !s.gate.closed(now) &&
+	return now.Sub(s.answered) < s.cfg.Retry.ParkAfter && !s.gate.closed(now) &&
 		s.failures < fewFailures && s.breaker.State() == breaker.Closed
 }
 

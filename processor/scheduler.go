@@ -37,9 +37,9 @@ type scheduler struct {
 	failures int // calls in a row that found the gateway in trouble
 	draining bool
 
-	nextSweep   time.Time
-	lastOutcome time.Time // that the gateway gave any request
-	answering   answering
+	nextSweep time.Time
+	answered  time.Time // when the gateway last granted or refused anyone
+	answering answering
 }
 
 // report is what the scheduler tells the session.
