@@ -1,10 +1,13 @@
 package processor
 
 import (
+	"bufio"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/json"
 	"math"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -148,6 +151,26 @@ func TestFinishedSetTakesTheShorterForm(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, row.give, got)
 		})
+	}
+}
+
+// TestMetadataIsAsTheProofReadsIt: the proof has a reader of its own, which is
+// held to the same file. A change of the format must change both.
+func TestMetadataIsAsTheProofReadsIt(t *testing.T) {
+	file, err := os.Open("proof/testdata/metadata.jsonl")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, file.Close()) }()
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		var one struct {
+			Watermark int64
+			Finished  []int64
+			Metadata  string
+		}
+		require.NoError(t, json.Unmarshal(lines.Bytes(), &one))
+		m, err := decodeMetadata(one.Watermark, 0, one.Metadata)
+		require.NoError(t, err)
+		require.Equal(t, one.Finished, m.position.finished)
+		require.Equal(t, one.Metadata, m.encode())
 	}
 }
 

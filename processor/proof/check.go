@@ -2,7 +2,6 @@ package proof
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -21,9 +20,10 @@ type Topics struct {
 type Range struct {
 	Topic     string
 	Partition int32
-	Start     int64 // first offset that still exists
-	End       int64 // offset that reading stops before
-	Committed int64 // the group's watermark; -1: none
+	Start     int64   // first offset that still exists
+	End       int64   // offset that reading stops before
+	Committed int64   // the group's watermark; -1: none
+	Finished  []int64 // offsets above it that are committed as finished, in order
 }
 
 type topicPartition struct {
@@ -31,54 +31,83 @@ type topicPartition struct {
 	partition int32
 }
 
-// Checker recomputes the promises. It is pure: it does no I/O and knows no
-// clock, and it never keeps what it is given. Not safe for concurrent use.
+// Checker recomputes the promises. It knows no clock, and of what it is given it
+// keeps half a byte for each record, about 100 bytes for each that has no end
+// yet, and fingerprints on disk, in a file that has no name (see spool). Not
+// safe for concurrent use.
 //
 // The order of the calls is part of its soundness: every AddRange first, then
 // every request record, then parked records, outcomes and dead letters in any
-// order, then the ledger. Read says in which order to look at a system that
-// runs, so that no half-seen transaction looks like a breach.
+// order, then the ledger. It may be given more and more of a system in this
+// order, as long as every end comes after its request. Read says in which order
+// to look at a system that runs, so that no half-seen transaction looks like a
+// breach.
 type Checker struct {
 	topics  Topics
 	inputs  map[topicPartition]*partition
 	retry   map[topicPartition]Range
-	ids     map[uint64]identity
+	read    map[topicPartition]int64 // of every topic: the offset that reading goes on at
 	digest  digest
 	report  Report
 	trimmed time.Time // ends written before may be deleted already
+
+	facts   *spool // of records that ended; kept from look to look
+	waiting *spool // facts of records that were only counted
+	ledger  *spool // nil: there is none
+	totals  LedgerTotals
+	waits   unfinished     // of the records that were only counted
+	state   *state         // nil: nothing is kept
+	before  map[Kind]int64 // breaches of the report that was saved; nil: none was
+	err     error          // the first of Report
 }
 
 // NewChecker returns a Checker that has seen nothing.
 func NewChecker(topics Topics) *Checker {
 	return &Checker{
-		topics: topics,
-		inputs: map[topicPartition]*partition{},
-		retry:  map[topicPartition]Range{},
-		ids:    map[uint64]identity{},
-		report: newReport(),
+		topics:  topics,
+		inputs:  map[topicPartition]*partition{},
+		retry:   map[topicPartition]Range{},
+		read:    map[topicPartition]int64{},
+		digest:  newDigest(),
+		report:  newReport(),
+		facts:   newSpool(factSize),
+		waiting: newSpool(factSize),
 	}
 }
 
-// AddRange tells of a partition of an input or the retry topic; others are
-// ignored. Adding one again moves its start, as retention does.
+// Close gives back what is on disk, but for the state.
+func (c *Checker) Close() error {
+	err := errors.Join(c.facts.close(), c.waiting.close())
+	if c.ledger != nil {
+		err = errors.Join(err, c.ledger.close())
+	}
+	return err
+}
+
+// Err is the first error of keeping fingerprints on disk. A Report is worth
+// nothing if there is one.
+func (c *Checker) Err() error {
+	err := errors.Join(c.err, c.facts.err, c.waiting.err)
+	if c.ledger != nil {
+		err = errors.Join(err, c.ledger.err)
+	}
+	return err
+}
+
+// AddRange tells of a partition of an input or the retry topic, or what is new
+// of it; others are ignored.
 func (c *Checker) AddRange(r Range) {
 	tp := topicPartition{r.Topic, r.Partition}
-	switch {
-	case r.Topic == c.topics.Retry:
+	if r.Topic == c.topics.Retry {
 		c.retry[tp] = r
-	case !c.isInput(r.Topic):
-		return
-	case c.inputs[tp] != nil:
-		c.inputs[tp].Start = r.Start
-		return
-	default:
-		c.inputs[tp] = &partition{Range: r, pages: map[int64]*[pageSize]record{}}
 	}
-	if r.Committed > r.End {
-		c.breach(CommittedBeyondEnd, Finding{
-			Topic: r.Topic, Partition: r.Partition, Offset: r.Committed,
-			Detail: fmt.Sprintf("the log ends at %d", r.End),
-		})
+	topic := slices.Index(c.topics.Inputs, r.Topic)
+	switch {
+	case topic < 0:
+	case c.inputs[tp] == nil:
+		c.inputs[tp] = newPartition(r, topic)
+	default:
+		c.inputs[tp].Range = r
 	}
 }
 
@@ -98,37 +127,54 @@ func (c *Checker) Unread(u Unread) { c.report.Unread = append(c.report.Unread, u
 // made of it: with InvalidRequest, that is a request as well.
 func (c *Checker) AddRequest(r *kgo.Record, req schemas.Request, err error) {
 	p := c.inputs[topicPartition{r.Topic, r.Partition}]
-	if p == nil || r.Offset < 0 || r.Offset >= p.End {
-		return // written after the look began
-	}
-	rec := p.at(r.Offset, true)
-	if rec.is(seen) {
-		return
+	if p == nil || r.Offset < 0 || r.Offset >= p.End || p.mark(r.Offset)&seen != 0 {
+		return // written after the look began, or known
 	}
 	c.report.Requests++
-	replay := headerCount(r, replayOfHeader) > 0
-	if replay {
+	rec := c.record(r, &req, err)
+	if rec.is(replay) {
 		c.report.Replays++
 	}
-	*rec = record{
-		value:   c.digest.bytes(r.Value),
-		key:     c.digest.bytes(r.Key),
-		seconds: ceilSeconds(r.Timestamp),
-		flags:   seen,
+	p.add(r.Offset, seen)
+	p.open[r.Offset] = rec
+}
+
+// AddWaiting is AddRequest for a record behind all that has an end or is
+// committed as finished: it is counted and not remembered, so that a backlog
+// takes no memory. No end may be added after the first of these.
+func (c *Checker) AddWaiting(r *kgo.Record, req schemas.Request, err error) {
+	p := c.inputs[topicPartition{r.Topic, r.Partition}]
+	rec := c.record(r, &req, err)
+	c.waits.add(&rec, true)
+	if rec.is(replay) {
+		c.waits.replays++
+	}
+	c.waiting.addFact(rec.fact(p, r.Offset, seen))
+}
+
+func (c *Checker) record(r *kgo.Record, req *schemas.Request, err error) record {
+	rec := record{
+		Value:   c.digest.bytes(r.Value),
+		Key:     c.digest.bytes(r.Key),
+		Seconds: ceilSeconds(r.Timestamp),
+	}
+	if headerCount(r, replayOfHeader) > 0 {
+		rec.Flags |= replay
 	}
 	switch reasonOf(err) {
 	case "", schemas.InvalidRequest: // the rules are configuration, so an outcome of old is no breach
 	case schemas.UnknownSchema:
-		rec.flags |= unjudged // the schema may have been there once
-		return
+		rec.Flags |= unjudged // the schema may have been there once
+		return rec
 	default:
-		return
+		return rec
 	}
-	rec.flags |= readable
-	rec.id = c.digest.id(req.RequestID)
-	rec.copied = c.digest.copied(req.OccurredAt, req.BizCode, req.Channel, req.CouponCode, req.CouponType)
-	rec.trigger = c.digest.trigger(req.Trigger)
-	c.addIdentity(r, rec.id, &req, replay)
+	rec.ID = c.digest.id(req.RequestID)
+	rec.Copied = c.digest.copied(req.OccurredAt, req.BizCode, req.Channel, req.CouponCode, req.CouponType)
+	rec.Trigger = c.digest.trigger(req.Trigger)
+	rec.Content = c.digest.content(req)
+	rec.Asked = c.digest.asked(req.CouponCode, req.CouponType)
+	return rec
 }
 
 func reasonOf(err error) schemas.DeadLetterReason {
@@ -141,42 +187,30 @@ func reasonOf(err error) schemas.DeadLetterReason {
 	return schemas.UnknownSchema
 }
 
-// addIdentity counts repeats and conflicts of a request id. Neither is a breach
-// of ours: the producer owns its ids.
-func (c *Checker) addIdentity(r *kgo.Record, id uint64, req *schemas.Request, replay bool) {
-	content := c.digest.content(req)
-	known := c.ids[id]
-	switch {
-	case known.records == 0:
-		known.content = content
-		known.asked = c.digest.asked(req.CouponCode, req.CouponType)
-	case known.content != content:
-		known.flags |= conflicting
-		c.report.Conflicts = c.report.Conflicts.with(found(r, "", req.RequestID, "its content differs from an earlier request of this id"))
-	}
-	if known.records > 0 && !replay {
-		c.report.Repeats++
-	}
-	known.records = max(known.records+1, known.records) // not past its maximum
-	c.ids[id] = known
-}
-
-// AddParked takes a record of the retry topic.
+// AddParked takes a record of the retry topic. A copy that is read after the end
+// of its request is not compared with it any more.
 func (c *Checker) AddParked(r *kgo.Record) {
 	log, ok := c.retry[topicPartition{r.Topic, r.Partition}]
 	if !ok || r.Offset >= log.End {
 		return
 	}
-	rec, source := c.source(r)
-	if rec == nil {
+	a := c.source(r)
+	if a == nil || a.mark.end() != notEnded {
 		return
 	}
-	if r.Offset >= log.Committed {
-		rec.flags |= parkedWaiting
-	} else {
-		rec.flags |= parkedPast
+	if a.record.is(parked) && log.covers(r.Offset) && c.parkedWaits(&a.record) {
+		return // the order between partitions is that of reading
 	}
-	c.sameBytes(r, rec, source, "parked copy")
+	a.record.Flags |= parked
+	a.record.ParkedIn, a.record.ParkedAt = r.Partition, r.Offset
+	a.partition.open[a.offset] = a.record
+	c.sameBytes(r, a, "parked copy")
+}
+
+// parkedWaits says that the parked copy of a record is not finished.
+func (c *Checker) parkedWaits(rec *record) bool {
+	log := c.retry[topicPartition{c.topics.Retry, rec.ParkedIn}]
+	return !log.covers(rec.ParkedAt)
 }
 
 // AddDeadLetter takes a record of the dead-letter topic.
@@ -188,53 +222,44 @@ func (c *Checker) AddDeadLetter(r *kgo.Record) {
 	}
 	c.report.DeadLetters[reason]++
 	c.report.Attempts += attempts(r)
-	rec, source := c.source(r)
-	if rec == nil {
+	a := c.source(r)
+	if a == nil {
 		return
 	}
-	c.end(r, rec, source, dead)
-	if reason != string(schemas.TooLarge) || len(r.Value) > 0 {
-		c.sameBytes(r, rec, source, "dead letter")
+	if c.end(r, a, dead) && (reason != string(schemas.TooLarge) || len(r.Value) > 0) {
+		c.sameBytes(r, a, "dead letter")
 	}
+	c.facts.addFact(a.fact())
 }
 
 // sameBytes: parked copies and dead letters keep the record as it was, for the
 // retry and for a person's replay.
-func (c *Checker) sameBytes(r *kgo.Record, rec *record, source, what string) {
-	if !rec.is(seen) {
+func (c *Checker) sameBytes(r *kgo.Record, a *answered, what string) {
+	if a.mark&seen == 0 {
 		return
 	}
-	if rec.value != c.digest.bytes(r.Value) {
-		c.breach(Altered, found(r, source, "", "the "+what+" has another value than its request record"))
+	if a.record.Value != c.digest.bytes(r.Value) {
+		c.breach(Altered, found(r, a.source, "", "the "+what+" has another value than its request record"))
 	}
-	if rec.key != c.digest.bytes(r.Key) {
-		c.breach(Altered, found(r, source, "", "the "+what+" has another key than its request record"))
-	}
-}
-
-// end notes that a record has its end; a second one is a breach.
-func (c *Checker) end(r *kgo.Record, rec *record, source string, kind flags) {
-	if rec.is(ended) {
-		rec.flags |= doubled
-		c.breach(Doubled, found(r, source, "", endName(kind)+" after "+endName(rec.flags)))
-		return
-	}
-	rec.flags |= kind
-}
-
-func endName(f flags) string {
-	switch {
-	case f&granted != 0:
-		return "granted"
-	case f&failed != 0:
-		return "failed"
-	default:
-		return "dead letter"
+	if a.record.Key != c.digest.bytes(r.Key) {
+		c.breach(Altered, found(r, a.source, "", "the "+what+" has another key than its request record"))
 	}
 }
 
-func (c *Checker) isInput(topic string) bool {
-	return slices.Contains(c.topics.Inputs, topic)
+// end notes that a record has its end; a second one is a breach, and there is
+// nothing left to compare it with.
+func (c *Checker) end(r *kgo.Record, a *answered, kind ended) (first bool) {
+	if was := a.mark.end(); was != notEnded {
+		c.breach(Doubled, found(r, a.source, "", kind.String()+" after "+was.String()))
+		a.record = record{}
+		return false
+	}
+	if a.mark&seen == 0 {
+		c.report.Gone++
+	}
+	a.partition.add(a.offset, mark(kind))
+	delete(a.partition.open, a.offset)
+	return true
 }
 
 func (c *Checker) breach(k Kind, f Finding) { c.report.Violations[k] = c.report.Violations[k].with(f) }

@@ -1,38 +1,49 @@
 package proof
 
 import (
+	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
-	"hash/maphash"
 	"strings"
 	"time"
 
 	"github.com/coupongrant/coupongrant/schemas"
 )
 
-// digest makes fingerprints under a random seed of its own, so that no producer
-// can choose contents that look alike, and none can be looked up elsewhere.
-type digest struct{ h maphash.Hash }
+// digestKey is random: nobody can choose contents that look alike, and nothing
+// can be looked up elsewhere. It is kept with the state that it made.
+type digestKey [16]byte
+
+// digest makes fingerprints under a key.
+type digest struct {
+	key digestKey
+	buf []byte // the key, and what is being digested
+}
+
+func newDigest() digest {
+	var key digestKey
+	_, _ = rand.Read(key[:]) // never fails (crypto/rand)
+	return digestOf(key)
+}
+
+func digestOf(key digestKey) digest { return digest{key: key, buf: key[:]} }
 
 func (d *digest) sum() uint64 {
-	n := d.h.Sum64()
-	d.h.Reset()
-	return n
+	sum := sha256.Sum256(d.buf)
+	d.buf = append(d.buf[:0], d.key[:]...)
+	return binary.LittleEndian.Uint64(sum[:])
 }
 
 func (d *digest) sum32() uint32 { return uint32(d.sum()) }
 
-func (d *digest) number(n int64) {
-	var b [8]byte
-	binary.LittleEndian.PutUint64(b[:], uint64(n))
-	_, _ = d.h.Write(b[:]) // never fails
-}
+func (d *digest) number(n int64) { d.buf = binary.LittleEndian.AppendUint64(d.buf, uint64(n)) }
 
 // text is written with its length, so that members cannot run into each other,
 // and mended as outcomes are, which must be UTF-8.
 func (d *digest) text(s string) {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	d.number(int64(len(s)))
-	_, _ = d.h.WriteString(s)
+	d.buf = append(d.buf, s...)
 }
 
 func (d *digest) optional(s *string) {
@@ -41,15 +52,6 @@ func (d *digest) optional(s *string) {
 		return
 	}
 	d.text(*s)
-}
-
-func (d *digest) optionalNumber(n *int64) {
-	if n == nil {
-		d.number(0)
-		return
-	}
-	d.number(1)
-	d.number(*n)
 }
 
 func (d *digest) time(t time.Time) {
@@ -65,7 +67,7 @@ func (d *digest) bytes(b []byte) uint32 {
 	if b == nil {
 		return 0
 	}
-	_, _ = d.h.Write(b)
+	d.buf = append(d.buf, b...)
 	return max(d.sum32(), 1)
 }
 
@@ -99,7 +101,7 @@ func (d *digest) trigger(t *schemas.Trigger) uint32 {
 // it and whenever: two requests of one id must agree in it.
 func (d *digest) content(r *schemas.Request) uint32 {
 	d.text(r.BizCode)
-	d.text(r.OpenID.Reveal()) // it leaves this function as 32 bits under a random seed
+	d.text(r.OpenID.Reveal()) // it leaves this function as 32 bits under a random key
 	d.text(r.Channel)
 	d.text(r.CouponCode)
 	d.number(int64(r.CouponType))
@@ -114,35 +116,42 @@ func (d *digest) asked(couponCode string, couponType int32) uint32 {
 	return d.sum32()
 }
 
-// coupon covers those optional members of a coupon whose bit is set.
-func (d *digest) coupon(c *schemas.Coupon, members uint8) uint32 {
-	for i, n := range couponNumbers(c) {
-		if members&(1<<i) != 0 {
-			d.optionalNumber(n)
-		}
-	}
-	if members&nameMember != 0 {
-		d.optional(c.Name)
-	}
-	return d.sum32()
-}
+// couponMembers are fingerprints of the optional members of a coupon, 0 for one
+// that is not there.
+type couponMembers [6]uint32
 
-const nameMember = 1 << 5
-
-func couponNumbers(c *schemas.Coupon) [5]*int64 {
-	return [...]*int64{c.TemplateID, c.Discount, c.StartFee, c.StartTime, c.EndTime}
-}
-
-// couponMembers has a bit for each optional member that c holds. An answer may
-// lack any of them, and an outcome that is too large leaves the name out.
-func couponMembers(c *schemas.Coupon) (members uint8) {
-	for i, n := range couponNumbers(c) {
+func (d *digest) coupon(c *schemas.Coupon) (m couponMembers) {
+	for i, n := range []*int64{c.TemplateID, c.Discount, c.StartFee, c.StartTime, c.EndTime} {
 		if n != nil {
-			members |= 1 << i
+			d.number(int64(i))
+			d.number(*n)
+			m[i] = max(d.sum32(), 1)
 		}
 	}
 	if c.Name != nil {
-		members |= nameMember
+		d.text(*c.Name)
+		m[5] = max(d.sum32(), 1)
 	}
-	return members
+	return m
+}
+
+// present has a bit for each member that is there. An answer may lack any of
+// them, and an outcome that is too large leaves the name out.
+func (m couponMembers) present() (bits uint8) {
+	for i, sum := range m {
+		if sum != 0 {
+			bits |= 1 << i
+		}
+	}
+	return bits
+}
+
+// joined is one fingerprint of those members whose bit is set.
+func (m couponMembers) joined(bits uint8) (all uint32) {
+	for i, sum := range m {
+		if bits&(1<<i) != 0 {
+			all = all*16777619 ^ sum
+		}
+	}
+	return all
 }

@@ -3,16 +3,21 @@
 // every test suite use it. It imports schemas alone of ours, never the engine,
 // so that it cannot repeat a mistake of the engine, and it never writes.
 //
-//	check.go    Checker: records in, what is broken out; pure, no I/O
+//	check.go    Checker: records in, what is broken out
 //	headers.go  which request record an end answers
 //	outcomes.go whether an outcome speaks of its request
-//	truth.go    outcomes against a gateway's ledger
-//	records.go  what is remembered of each record: 40 bytes
-//	digest.go   fingerprints that outcomes are compared by
+//	records.go  what is remembered: half a byte of each record, more of an open one
+//	digest.go   fingerprints that records are compared by
+//	facts.go    all records of a request id, held against each other
+//	truth.go    and against a gateway's ledger
+//	spool.go    fingerprints by bucket, on disk
+//	state.go    a Checker kept from look to look
 //	report.go   Report, Verdict, and how a program reads them
 //	text.go     how people read them
 //	read.go     Read: one consistent look at the topics of a running system
-//	scan.go     partitions from their start to a fixed end, under read_committed
+//	rounds.go   the history in rounds, so that it need not fit into memory
+//	finished.go what the group has committed as finished above its watermark
+//	scan.go     partitions from an offset to a fixed end, under read_committed
 //	retention.go what was deleted or could not be read
 //	ledger.go   ReadLedger: what a gateway simulator granted
 //	load.go     Load: seeded requests, so that a suite knows what it sent

@@ -3,7 +3,6 @@ package proof
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,37 +21,39 @@ const (
 	replayOfHeader = "coupongrant-replay-of"
 )
 
+// answered is the request record that an end or a parked copy names, and what
+// is known of it.
+type answered struct {
+	source    string
+	partition *partition
+	offset    int64
+	mark      mark
+	record    record // zero if it is not known any more, or never was
+}
+
 // source finds the request record that r answers. It returns nil after noting
 // the breach, or when that record cannot be looked at.
-func (c *Checker) source(r *kgo.Record) (*record, string) {
+func (c *Checker) source(r *kgo.Record) *answered {
 	text := header(r, sourceHeader)
 	topic, number, offset, ok := parseSource(text)
 	if !ok || headerCount(r, sourceHeader) != 1 {
 		c.breach(MalformedSource, found(r, "", "", sourceHeader+" is missing, repeated or names no record"))
-		return nil, ""
+		return nil
 	}
 	p := c.inputs[topicPartition{topic, number}]
 	if p == nil {
 		// The name is not quoted: it can be anything.
 		c.breach(NoSource, found(r, "", "", "its source is no partition of an input topic"))
-		return nil, ""
+		return nil
 	}
-	gone := offset < p.Start
-	rec := p.at(offset, gone)
-	if gone || rec != nil && rec.is(seen) {
-		return rec, text
+	a := &answered{source: text, partition: p, offset: offset, mark: p.mark(offset), record: p.open[offset]}
+	if gone := offset < p.Start; gone || a.mark&seen != 0 {
+		return a
 	}
-	if !c.isUnread(topic, number) {
+	if len(c.report.Unread) == 0 { // else it may lie where we could not read
 		c.breach(NoSource, found(r, text, "", "no such request record"))
 	}
-	return nil, ""
-}
-
-// isUnread says that a record may lie where we could not read.
-func (c *Checker) isUnread(topic string, partition int32) bool {
-	return slices.ContainsFunc(c.report.Unread, func(u Unread) bool {
-		return u.Topic == topic && u.Partition == partition
-	})
+	return nil
 }
 
 // parseSource reads <topic>/<partition>/<offset>, in the one way to write it.

@@ -34,6 +34,12 @@ type Source struct {
 	Patience time.Duration
 	// Progress is told how many offsets of how many were read. nil: nobody.
 	Progress func(read, total int64)
+
+	// State is a folder in which Checker.Save keeps what is known, so that the
+	// next Read reads only what is new. Empty: none.
+	State string
+
+	round int64 // ends read at a time; 0: defaultRound
 }
 
 // Read takes one look at a system, which may be running, and returns a Checker
@@ -51,20 +57,45 @@ func Read(ctx context.Context, s *Source) (*Checker, error) {
 		return nil, err
 	}
 	defer client.Close()
-	l := &look{Source: s, admin: kadm.NewClient(client), checker: NewChecker(s.Topics), absent: map[int]error{}}
+	l := &look{Source: s, admin: kadm.NewClient(client), absent: map[int]error{}}
+	if l.checker, err = l.open(ctx); err != nil {
+		return nil, err
+	}
+	if err := l.run(ctx); err != nil {
+		return nil, errors.Join(err, l.checker.Close())
+	}
+	return l.checker, nil
+}
+
+func (l *look) open(ctx context.Context) (*Checker, error) {
+	if l.State == "" {
+		return NewChecker(l.Topics), nil
+	}
+	ids := map[string]string{}
+	topics, err := l.admin.ListTopics(ctx, l.Topics.all()...)
+	if err != nil {
+		return nil, fmt.Errorf("listing topics: %w", err)
+	}
+	for name, topic := range topics {
+		ids[name] = topic.ID.String()
+	}
+	return openState(l.Topics, state{dir: l.State, group: l.Group, topicIDs: ids})
+}
+
+func (l *look) run(ctx context.Context) error {
 	committed, err := l.committed(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	ends, err := l.ranges(ctx, committed, s.Topics.Retry, s.Topics.Granted, s.Topics.Failed, s.Topics.DeadLetter)
+	ends, err := l.ranges(ctx, committed, l.Topics.Retry, l.Topics.Granted, l.Topics.Failed, l.Topics.DeadLetter)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	requests, err := l.ranges(ctx, committed, s.Topics.Inputs...)
+	requests, err := l.ranges(ctx, committed, l.Topics.Inputs...)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return l.checker, l.read(ctx, requests, ends)
+	return l.read(ctx, requests, ends)
 }
 
 // look is one Read under way.
@@ -74,6 +105,11 @@ type look struct {
 	checker     *Checker
 	seen, total int64         // offsets
 	absent      map[int]error // schema ids that the registry does not know, asked for once
+	since, step int64         // milliseconds: up to when ends were read, and how far the next round goes
+}
+
+func (t *Topics) all() []string {
+	return append(slices.Clone(t.Inputs), t.Retry, t.Granted, t.Failed, t.DeadLetter)
 }
 
 func (s *Source) client(opts ...kgo.Opt) (*kgo.Client, error) {
@@ -123,13 +159,16 @@ func (l *look) ranges(ctx context.Context, committed kadm.OffsetResponses, topic
 			r.Start = start.Offset
 		}
 		if at, ok := committed.Lookup(end.Topic, end.Partition); ok {
-			r.Committed = at.At
+			r.Committed, r.Finished = at.At, finishedSet(at.At, at.Metadata)
+		}
+		if read := l.checker.read[topicPartition{r.Topic, r.Partition}]; read > r.End {
+			err = fmt.Errorf("%s/%d ends at %d, and was read up to %d before: it was truncated or made again; use an empty folder for the state", r.Topic, r.Partition, r.End, read)
 		}
 		l.checker.AddRange(r)
-		l.total += max(r.End-r.Start, 0)
+		l.total += left(l.from(r))
 		all = append(all, r)
 	})
-	return all, nil
+	return all, err
 }
 
 func listed(offsets kadm.ListedOffsets, err error) (kadm.ListedOffsets, error) {
@@ -146,21 +185,6 @@ func listed(offsets kadm.ListedOffsets, err error) (kadm.ListedOffsets, error) {
 	return offsets, nil
 }
 
-func (l *look) read(ctx context.Context, requests, ends []Range) error {
-	spans, err := scanRanges(ctx, l.Source, requests, l.progress, func(r *kgo.Record) error { return l.request(ctx, r) })
-	if err != nil {
-		return err
-	}
-	if err := l.requestsRead(ctx, requests, spans); err != nil {
-		return err
-	}
-	spans, err = scanRanges(ctx, l.Source, ends, l.progress, func(r *kgo.Record) error { return l.end(ctx, r) })
-	if err != nil {
-		return err
-	}
-	return l.endsRead(ctx, spans)
-}
-
 func (l *look) progress(offsets int64) {
 	l.seen += offsets
 	if l.Progress != nil {
@@ -170,11 +194,18 @@ func (l *look) progress(offsets int64) {
 
 func (l *look) request(ctx context.Context, r *kgo.Record) error {
 	req, bad, err := decode(ctx, l, l.Codec.Decode, r.Value)
-	if err != nil {
-		return err
+	if err == nil {
+		l.checker.AddRequest(r, req, bad)
 	}
-	l.checker.AddRequest(r, req, bad)
-	return nil
+	return err
+}
+
+func (l *look) waiting(ctx context.Context, r *kgo.Record) error {
+	req, bad, err := decode(ctx, l, l.Codec.Decode, r.Value)
+	if err == nil {
+		l.checker.AddWaiting(r, req, bad)
+	}
+	return err
 }
 
 func (l *look) end(ctx context.Context, r *kgo.Record) error {

@@ -37,16 +37,25 @@ func newLive(t *testing.T, events int) *live {
 	codec := schemas.NewCodec(registry, schemas.Rules{})
 	l := &live{kafka: k, codec: codec, client: k.client()}
 	l.source = &Source{Options: k.opts, Topics: topics, Group: "g", Codec: codec, Registry: registry, Patience: enough}
-	load := NewLoad(LoadConfig{Seed: 7, Store: "store", Loyalty: "loyalty", From: start, Every: time.Second, Keys: 5, Flawed: 0.2, Repeats: 0.1})
-	for range events {
+	l.produceEvents(events, 7)
+	return l
+}
+
+// produceEvents sends n more.
+func (l *live) produceEvents(n int, seed uint64) {
+	l.Helper()
+	load := NewLoad(LoadConfig{Seed: seed, Store: "store", Loyalty: "loyalty", From: start, Every: time.Second, Keys: 5, Flawed: 0.2, Repeats: 0.1})
+	for range len(l.events) {
+		load.Next() // they were sent before
+	}
+	for range n {
 		e := load.Next()
-		value, err := e.Value(codec)
-		require.NoError(t, err)
+		value, err := e.Value(l.codec)
+		require.NoError(l, err)
 		r := &kgo.Record{Topic: e.Topic, Key: e.Key, Value: value, Timestamp: e.At}
-		require.NoError(t, l.client.ProduceSync(t.Context(), r).FirstErr())
+		require.NoError(l, l.client.ProduceSync(l.Context(), r).FirstErr())
 		l.events = append(l.events, e)
 	}
-	return l
 }
 
 // finish ends the n-th event as it deserves; refused: not granted, but failed.
@@ -174,6 +183,9 @@ func (l *live) transaction(id string) *kgo.Client {
 	return client
 }
 
+// impatient looks do not wait for a transaction that the test keeps open.
+const impatient = 300 * time.Millisecond
+
 func TestReadOfNothingCommittedIsUnfinished(t *testing.T) {
 	l := newLive(t, 10)
 	r := l.look()
@@ -187,7 +199,7 @@ func TestReadBeforeAnOpenTransactionIsUnfinishedAndSaysWhere(t *testing.T) {
 	client := l.transaction("x")
 	l.finish(client, 1, true)
 	l.commitAll()
-	l.source.Patience = 300 * time.Millisecond
+	l.source.Patience = impatient
 	r := l.look()
 	require.Equal(t, Unfinished, r.Verdict())
 	require.Equal(t, []Unread{{Topic: "failed", From: 0, End: 1, Why: "a transaction is open since offset 0"}}, r.Unread)

@@ -1,96 +1,142 @@
 package proof
 
-import "slices"
-
-type flags uint16
-
-const (
-	seen     flags = 1 << iota // the request record itself was read
-	readable                   // it is a request
-	unjudged                   // its schema is unknown to us: what it says cannot be compared
-	granted                    // it has this end
-	failed
-	dead
-	doubled       // it has more than one end
-	parkedWaiting // a parked copy lies at or above the retry topic's watermark
-	parkedPast    // a parked copy lies below it
-
-	ended = granted | failed | dead
+import (
+	"maps"
+	"slices"
 )
 
-// record is what is remembered of one request record. A system has millions,
-// so it holds no pointer and no text. The 32-bit fingerprints only ever confirm
-// a match of two given records: a collision hides one mistake in four billion
-// and invents none.
-type record struct {
-	id       uint64 // fingerprint of the request id; 0: none known
-	failedAt int64  // milliseconds, of a failed record
-	copied   uint32 // members that an outcome copies, the trigger apart
-	trigger  uint32
-	value    uint32 // raw bytes
-	key      uint32
-	seconds  uint32 // the record's Kafka timestamp, rounded up
-	flags    flags
+// ended is how a record ended.
+type ended uint8
+
+const (
+	notEnded ended = iota
+	granted
+	failed
+	dead
+)
+
+func (e ended) String() string {
+	switch e {
+	case granted:
+		return "granted"
+	case failed:
+		return "failed"
+	case dead:
+		return "dead letter"
+	case notEnded:
+	}
+	return "not ended"
 }
 
-func (r *record) is(f flags) bool { return r.flags&f != 0 }
+// mark is all that is kept of a record for ever: half a byte. The low two bits
+// say how it ended.
+type mark uint8
+
+const (
+	endBits mark = 3
+	seen    mark = 4 // the request record itself was read
+)
+
+func (m mark) end() ended { return ended(m & endBits) }
+
+// record is what is remembered of a request record until its end is known. It
+// holds no pointer and no text. The 32-bit fingerprints only ever confirm a
+// match of two given records: a collision hides one mistake in four billion and
+// invents none. Fields are exported for the state's encoding only.
+type record struct {
+	ID       uint64 // fingerprint of the request id; 0: it is no request
+	Copied   uint32 // members that an outcome copies, the trigger apart
+	Trigger  uint32
+	Value    uint32 // raw bytes
+	Key      uint32
+	Content  uint32 // what the gateway is asked for
+	Asked    uint32 // the coupon that it asks for
+	Seconds  uint32 // its Kafka timestamp, rounded up
+	ParkedIn int32  // partition of the retry topic
+	ParkedAt int64  // offset of its newest parked copy
+	Flags    recordFlags
+}
+
+type recordFlags uint8
+
+const (
+	unjudged recordFlags = 1 << iota // its schema is unknown to us: what it says cannot be compared
+	replay
+	parked // ParkedIn and ParkedAt are set
+)
+
+func (r *record) is(f recordFlags) bool { return r.Flags&f != 0 }
 
 // pageSize in records. Offsets are nearly dense, so pages beat a map by far,
 // and a gap of any width costs nothing.
 const pageSize = 1024
 
+// page holds two marks in each byte.
+type page [pageSize / 2]byte
+
 // partition is one partition of an input topic.
 type partition struct {
 	Range
-	pages map[int64]*[pageSize]record
+	topic uint8 // its topic's place among the inputs
+	pages map[int64]*page
+	open  map[int64]record // read, or parked, and without an end
 }
 
-// at returns the place of an offset; create makes room for one not met before.
-func (p *partition) at(offset int64, create bool) *record {
+func newPartition(r Range, topic int) *partition {
+	return &partition{Range: r, topic: uint8(topic), pages: map[int64]*page{}, open: map[int64]record{}}
+}
+
+func (p *partition) mark(offset int64) mark {
 	page := p.pages[offset/pageSize]
 	if page == nil {
-		if !create {
-			return nil
-		}
-		page = new([pageSize]record)
-		p.pages[offset/pageSize] = page
+		return 0
 	}
-	return &page[offset%pageSize]
+	i := offset % pageSize
+	return mark(page[i/2] >> (4 * (i % 2)) & 15)
 }
 
-// each calls f for every record met, in offset order.
-func (p *partition) each(f func(offset int64, r *record)) {
-	numbers := make([]int64, 0, len(p.pages))
-	for n := range p.pages {
-		numbers = append(numbers, n)
+func (p *partition) add(offset int64, m mark) {
+	at := p.pages[offset/pageSize]
+	if at == nil {
+		at = new(page)
+		p.pages[offset/pageSize] = at
 	}
-	slices.Sort(numbers)
-	for _, n := range numbers {
-		for i := range p.pages[n] {
-			if r := &p.pages[n][i]; r.flags != 0 {
-				f(n*pageSize+int64(i), r)
-			}
-		}
+	i := offset % pageSize
+	at[i/2] |= byte(m) << (4 * (i % 2))
+}
+
+// forget drops the marks of what retention took from the topic, unless it has
+// no end: a second end of such a record is no longer told from a first.
+func (p *partition) forget() {
+	keep := map[int64]bool{}
+	for offset := range p.open {
+		keep[offset/pageSize] = true
+	}
+	maps.DeleteFunc(p.pages, func(n int64, _ *page) bool { return (n+1)*pageSize <= p.Start && !keep[n] })
+}
+
+// eachOpen calls f for every record without an end, in offset order.
+func (p *partition) eachOpen(f func(offset int64, r *record)) {
+	for _, offset := range slices.Sorted(maps.Keys(p.open)) {
+		r := p.open[offset]
+		f(offset, &r)
 	}
 }
 
-// identity is what is remembered of one request id over all its records.
-type identity struct {
-	instance  int64  // of the first coupon granted to it, as an outcome says
-	grantedAt int64  // milliseconds, of the ledger's first grant
-	content   uint32 // of its first request record
-	asked     uint32 // the coupon that record asks for
-	coupon    uint32 // those members of the granted coupon that members says
-	records   uint16 // requests with this id, replays among them; stops at its maximum
-	members   uint8  // bits, of couponMembers
-	flags     identityFlags
+// covers says that the group has committed this record as finished, by its
+// watermark or in the finished set.
+func (r *Range) covers(offset int64) bool {
+	if offset < r.Committed {
+		return true
+	}
+	_, found := slices.BinarySearch(r.Finished, offset)
+	return found
 }
 
-type identityFlags uint8
-
-const (
-	hasCoupon   identityFlags = 1 << iota // instance, coupon and members are set
-	inLedger                              // the ledger granted it
-	otherCoupon                           // and not what its request or its outcome says
-	conflicting                           // requests of this id differ
-)
+// settled is the offset at and above which nothing is committed as finished.
+func (r *Range) settled() int64 {
+	if n := len(r.Finished); n > 0 {
+		return max(r.Committed, r.Finished[n-1]+1)
+	}
+	return max(r.Committed, 0)
+}

@@ -2,6 +2,7 @@ package proof
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -87,6 +88,7 @@ type Report struct {
 	Unread           []Unread          `json:"unread,omitempty"`
 	Ledger           *LedgerTotals     `json:"ledger,omitempty"`
 	Violations       map[Kind]Findings `json:"violations"`
+	New              *int64            `json:"new_violations,omitempty"` // of them, since the look that was saved before
 }
 
 // Verdict on a system.
@@ -123,68 +125,123 @@ func (v Verdict) ExitCode() int {
 	}
 }
 
-func newReport() Report {
-	return Report{
-		Failed:      map[string]int64{},
-		DeadLetters: map[string]int64{},
-		Conflicts:   Findings{Named: []Finding{}},
-		Violations:  map[Kind]Findings{},
+func newReport() (r Report) {
+	r.fill()
+	return r
+}
+
+// fill makes what is empty an empty map or list, as which JSON shows it.
+func (r *Report) fill() {
+	if r.Failed == nil {
+		r.Failed = map[string]int64{}
+	}
+	if r.DeadLetters == nil {
+		r.DeadLetters = map[string]int64{}
+	}
+	if r.Conflicts.Named == nil {
+		r.Conflicts.Named = []Finding{}
+	}
+	if r.Violations == nil {
+		r.Violations = map[Kind]Findings{}
 	}
 }
 
-// Report judges what was added so far. It may be called more than once.
+func (r *Report) breach(k Kind, f Finding) { r.Violations[k] = r.Violations[k].with(f) }
+
+// Report judges what was added so far. It may be called more than once. See Err.
 func (c *Checker) Report() Report {
 	r := c.report
 	r.Failed, r.DeadLetters, r.Violations = maps.Clone(r.Failed), maps.Clone(r.DeadLetters), maps.Clone(r.Violations)
 	r.Unread = slices.SortedFunc(slices.Values(r.Unread), func(a, b Unread) int {
 		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
 	})
+	if c.ledger != nil {
+		totals := c.totals
+		r.Ledger = &totals
+	}
+	open := newSpool(factSize) // facts of records without an end: judged, and kept where those are
+	defer func() { _ = open.close() }()
+	all := c.waits
 	partitions := slices.SortedFunc(maps.Values(c.inputs), func(a, b *partition) int {
 		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
 	})
 	for _, p := range partitions {
-		p.each(func(offset int64, rec *record) { c.judge(&r, p, offset, rec) })
+		committedInside(&r, &p.Range)
+		p.eachOpen(func(offset int64, rec *record) {
+			open.addFact(rec.fact(p, offset, p.mark(offset)))
+			c.judge(&r, &all, p, offset, rec)
+		})
 	}
+	for _, log := range c.retry {
+		committedInside(&r, &log)
+	}
+	r.Requests += c.waits.records
+	r.Replays += c.waits.replays
+	r.Unfinished = all.records
+	if all.records > 0 && all.oldest > 0 {
+		oldest := time.Unix(int64(all.oldest), 0).UTC()
+		r.OldestUnfinished = &oldest
+	}
+	c.err = c.judgeFacts(&r, open)
+	r.compareWith(c.before)
 	return r
 }
 
-func (c *Checker) judge(r *Report, p *partition, offset int64, rec *record) {
-	breach := func(k Kind, detail string) {
-		r.Violations[k] = r.Violations[k].with(Finding{Topic: p.Topic, Partition: p.Partition, Offset: offset, Detail: detail})
+// compareWith counts what is worse than in the look before, kind by kind: what
+// was lost may have been found since.
+func (r *Report) compareWith(before map[Kind]int64) {
+	if before == nil {
+		return
 	}
-	switch {
-	case rec.is(ended):
-		if !rec.is(seen) {
-			r.Gone++
-		}
-	case rec.is(parkedWaiting):
-		r.Parked++
-		r.unfinished(rec)
-	case !rec.is(seen): // a past parked copy of a record that is gone
-		r.NotCheckable++
-	case offset >= p.Committed || len(r.Unread) > 0:
-		r.unfinished(rec)
-	case !c.trimmed.IsZero() && int64(rec.seconds) <= c.trimmed.Unix()+1:
-		r.NotCheckable++
-	case rec.is(parkedPast):
-		breach(Lost, "its parked copy is below the retry topic's watermark, and it has no end")
-	default:
-		breach(Lost, "below the watermark, without an end and not parked")
-	}
-	if r.Ledger != nil && rec.is(ended) {
-		if what := c.untrue(rec); what != "" {
-			breach(Untrue, what)
-		}
+	r.New = new(int64)
+	for kind, f := range r.Violations {
+		*r.New += max(f.Total-before[kind], 0)
 	}
 }
 
-func (r *Report) unfinished(rec *record) {
-	r.Unfinished++
-	if !rec.is(seen) {
-		return
+func committedInside(r *Report, log *Range) {
+	if log.Committed > log.End {
+		r.breach(CommittedBeyondEnd, Finding{
+			Topic: log.Topic, Partition: log.Partition, Offset: log.Committed,
+			Detail: fmt.Sprintf("the log ends at %d", log.End),
+		})
 	}
-	at := time.Unix(int64(rec.seconds), 0).UTC()
-	if r.OldestUnfinished == nil || at.Before(*r.OldestUnfinished) {
-		r.OldestUnfinished = &at
+}
+
+// judge looks at a record that has no end.
+func (c *Checker) judge(r *Report, all *unfinished, p *partition, offset int64, rec *record) {
+	isSeen := p.mark(offset)&seen != 0
+	lost := func(detail string) {
+		r.breach(Lost, Finding{Topic: p.Topic, Partition: p.Partition, Offset: offset, Detail: detail})
+	}
+	switch {
+	case rec.is(parked) && c.parkedWaits(rec):
+		r.Parked++
+		all.add(rec, isSeen)
+	case !isSeen: // a past parked copy of a record that is gone
+		r.NotCheckable++
+	case !p.covers(offset) || len(r.Unread) > 0:
+		all.add(rec, true)
+	case !c.trimmed.IsZero() && int64(rec.Seconds) <= c.trimmed.Unix()+1:
+		r.NotCheckable++
+	case rec.is(parked):
+		lost("its parked copy is committed as finished, and it has no end")
+	case offset < p.Committed:
+		lost("below the watermark, without an end and not parked")
+	default:
+		lost("committed as finished above the watermark, without an end and not parked")
+	}
+}
+
+// unfinished sums up records without an end.
+type unfinished struct {
+	records, replays int64
+	oldest           uint32 // seconds; 0: none of them was read
+}
+
+func (u *unfinished) add(rec *record, isSeen bool) {
+	u.records++
+	if isSeen && (u.oldest == 0 || rec.Seconds < u.oldest) {
+		u.oldest = rec.Seconds
 	}
 }

@@ -3,47 +3,49 @@ package proof
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
-// requestsRead looks again where the logs start, since retention may have moved
-// on while they were read.
-func (l *look) requestsRead(ctx context.Context, ranges []Range, spans map[topicPartition]*span) error {
-	starts, err := listed(l.admin.ListStartOffsets(ctx, l.Topics.Inputs...))
+// moved looks again where the logs start after a scan of ranges, since retention
+// may have moved on while they were read.
+func (l *look) moved(ctx context.Context, ranges []Range, spans map[topicPartition]*span) error {
+	starts, err := listed(l.admin.ListStartOffsets(ctx, topicsOf(ranges)...))
 	if err != nil {
 		return err
 	}
+	kept := map[string]time.Time{} // asked for once a topic, and only if anything is gone
 	for _, r := range ranges {
-		if start, ok := starts.Lookup(r.Topic, r.Partition); ok {
-			r.Start = start.Offset
-			l.checker.AddRange(r)
+		tp := topicPartition{r.Topic, r.Partition}
+		start, ok := starts.Lookup(r.Topic, r.Partition)
+		if !ok || start.Offset <= l.checker.read[tp] {
+			continue // what is gone was read before
 		}
+		if p := l.checker.inputs[tp]; p != nil {
+			p.Start = max(p.Start, start.Offset)
+			continue
+		}
+		if r.Topic == l.Topics.Retry {
+			continue
+		}
+		if kept[r.Topic].IsZero() {
+			kept[r.Topic] = l.keptSince(ctx, r.Topic)
+		}
+		l.checker.Trimmed(trimmedBefore(spans[tp], kept[r.Topic]))
 	}
 	return l.unread(ctx, starts, spans)
 }
 
-// endsRead tells the checker before which time ends may be missing.
-func (l *look) endsRead(ctx context.Context, spans map[topicPartition]*span) error {
-	starts, err := listed(l.admin.ListStartOffsets(ctx, l.Topics.Granted, l.Topics.Failed, l.Topics.DeadLetter, l.Topics.Retry))
-	if err != nil {
-		return err
-	}
-	for _, topic := range []string{l.Topics.Granted, l.Topics.Failed, l.Topics.DeadLetter} {
-		kept := time.Time{} // asked for once a topic, and only if anything is gone
-		for _, start := range starts[topic] {
-			if start.Offset == 0 {
-				continue
-			}
-			if kept.IsZero() {
-				kept = l.keptSince(ctx, topic)
-			}
-			l.checker.Trimmed(trimmedBefore(spans[topicPartition{topic, start.Partition}], kept))
+func topicsOf(ranges []Range) (topics []string) {
+	for _, r := range ranges {
+		if !slices.Contains(topics, r.Topic) {
+			topics = append(topics, r.Topic)
 		}
 	}
-	return l.unread(ctx, starts, spans)
+	return topics
 }
 
 // trimmedBefore: what retention took is older than what is left, and older than

@@ -73,6 +73,9 @@ func (r Report) sentence() string {
 		for _, f := range r.Violations {
 			n += f.Total
 		}
+		if r.New != nil {
+			return fmt.Sprintf("violated: %d breaches, %d of them new", n, *r.New)
+		}
 		return fmt.Sprintf("violated: %d breaches", n)
 	case Unfinished:
 		return "not finished yet, and nothing violated so far"

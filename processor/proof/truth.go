@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -18,75 +19,136 @@ type LedgerEntry struct {
 	GrantedAt  time.Time // of the first grant, by the gateway's clock
 }
 
+// grant is what is kept of a LedgerEntry that was granted.
+type grant struct {
+	id       uint64
+	instance int64
+	at       int64 // milliseconds
+	coupons  uint32
+	asked    uint32
+	members  couponMembers
+	outID    [maxOutID]byte // its beginning: out_ids of ours are not longer
+}
+
+const (
+	maxOutID  = 64
+	grantSize = 3*8 + 8*4 + maxOutID
+)
+
 // AddLedger takes one out_id of the gateway's ledger, each once and after every
 // outcome. From the first on, outcomes are held against the ledger.
 func (c *Checker) AddLedger(e LedgerEntry) {
-	ledger := c.startLedger()
-	ledger.OutIDs++
-	ledger.Calls += e.Calls
-	ledger.Coupons += e.Coupons
-	if e.Coupons > 1 {
-		c.breach(GrantedTwice, Finding{RequestID: e.OutID, Detail: fmt.Sprintf("%d coupons in the ledger", e.Coupons)})
-	}
-	if e.Coupon == nil {
+	c.startLedger()
+	c.totals.OutIDs++
+	c.totals.Calls += e.Calls
+	c.totals.Coupons += e.Coupons
+	if e.Coupon == nil && e.Coupons == 0 {
 		return
 	}
-	id := c.digest.id(e.OutID)
-	known := c.ids[id]
-	if known.records == 0 && known.flags == 0 {
-		ledger.Foreign++
+	g := grant{
+		id: c.digest.id(e.OutID), at: e.GrantedAt.UnixMilli(), coupons: uint32(e.Coupons),
+		asked: c.digest.asked(e.CouponCode, e.CouponType),
 	}
-	if known.flags&inLedger != 0 {
-		c.breach(GrantedTwice, Finding{RequestID: e.OutID, Detail: "granted to two apps"})
+	if e.Coupon != nil {
+		g.instance, g.members = e.Coupon.InstanceID, c.digest.coupon(e.Coupon)
 	}
-	if c.otherCoupon(known, &e) {
-		known.flags |= otherCoupon
-	}
-	known.flags |= inLedger
-	known.grantedAt = e.GrantedAt.UnixMilli()
-	c.ids[id] = known
-}
-
-// otherCoupon says that the grant is not what the request asked for, or not
-// what the outcome says. Of conflicting requests, any may have come first.
-func (c *Checker) otherCoupon(known identity, e *LedgerEntry) bool {
-	asked := known.records == 0 || known.flags&conflicting != 0 ||
-		known.asked == c.digest.asked(e.CouponCode, e.CouponType)
-	told := known.flags&hasCoupon == 0 || known.instance == e.Coupon.InstanceID &&
-		known.coupon == c.digest.coupon(e.Coupon, known.members)
-	return !asked || !told
+	copy(g.outID[:], e.OutID)
+	c.ledger.add(g.id, g.encode())
 }
 
 // startLedger marks that there is a ledger, an empty one too: against that
 // every grant is untrue.
-func (c *Checker) startLedger() *LedgerTotals {
-	if c.report.Ledger == nil {
-		c.report.Ledger = &LedgerTotals{}
+func (c *Checker) startLedger() {
+	if c.ledger == nil {
+		c.ledger = newSpool(grantSize)
 	}
-	return c.report.Ledger
 }
 
-// untrue says what is wrong with an ended record by the ledger; empty: nothing.
-func (c *Checker) untrue(rec *record) string {
-	known := c.ids[rec.id]
-	has := known.flags&inLedger != 0
+func (g *grant) encode() []byte {
+	b := make([]byte, 0, grantSize)
+	for _, n := range []uint64{g.id, uint64(g.instance), uint64(g.at)} {
+		b = binary.LittleEndian.AppendUint64(b, n)
+	}
+	b = binary.LittleEndian.AppendUint32(b, g.coupons)
+	b = binary.LittleEndian.AppendUint32(b, g.asked)
+	for _, n := range g.members {
+		b = binary.LittleEndian.AppendUint32(b, n)
+	}
+	return append(b, g.outID[:]...)
+}
+
+func decodeGrant(b []byte) grant {
+	long, short := binary.LittleEndian.Uint64, binary.LittleEndian.Uint32
+	g := grant{
+		id: long(b), instance: int64(long(b[8:])), at: int64(long(b[16:])),
+		coupons: short(b[24:]), asked: short(b[28:]),
+	}
+	for i := range g.members {
+		g.members[i] = short(b[32+4*i:])
+	}
+	copy(g.outID[:], b[grantSize-maxOutID:])
+	return g
+}
+
+func (g *grant) name() string {
+	n := 0
+	for n < maxOutID && g.outID[n] != 0 {
+		n++
+	}
+	return string(g.outID[:n])
+}
+
+// judgeTruth holds all outcomes of one request id against its grants.
+func (c *Checker) judgeTruth(r *Report, facts []fact, grants []grant, all identity) {
+	for i := range grants {
+		g := &grants[i]
+		switch {
+		case g.coupons > 1:
+			r.breach(GrantedTwice, Finding{RequestID: g.name(), Detail: fmt.Sprintf("%d coupons in the ledger", g.coupons)})
+		case i > 0:
+			r.breach(GrantedTwice, Finding{RequestID: g.name(), Detail: "granted to two apps"})
+		}
+		if len(facts) == 0 {
+			r.Ledger.Foreign++
+		}
+	}
+	for i := range facts {
+		if what := c.untrue(&facts[i], grants, all); what != "" {
+			f := c.foundFact(&facts[i], what)
+			if len(grants) > 0 {
+				f.RequestID = grants[0].name()
+			}
+			r.breach(Untrue, f)
+		}
+	}
+}
+
+// untrue says what is wrong with an outcome by the ledger; empty: nothing.
+func (c *Checker) untrue(f *fact, grants []grant, all identity) string {
 	switch {
-	case rec.id == 0:
-		return ""
-	case rec.is(granted) && !has:
+	case f.is(isGranted) && len(grants) == 0:
 		return "granted, but the ledger has no grant for its request_id"
-	case rec.is(granted) && known.flags&otherCoupon != 0:
+	case f.is(isGranted) && otherCoupon(f, &grants[len(grants)-1], all):
 		return "granted, but the ledger has another coupon for its request_id"
-	case rec.is(failed) && has && !grantedLater(rec, known):
+	case f.is(isFailed) && len(grants) > 0 && !grantedLater(f, &grants[len(grants)-1], all):
 		return "failed, but the ledger has a grant for its request_id"
 	default:
 		return ""
 	}
 }
 
+// otherCoupon says that the grant is not what the request asked for, or not
+// what the outcome says. Of conflicting requests, any may have come first. An
+// outcome with a second coupon was found for that already.
+func otherCoupon(f *fact, g *grant, all identity) bool {
+	asked := all.first == nil || all.conflicting || all.first.asked == g.asked
+	second := f.is(hasCoupon) && f.number != all.coupon.number
+	told := second || !f.is(hasCoupon) || f.number == g.instance && f.coupon == g.members.joined(f.members)
+	return !asked || !told
+}
+
 // grantedLater: of several records with one request id, an early one may have
 // been refused before a later one was granted.
-func grantedLater(rec *record, known identity) bool {
-	others := known.records > 1 || !rec.is(seen)
-	return others && known.grantedAt > rec.failedAt
+func grantedLater(f *fact, g *grant, all identity) bool {
+	return (all.records > 1 || !f.is(isSeen)) && g.at > f.number
 }

@@ -121,7 +121,6 @@ func TestCheckerRepeatsReplaysAndConflicts(t *testing.T) {
 	require.EqualValues(t, 1, r.Replays)
 	require.EqualValues(t, 1, r.Conflicts.Total)
 	require.EqualValues(t, 2, r.Conflicts.Named[0].Offset)
-	require.Equal(t, "r-0", r.Conflicts.Named[0].RequestID)
 }
 
 func TestCheckerRepeatsOfOneRequestID(t *testing.T) {
