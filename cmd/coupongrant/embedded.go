@@ -64,7 +64,7 @@ func newEmbedded(lc fx.Lifecycle, place devPlace, log *slog.Logger) (_ *embedded
 		}
 	}()
 	if place.dir != "" {
-		if e.unlock, err = lockFolder(place.dir); err != nil {
+		if e.unlock, err = lockFolder("data-dir", place.dir); err != nil {
 			return nil, err
 		}
 	}

@@ -115,7 +115,7 @@ func (c *cli) gateway(ctx context.Context, cfg Config, f gatewayFlags) error {
 	unlock := noLock
 	if f.dataDir != "" {
 		var err error
-		if unlock, err = lockFolder(f.dataDir); err != nil {
+		if unlock, err = lockFolder("data-dir", f.dataDir); err != nil {
 			return err
 		}
 	}
