@@ -14,7 +14,7 @@ GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 GO_LICENSES := go run github.com/google/go-licenses@v1.6.0
 ALL_TAGS    := integration chaos apart synctests
 
-.PHONY: help run build test lint fuzz kafka-test chaos chaos-short chaos-long apart apart-short figures vuln licenses clean
+.PHONY: help run build test lint fuzz kafka-test chaos chaos-short chaos-long audit-scale apart apart-short figures vuln licenses clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,10 @@ chaos: ## every fault again and again, for half an hour of load on three real br
 
 chaos-long: ## the same SLICES (6) times, each with a seed of its own: more than a million requests
 	set -e; for slice in $$(seq $(or $(SLICES),6)); do $(MAKE) chaos; done
+
+audit-scale: ## the audit of a million requests with three breaches among them, its memory and time: needs Java 17 and REAL_KAFKA_LIBS
+	mkdir -p docs/raw
+	$(CHAOS) -timeout 60m -run '^TestAuditAtScale$$' -args -results $(CURDIR)/docs/raw $(if $(REQUESTS),-requests $(REQUESTS))
 
 # For figures the machine must be quiet. One case alone: CASE=Burst; PAIRS=n, LENGTH=10m of the poisoned
 # keys' runs.

@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
+	"github.com/coupongrant/coupongrant/processor/proof"
 	"github.com/coupongrant/coupongrant/schemas"
 )
 
@@ -224,4 +227,52 @@ func TestAuditExitCodes(t *testing.T) {
 	violated := s.run("", "audit")
 	require.Equal(t, 3, violated.code, violated.stderr)
 	require.Contains(t, violated.stdout, "VIOLATED")
+}
+
+// auditOf runs one with --json over a kept state.
+func (s *site) auditOf(state string) (report proof.Report, code int) {
+	s.Helper()
+	got := s.run("", "audit", "--json", "--state", state)
+	require.NoError(s, json.Unmarshal([]byte(got.stdout), &report), got.stderr)
+	return report, got.code
+}
+
+func TestAuditGoesOnFromItsState(t *testing.T) {
+	s, state, topics := newSite(t).ready(), filepath.Join(t.TempDir(), "state"), defaultConfig().Processor.Topics
+	first, code := s.auditOf(state)
+	require.Equal(t, 0, code)
+	require.Nil(t, first.New)
+	s.end(topics.Granted, topics.Store+"/0/999", s.granted("nobody"))
+	second, code := s.auditOf(state)
+	require.Equal(t, 3, code)
+	require.EqualValues(t, 1, *second.New)
+	third, code := s.auditOf(state)
+	require.Equal(t, 3, code, "it does not heal")
+	require.Zero(t, *third.New)
+	second.New, third.New = nil, nil
+	require.Equal(t, second, third)
+
+	unlock, err := lockFolder("state", state)
+	require.NoError(t, err)
+	locked := s.run("", "audit", "--state", state)
+	require.NoError(t, unlock())
+	require.Equal(t, exitFailed, locked.code)
+	require.Contains(t, locked.stderr, "coupongrant: --state is "+state)
+
+	require.NoError(t, os.WriteFile(filepath.Join(state, "state"), []byte("x"), 0o600))
+	damaged := s.run("", "audit", "--state", state)
+	require.Equal(t, exitFailed, damaged.code)
+	require.Contains(t, damaged.stderr, "the state in "+state)
+}
+
+func TestAuditThatWaitsLeavesNothingBehind(t *testing.T) {
+	s := newSite(t).ready()
+	t.Setenv("TMPDIR", t.TempDir())
+	require.Equal(t, exitDone, s.run("", "produce", "--count", "3", "--topic", "store").code)
+	got := s.run("", "audit", "--json", "--wait", "1500ms")
+	require.Equal(t, 4, got.code, got.stderr)
+	require.NotContains(t, got.stdout, "new_violations")
+	left, err := os.ReadDir(os.Getenv("TMPDIR"))
+	require.NoError(t, err)
+	require.Empty(t, left)
 }

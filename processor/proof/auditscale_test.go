@@ -12,6 +12,7 @@ import (
 	"flag"
 	"fmt"
 	"hash/crc32"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -334,9 +335,14 @@ func (h *scaleHistory) requirePlants(history string, args ...string) auditRun {
 // audit runs the program against topics and ledger.
 func (h *scaleHistory) audit(history string, args ...string) auditRun {
 	h.t.Helper()
-	gateway := newGatewayProcess(h.t, h.dir, 1)
-	defer func() { require.NoError(h.t, gateway.kill()) }()
-	args = append([]string{"audit", "--json", "--ledger", gateway.url}, args...)
+	cfg := topsim.DefaultConfig()
+	cfg.DataFile = h.file.Name()
+	sim, err := topsim.New(cfg)
+	require.NoError(h.t, err)
+	defer func() { require.NoError(h.t, sim.Close()) }()
+	server := httptest.NewServer(sim.Control())
+	defer server.Close()
+	args = append([]string{"audit", "--json", "--ledger", server.URL}, args...)
 	ctx, cancel := context.WithTimeout(h.t.Context(), 30*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, buildBinary(h.t), args...)

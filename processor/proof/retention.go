@@ -6,16 +6,20 @@ import (
 	"slices"
 	"strconv"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 // moved looks again where the logs start after a scan of ranges, since retention
 // may have moved on while they were read.
+// What was deleted counts as read.
 func (l *look) moved(ctx context.Context, ranges []Range, spans map[topicPartition]*span) error {
 	starts, err := listed(l.admin.ListStartOffsets(ctx, topicsOf(ranges)...))
 	if err != nil {
 		return err
+	}
+	for tp, sp := range spans {
+		if start, ok := starts.Lookup(tp.topic, tp.partition); ok {
+			sp.next = max(sp.next, min(start.Offset, sp.end))
+		}
 	}
 	kept := map[string]time.Time{} // asked for once a topic, and only if anything is gone
 	for _, r := range ranges {
@@ -36,7 +40,7 @@ func (l *look) moved(ctx context.Context, ranges []Range, spans map[topicPartiti
 		}
 		l.checker.Trimmed(trimmedBefore(spans[tp], kept[r.Topic]))
 	}
-	return l.unread(ctx, starts, spans)
+	return l.unread(ctx, spans)
 }
 
 func topicsOf(ranges []Range) (topics []string) {
@@ -78,11 +82,10 @@ func (l *look) keptSince(ctx context.Context, topic string) time.Time {
 }
 
 // unread tells the checker of partitions that did not reach their end, and why.
-func (l *look) unread(ctx context.Context, starts kadm.ListedOffsets, spans map[topicPartition]*span) error {
+func (l *look) unread(ctx context.Context, spans map[topicPartition]*span) error {
 	for tp, sp := range spans {
-		start, _ := starts.Lookup(tp.topic, tp.partition)
-		if max(sp.next, start.Offset) >= sp.end {
-			continue // read, or deleted meanwhile
+		if sp.next >= sp.end {
+			continue
 		}
 		stable, err := listed(l.admin.ListCommittedOffsets(ctx, tp.topic))
 		if err != nil {

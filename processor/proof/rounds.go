@@ -24,9 +24,11 @@ func (l *look) read(ctx context.Context, requests, ends []Range) error {
 		if round, last, err = l.cut(ctx, ends); err != nil {
 			return err
 		}
-		named, err := l.named(ctx, requests, round, last)
-		if err != nil {
-			return err
+		named := requests
+		if !last || left(l.rest(requests)...) > l.roundSize() {
+			if named, round, err = l.named(ctx, requests, round, last); err != nil {
+				return err
+			}
 		}
 		if err := l.scan(ctx, named, true, l.request); err != nil {
 			return err
@@ -56,11 +58,7 @@ func left(ranges ...Range) (n int64) {
 
 // scan reads on in ranges; remember says that the next scan goes on behind it.
 func (l *look) scan(ctx context.Context, ranges []Range, remember bool, each func(context.Context, *kgo.Record) error) error {
-	rest := make([]Range, len(ranges))
-	for i, r := range ranges {
-		rest[i] = l.from(r)
-	}
-	spans, err := scanRanges(ctx, l.Source, rest, l.progress, func(r *kgo.Record) error { return each(ctx, r) })
+	spans, err := scanRanges(ctx, l.Source, l.rest(ranges), l.progress, func(r *kgo.Record) error { return each(ctx, r) })
 	if err != nil {
 		return err
 	}
@@ -82,23 +80,22 @@ func (s *Source) roundSize() int64 {
 	return defaultRound
 }
 
-// named are the requests that a round needs: up to the newest that one of its
-// ends names, and in the last round up to the newest that must have an end. It
-// reads the ends for that, unless everything fits into a round.
-func (l *look) named(ctx context.Context, requests, round []Range, last bool) ([]Range, error) {
-	rest := make([]Range, len(requests))
-	for i, r := range requests {
+// rest is what was not read yet of ranges.
+func (l *look) rest(ranges []Range) []Range {
+	rest := make([]Range, len(ranges))
+	for i, r := range ranges {
 		rest[i] = l.from(r)
 	}
-	if last && left(rest...) <= l.roundSize() {
-		return requests, nil
-	}
+	return rest
+}
+
+// named are the requests that a round needs: up to the newest that one of its
+// ends names, and in the last round up to the newest that must have an end. To
+// know them it reads the ends once; what it does not get to see of those is left
+// out of the round.
+func (l *look) named(ctx context.Context, requests, round []Range, last bool) (needed, ends []Range, err error) {
 	newest := map[topicPartition]int64{}
-	ends := make([]Range, len(round))
-	for i, r := range round {
-		ends[i] = l.from(r)
-	}
-	_, err := scanRanges(ctx, l.Source, ends, func(int64) {}, func(r *kgo.Record) error {
+	spans, err := scanRanges(ctx, l.Source, l.rest(round), func(int64) {}, func(r *kgo.Record) error {
 		if topic, partition, offset, ok := parseSource(header(r, sourceHeader)); ok {
 			tp := topicPartition{topic, partition}
 			newest[tp] = max(newest[tp], offset+1)
@@ -106,27 +103,29 @@ func (l *look) named(ctx context.Context, requests, round []Range, last bool) ([
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	named := make([]Range, len(requests))
-	for i, r := range requests {
+	if err := l.moved(ctx, round, spans); err != nil {
+		return nil, nil, err
+	}
+	for _, r := range round {
+		r.End = min(r.End, spans[topicPartition{r.Topic, r.Partition}].next)
+		ends = append(ends, r)
+	}
+	for _, r := range requests {
 		up := newest[topicPartition{r.Topic, r.Partition}]
 		if last {
 			up = max(up, r.settled())
 		}
 		r.End = min(r.End, up)
-		named[i] = r
+		needed = append(needed, r)
 	}
-	return named, nil
+	return needed, ends, nil
 }
 
 // cut returns the next round of ends, and whether it is the last.
 func (l *look) cut(ctx context.Context, ends []Range) (round []Range, last bool, err error) {
-	rest := make([]Range, len(ends))
-	for i, r := range ends {
-		rest[i] = l.from(r)
-	}
-	size := l.roundSize()
+	rest, size := l.rest(ends), l.roundSize()
 	if left(rest...) <= size {
 		return ends, true, nil
 	}

@@ -67,6 +67,24 @@ func TestRoundsBeforeAnOpenTransactionAreUnfinished(t *testing.T) {
 	require.EqualValues(t, 4, l.look().Violations[Lost].Total, "only then is the rest lost")
 }
 
+// Retention may take a whole partition while it is read.
+func TestRoundsEndThoughRetentionTookEverything(t *testing.T) {
+	l := newLive(t, 20)
+	for n := range 10 {
+		l.finish(l.client, n, true)
+	}
+	l.source.round = 2
+	l.source.Progress = func(int64, int64) {
+		l.source.Progress = nil
+		ends, err := l.admin.ListEndOffsets(t.Context(), "failed", "dead")
+		require.NoError(t, err)
+		_, err = l.admin.DeleteRecords(t.Context(), ends.Offsets())
+		require.NoError(t, err)
+	}
+	l.source.Patience = impatient
+	require.Empty(t, l.look().Violations)
+}
+
 // commitUpTo puts every watermark so many records behind the end.
 func (l *live) commitUpTo(behind func(end int64) int64) {
 	l.Helper()
