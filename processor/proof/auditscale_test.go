@@ -99,7 +99,7 @@ func TestAuditAtScale(t *testing.T) {
 		r.Audits = append(r.Audits, whole)
 
 		h.lost, h.doubled, h.untrue = n, n/2+10, n+2
-		h.ended(h.doubled)
+		h.transaction(h.grant(h.doubled)) // of long ago
 		h.write(n + 3)
 		next := h.requirePlants("control, then planted", "--state", state)
 		require.EqualValues(t, 3, *next.New)
@@ -144,7 +144,7 @@ func newScaleHistory(t *testing.T, brokers *realBrokers, n int64) *scaleHistory 
 	h.createTopics(scalePartitions)
 	var err error
 	h.engine, err = kgo.NewClient(append(h.options(), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.TransactionalID(h.group), kgo.MaxBufferedRecords(scaleBatch*2))...)
+		kgo.TransactionalID(h.group), kgo.TransactionTimeout(5*time.Minute), kgo.MaxBufferedRecords(scaleBatch*2))...)
 	require.NoError(t, err)
 	t.Cleanup(h.engine.Close)
 	h.file, err = os.OpenFile(filepath.Join(h.dir, "ledger"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
@@ -160,25 +160,27 @@ func (h *scaleHistory) write(n int64) {
 	h.t.Helper()
 	for h.written < n {
 		upTo := min(h.written+scaleBatch, n)
-		h.produce(h.producer, h.written, upTo, h.request)
-		require.NoError(h.t, h.engine.BeginTransaction())
-		h.produce(h.engine, h.written, upTo, h.end)
-		require.NoError(h.t, h.engine.EndTransaction(h.t.Context(), kgo.TryCommit))
+		requests, ends := h.records(upTo, h.request), h.records(upTo, h.end)
+		require.NoError(h.t, h.producer.ProduceSync(h.t.Context(), requests...).FirstErr())
+		h.transaction(ends...)
 		h.written = upTo
 	}
 	h.commit()
 	require.NoError(h.t, h.ledger.Flush())
 }
 
-func (h *scaleHistory) produce(client *kgo.Client, from, to int64, records func(i int64) []*kgo.Record) {
-	h.t.Helper()
-	var all kgo.FirstErrPromise
-	for i := from; i < to; i++ {
-		for _, r := range records(i) {
-			client.Produce(h.t.Context(), r, all.Promise())
-		}
+func (h *scaleHistory) records(upTo int64, of func(i int64) []*kgo.Record) (all []*kgo.Record) {
+	for i := h.written; i < upTo; i++ {
+		all = append(all, of(i)...)
 	}
-	require.NoError(h.t, all.Err())
+	return all
+}
+
+func (h *scaleHistory) transaction(ends ...*kgo.Record) {
+	h.t.Helper()
+	require.NoError(h.t, h.engine.BeginTransaction())
+	require.NoError(h.t, h.engine.ProduceSync(h.t.Context(), ends...).FirstErr())
+	require.NoError(h.t, h.engine.EndTransaction(h.t.Context(), kgo.TryCommit))
 }
 
 func (h *scaleHistory) place(i int64) (topic string, partition int32, offset int64) {
@@ -275,14 +277,6 @@ func (h *scaleHistory) granted(i int64) {
 		"app_key": topsim.DemoAppKey, "out_id": q.RequestID, "uuid": q.CouponCode, "coupon_type": q.CouponType,
 		"member": fmt.Sprintf("%016x", i), "dto_hash": fmt.Sprintf("%032x", i), "at": h.at.Add(time.Second / 2), "coupon": scaleCoupon(i),
 	}))
-}
-
-// ended ends a request of long ago once more.
-func (h *scaleHistory) ended(i int64) {
-	h.t.Helper()
-	require.NoError(h.t, h.engine.BeginTransaction())
-	require.NoError(h.t, h.engine.ProduceSync(h.t.Context(), h.grant(i)).FirstErr())
-	require.NoError(h.t, h.engine.EndTransaction(h.t.Context(), kgo.TryCommit))
 }
 
 // commit puts the watermarks behind the last record, but for one partition,
