@@ -86,8 +86,9 @@ var platformCodes = map[int]struct {
 }
 
 // subCodes lists the families of sub-codes under 15, 50 and the domain codes. The
-// first match counts; a star is any text, but not none. What follows a colon in a sub-code is a detail and not compared, and
-// isp. codes are compared without the suffix -tmall.
+// first match counts; a star is any text, but not none. What follows a colon in a
+// sub-code is a detail and not compared, and isp. codes are compared without the
+// suffix -tmall.
 var subCodes = []struct {
 	pattern string
 	verdict verdict
@@ -133,7 +134,7 @@ var requestArguments = []string{
 // 40 and 41, which name the argument nowhere else.
 func judge(code, subCode, msg string) verdict {
 	if v, ok := businessCodes[code]; ok {
-		return v
+		return v.beside(judgeSubCode(subCode))
 	}
 	n, err := strconv.Atoi(code)
 	if err != nil {
@@ -153,6 +154,16 @@ func judge(code, subCode, msg string) verdict {
 	default:
 		return row.verdict
 	}
+}
+
+// beside is the verdict of a business code that stands where the platform's do,
+// with a sub-code next to it. One that says nothing, or a refusal of the request
+// too, leaves it; any other makes the answer say two things.
+func (v verdict) beside(sub verdict) verdict {
+	if sub == unlisted || sub == ofRequest || sub == v {
+		return v
+	}
+	return unlisted
 }
 
 func judgeSubCode(subCode string) verdict {

@@ -186,24 +186,46 @@ func TestSubCodeCountsOnlyUnderRemoteServiceErrors(t *testing.T) {
 	requireVerdict(t, wantUnknown, got)
 }
 
+// A code and a sub-code that contradict each other are two answers.
+func TestBusinessCodeBesideAnotherSubCode(t *testing.T) {
+	for subCode, want := range map[string]Error{
+		"-6":                           wantUnknown,
+		"isv.word:-9999":               wantUnknown,
+		"isp.remote-service-timeout":   wantUnknown,
+		"isp.call-limited":             wantUnknown,
+		"isv.permission-denied":        wantUnknown,
+		"isv.coupon-not-exist:NO_DATA": wantBusiness("-7"),
+		"isv.invalid-parameter":        wantBusiness("-7"),
+	} {
+		_, got := judgeBody(http.StatusOK, `{"error_response":{"code":-7,"sub_code":"`+subCode+`"}}`)
+		requireVerdict(t, want, got)
+		require.Equal(t, "-7", got.Code)
+	}
+}
+
 func TestBusinessCodesInEveryForm(t *testing.T) {
 	tests := []struct {
-		code string
-		want Error
+		code    string
+		want    Error
+		ispWord Error // in the form of that name: an isp. word has a meaning without the code
 	}{
-		{"-3", wantBusiness("-3")},
-		{"-6", wantBusiness("-6")},
-		{"-7", wantBusiness("-7")},
-		{"-11", wantBusiness("-11")},
-		{"-9999", wantSystemErr},
-		{"-8", wantUnknown},
-		{"-10000", wantUnknown},
+		{"-3", wantBusiness("-3"), wantBusiness("-3")},
+		{"-6", wantBusiness("-6"), wantBusiness("-6")},
+		{"-7", wantBusiness("-7"), wantBusiness("-7")},
+		{"-11", wantBusiness("-11"), wantBusiness("-11")},
+		{"-9999", wantSystemErr, wantSystemErr},
+		{"-8", wantUnknown, wantGateway},
+		{"-10000", wantUnknown, wantGateway},
 	}
 	for _, tt := range tests {
 		for name, body := range businessForms(tt.code) {
 			t.Run(tt.code+" "+name, func(t *testing.T) {
 				_, got := judgeBody(http.StatusOK, body)
-				requireVerdict(t, tt.want, got)
+				want := tt.want
+				if name == "F3 isp word" {
+					want = tt.ispWord
+				}
+				requireVerdict(t, want, got)
 				require.True(t, got.Sent)
 			})
 		}
@@ -215,33 +237,35 @@ func businessForms(c string) map[string]string {
 		return `{"tmall_nrt_coupon_send_response":{` + inner + `,"request_id":"r"}}`
 	}
 	return map[string]string{
-		"F1 text":         `{"error_response":{"code":15,"msg":"Remote service error","sub_code":"` + c + `"}}`,
-		"F1 number":       `{"error_response":{"code":50,"msg":"Remote service error","sub_code":` + c + `}}`,
-		"F1 domain":       `{"error_response":{"code":"530","sub_code":"` + c + `"}}`,
-		"F1 xml":          `<?xml version="1.0" encoding="utf-8" ?><error_response><code>15</code><sub_code> ` + c + ` </sub_code></error_response><!--host-->`,
-		"F2 number":       `{"error_response":{"code":` + c + `,"msg":"x"}}`,
-		"F2 text":         `{"error_response":{"code":"` + c + `"}}`,
-		"F3 isv word":     `{"error_response":{"code":15,"sub_code":"isv.coupon-send-fail:` + c + `"}}`,
-		"F3 isp word":     `{"error_response":{"code":15,"sub_code":"isv.biz-error:` + c + `"}}`,
-		"F3 isv":          `{"error_response":{"code":15,"sub_code":"isv.` + c + `"}}`,
-		"F4 code":         root(`"code":` + c),
-		"F4 err_code":     root(`"err_code":"` + c + `","message":"x"`),
-		"F4 errcode":      root(`"errcode":` + c),
-		"F4 error_code":   root(`"error_code":"` + c + `"`),
-		"F4 result_code":  root(`"result_code":` + c + `,"model":null`),
-		"F4 two agree":    root(`"result_code":` + c + `,"code":"` + c + `"`),
-		"F4 with none":    root(`"code":0,"err_code":"` + c + `"`),
-		"F4 simplify":     `{"code":"` + c + `","request_id":"r"}`,
-		"F4 xml":          `<tmall_nrt_coupon_send_response><code>` + c + `</code><model/></tmall_nrt_coupon_send_response>`,
-		"F5":              root(`"result":{"code":` + c + `,"message":"x","model":null}`),
-		"F5 text":         root(`"result":{"code":"` + c + `"}`),
-		"F5 simplify":     `{"result":{"code":` + c + `}}`,
-		"F6 code":         root(`"model":{"code":` + c + `,"message":"x"}`),
-		"F6 err_code":     root(`"model":{"err_code":"` + c + `"}`),
-		"F6 null id":      root(`"model":{"code":` + c + `,"coupon_instance_id":null}`),
-		"F6 simplify":     `{"model":{"result_code":"` + c + `"},"request_id":"r"}`,
-		"F6 inside F5":    root(`"result":{"model":{"code":` + c + `}}`),
-		"F2 at 400 (any)": `{"error_response":{"code":` + c + `}}`,
+		"F1 text":        `{"error_response":{"code":15,"msg":"Remote service error","sub_code":"` + c + `"}}`,
+		"F1 number":      `{"error_response":{"code":50,"msg":"Remote service error","sub_code":` + c + `}}`,
+		"F1 domain":      `{"error_response":{"code":"530","sub_code":"` + c + `"}}`,
+		"F1 xml":         `<?xml version="1.0" encoding="utf-8" ?><error_response><code>15</code><sub_code> ` + c + ` </sub_code></error_response><!--host-->`,
+		"F2 number":      `{"error_response":{"code":` + c + `,"msg":"x"}}`,
+		"F2 text":        `{"error_response":{"code":"` + c + `"}}`,
+		"F3 isv word":    `{"error_response":{"code":15,"sub_code":"isv.coupon-send-fail:` + c + `"}}`,
+		"F3 isp word":    `{"error_response":{"code":15,"sub_code":"isp.biz-error:` + c + `"}}`,
+		"F3 isv":         `{"error_response":{"code":15,"sub_code":"isv.` + c + `"}}`,
+		"F4 code":        root(`"code":` + c),
+		"F4 err_code":    root(`"err_code":"` + c + `","message":"x"`),
+		"F4 errcode":     root(`"errcode":` + c),
+		"F4 error_code":  root(`"error_code":"` + c + `"`),
+		"F4 result_code": root(`"result_code":` + c + `,"model":null`),
+		"F4 two agree":   root(`"result_code":` + c + `,"code":"` + c + `"`),
+		"F4 with none":   root(`"code":0,"err_code":"` + c + `"`),
+		"F4 simplify":    `{"code":"` + c + `","request_id":"r"}`,
+		"F4 xml":         `<tmall_nrt_coupon_send_response><code>` + c + `</code><model/></tmall_nrt_coupon_send_response>`,
+		"F5":             root(`"result":{"code":` + c + `,"message":"x","model":null}`),
+		"F5 text":        root(`"result":{"code":"` + c + `"}`),
+		"F5 simplify":    `{"result":{"code":` + c + `}}`,
+		"F6 code":        root(`"model":{"code":` + c + `,"message":"x"}`),
+		"F6 err_code":    root(`"model":{"err_code":"` + c + `"}`),
+		"F6 null id":     root(`"model":{"code":` + c + `,"coupon_instance_id":null}`),
+		"F6 simplify":    `{"model":{"result_code":"` + c + `"},"request_id":"r"}`,
+		"F6 inside F5":   root(`"result":{"model":{"code":` + c + `}}`),
+		"F2 and F1":      `{"error_response":{"code":` + c + `,"sub_code":"` + c + `"}}`,
+		"F2 and F3":      `{"error_response":{"code":` + c + `,"sub_code":"isv.coupon-send-fail:` + c + `"}}`,
+		"F2 with a word": `{"error_response":{"code":` + c + `,"sub_code":"isv.coupon-send-fail"}}`,
 	}
 }
 
@@ -267,6 +291,15 @@ func TestBanLength(t *testing.T) {
 			requireVerdict(t, wantThrottle, got)
 			require.Equal(t, tt.want, got.RetryAfter)
 		})
+	}
+}
+
+// The service tells no length: 10086 is whom to ring up, not three hours.
+func TestThrottleOfTheServiceNamesNoBan(t *testing.T) {
+	for _, subCode := range []string{"isp.call-limited", "isv.BUSINESS_LIMIT_CONTROL"} {
+		_, got := judgeBody(http.StatusOK, `{"error_response":{"code":15,"sub_code":"`+subCode+`","sub_msg":"limited, ask 10086"}}`)
+		requireVerdict(t, wantThrottle, got)
+		require.Zero(t, got.RetryAfter)
 	}
 }
 

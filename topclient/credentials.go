@@ -14,6 +14,7 @@ import (
 
 const (
 	defaultPoll    = 2 * time.Second
+	maxReadings    = 5 // of files that change meanwhile
 	maxSecretBytes = 4 << 10
 )
 
@@ -116,7 +117,8 @@ func (s *CredentialSource) Run(ctx context.Context) {
 // Check reads the files now. On error the old credentials stay in force.
 //
 // It compares contents and asks no modification time: an orchestrator swaps a
-// symbolic link, and a copy can keep size and time.
+// symbolic link, and a copy can keep size and time. Files that change while they
+// are read are read again, until two readings agree.
 func (s *CredentialSource) Check() error {
 	if s.cfg.Poll == 0 {
 		return nil
@@ -124,6 +126,9 @@ func (s *CredentialSource) Check() error {
 	s.checking.Lock()
 	defer s.checking.Unlock()
 	c, err := s.cfg.read()
+	if err == nil && !c.equal(s.Current()) {
+		c, err = s.cfg.settle(c)
+	}
 	if err != nil {
 		err = fmt.Errorf("gateway credentials stay as they were: %w", err)
 		if s.trouble != err.Error() {
@@ -170,6 +175,22 @@ func (cfg FilesConfig) read() (Credentials, error) {
 		readSecret(&c.AppSecret, cfg.AppSecretFile, "gateway.app_secret_file"),
 		readSecret(&c.Session, cfg.SessionFile, "gateway.session_file"))
 	return c, errors.Join(errs...)
+}
+
+// settle reads again until a reading is the same as the one before it.
+//
+// The story it prevents: secret and session are swapped together, by one link,
+// just after we read the one and before we read the other. Calls would be signed
+// with the old secret for the new session until the next reading, and refused.
+func (cfg FilesConfig) settle(last Credentials) (Credentials, error) {
+	for range maxReadings {
+		c, err := cfg.read()
+		if err != nil || c.equal(last) {
+			return c, err
+		}
+		last = c
+	}
+	return Credentials{}, errors.New("the files of gateway.app_secret_file and gateway.session_file keep changing")
 }
 
 // readSecret fills s from a file, if one is named, without the line end that

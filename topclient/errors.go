@@ -76,7 +76,7 @@ type Error struct {
 	Message        string        // what the gateway, or the network, says: at most 200 runes
 	RequestID      string        // the gateway's id of the call; support asks for it
 	Host           string        // the gateway's machine, as it names itself; support asks for it too
-	RetryAfter     time.Duration // of a throttle: how long the ban lasts; 0 if it does not say
+	RetryAfter     time.Duration // of a throttle by the platform: how long the ban lasts; 0 if it does not say
 	Sent           bool          // request bytes were, or may have been, written
 	err            error         // the cause if it is ours or the system's; never holds bytes of the answer
 }

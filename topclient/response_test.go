@@ -154,6 +154,23 @@ func TestTextsOfAnError(t *testing.T) {
 	require.NotContains(t, err.Error(), "\n")
 }
 
+// The API's own words under a code that nobody listed prove nothing, but whoever
+// looks into it must have them.
+func TestTextUnderAnUnlistedCodeIsKept(t *testing.T) {
+	const text = "领取太多了,不要贪心~"
+	for _, body := range []string{
+		`{"tmall_nrt_coupon_send_response":{"code":-1,"message":"` + text + `"}}`,
+		`{"tmall_nrt_coupon_send_response":{"result":{"code":-1,"message":"` + text + `"}}}`,
+		`{"tmall_nrt_coupon_send_response":{"model":{"err_code":"-1","err_msg":"` + text + `"}}}`,
+		`{"error_response":{"code":15,"msg":"Remote service error","sub_code":"F00-00","sub_msg":"` + text + `"}}`,
+		`{"error_response":{"code":-1,"msg":"` + text + `"}}`,
+	} {
+		_, err := judgeBody(http.StatusOK, body)
+		requireVerdict(t, wantUnknown, err)
+		require.Contains(t, err.Message, text)
+	}
+}
+
 func TestMissingMembersOfAnErrorAreEmpty(t *testing.T) {
 	_, err := judgeBody(http.StatusOK, `{"error_response":{"code":22,"msg":null}}`)
 	require.Equal(t, &Error{About: AboutApp, Code: "22", Sent: true}, err)
