@@ -118,6 +118,9 @@ type reply struct {
 	pause    time.Duration // between pieces
 }
 
+// isWhole says whether all of it leaves, as soon as the caller reads.
+func (r *reply) isWhole() bool { return r.pause == 0 && (r.cut == cutNone || r.cut == cutIdle) }
+
 func newReply(doc *document) reply {
 	body := doc.encode()
 	kind := "text/javascript;charset=UTF-8"

@@ -81,22 +81,30 @@ func (s *Simulator) controlLedger(r *http.Request) (any, error) {
 	return page, nil
 }
 
-// ruleJSON is a rule as it is asked for and shown.
-type ruleJSON struct {
-	ID     int64  `json:"id,omitempty"`
-	Fault  string `json:"fault"`           // as Parse takes it
-	Times  *int64 `json:"times,omitempty"` // how often still; absent: always
-	Count  int64  `json:"count"`           // calls it struck
-	Script bool   `json:"script,omitempty"`
-	From   string `json:"from,omitempty"` // of a script's line
-	To     string `json:"to,omitempty"`
+// askedRule is a rule as it is asked for.
+type askedRule struct {
+	Fault string `json:"fault"`           // as Parse takes it
+	Times *int64 `json:"times,omitempty"` // how often, or how often still; absent: always
 	Match
 }
 
-func (s *rules) read() []ruleJSON {
-	out := []ruleJSON{}
+// shownRule is a rule as it is shown.
+type shownRule struct {
+	ID     int64  `json:"id"`
+	Count  int64  `json:"count"` // calls it struck
+	Script bool   `json:"script,omitempty"`
+	From   string `json:"from,omitempty"` // of a script's line
+	To     string `json:"to,omitempty"`
+	askedRule
+}
+
+func (s *rules) read() []shownRule {
+	out := []shownRule{}
 	for _, r := range s.all() {
-		shown := ruleJSON{ID: r.id, Fault: r.behaviour.name, Count: r.Count(), Script: r.scripted, Match: *r.match}
+		shown := shownRule{
+			ID: r.id, Count: r.Count(), Script: r.scripted,
+			askedRule: askedRule{Fault: r.behaviour.name, Match: *r.match},
+		}
 		if left := r.left.Load(); left != always {
 			shown.Times = &left
 		}
@@ -112,7 +120,7 @@ func (s *rules) read() []ruleJSON {
 }
 
 func (s *Simulator) controlAddRule(r *http.Request) (any, error) {
-	var asked ruleJSON
+	var asked askedRule
 	if err := readJSON(r, &asked); err != nil {
 		return nil, err
 	}
@@ -137,7 +145,7 @@ func (s *Simulator) controlAddRule(r *http.Request) (any, error) {
 func (s *Simulator) controlRemoveRule(r *http.Request) (any, error) {
 	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
 	if err != nil || !s.rules.remove(func(rule *Rule) bool { return rule.id == id && !rule.scripted }) {
-		return nil, &controlError{http.StatusNotFound, "no such rule"}
+		return nil, &controlError{http.StatusNotFound, "no such rule; lines of the script end with the script, by posting another or an empty one"}
 	}
 	return struct{}{}, nil
 }

@@ -39,14 +39,14 @@ func TestControlLedger(t *testing.T) {
 	require.Equal(t, sim.Ledger().Violations(), page.Entries)
 	require.Equal(t, first, page.Entries[0].Coupon.InstanceID)
 	for _, name := range []string{
-		`"app_key":"12345678"`, `"out_id":"out-1"`, `"calls":2`, `"granted":true`, `"grants":2`, `"granted_at":"2026-04-01T04:00:00Z"`,
+		`"app_key":"12345678"`, `"out_id":"out-1"`, `"calls":2`, `"answers":2`, `"granted":true`, `"grants":2`, `"granted_at":"2026-04-01T04:00:00Z"`,
 		`"uuid":"coupon-1"`, `"coupon_type":247`, `"template_id":`, `"discount":1000`, `"start_fee":5000`, `"dto_hash":"`, `"member":"`,
 	} {
 		require.Contains(t, text, name)
 	}
 
 	_, text = control(t, sim, "GET", "/control/ledger?after="+page.Next, "")
-	require.JSONEq(t, `{"entries":[{"app_key":"12345678","out_id":"out-2","calls":1,"granted":false,"grants":0}]}`, text)
+	require.JSONEq(t, `{"entries":[{"app_key":"12345678","out_id":"out-2","calls":1,"answers":1,"granted":false,"grants":0}]}`, text)
 
 	for _, query := range []string{"limit=0", "limit=10001", "limit=x", "after=x"} {
 		status, text = control(t, sim, "GET", "/control/ledger?"+query, "")
@@ -85,6 +85,12 @@ func TestControlRefusesMistakes(t *testing.T) {
 	for _, tt := range []struct{ path, body, want string }{
 		{"/control/rules", `{"fault":"typo"}`, `no fault \"typo\"`},
 		{"/control/rules", `{"fault":"outage","time":1}`, "unknown field"},
+		{"/control/rules", `{"fault":"outage","from":"10s"}`, "unknown field"},
+		{"/control/rules", `{"fault":"outage","to":"20s"}`, "unknown field"},
+		{"/control/rules", `{"fault":"outage","id":7}`, "unknown field"},
+		{"/control/rules", `{"fault":"outage","count":7}`, "unknown field"},
+		{"/control/rules", `null`, "no fault"},
+		{"/control/rules", `{"fault":"gzip-bomb-after-grant"}`, `\"gzip-bomb\" has no second kind`},
 		{"/control/rules", `{"fault":"outage","times":0}`, "times is 0"},
 		{"/control/rules", `{"fault":"outage","probability":2}`, "probability is 2"},
 		{"/control/rules", `{"fault":"outage"}{}`, "more than one"},

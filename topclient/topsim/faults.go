@@ -69,14 +69,13 @@ func Parse(text string) (Behaviour, error) {
 	if len(words) == 0 {
 		return Behaviour{}, fmt.Errorf("no fault is named")
 	}
-	if len(words) == 1 {
-		for _, f := range Faults() {
-			if f.Name == words[0] {
-				return f.Behaviour, nil
-			}
-		}
+	if f, ok := faultNamed(words[0]); ok && len(words) == 1 {
+		return f.Behaviour, nil
 	}
 	verb, after := strings.CutSuffix(words[0], afterSuffix)
+	if _, known := faultNamed(verb); known && after && len(words) == 1 {
+		return Behaviour{}, fmt.Errorf("%q has no second kind after the grant", verb)
+	}
 	b, err := parseVerb(verb, words[1:])
 	if err != nil {
 		return Behaviour{}, err
@@ -85,6 +84,15 @@ func Parse(text string) (Behaviour, error) {
 		b = b.AfterGrant()
 	}
 	return b, nil
+}
+
+func faultNamed(name string) (Fault, bool) {
+	for _, f := range Faults() {
+		if f.Name == name {
+			return f, true
+		}
+	}
+	return Fault{}, false
 }
 
 // MustParse is Parse for texts in code: it panics on a wrong one.

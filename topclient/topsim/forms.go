@@ -52,11 +52,11 @@ func knownForm(f Form) bool { return slices.Contains(Forms(), f) }
 func businessText(code int) string {
 	switch code {
 	case -3:
-		return "优惠券无效，请联系客服~"
+		return "优惠券无效,请联系客服~"
 	case -6:
-		return "优惠券已领完，下次早点喔~"
+		return "优惠券已领完,下次早点喔~"
 	case -7:
-		return "领取太多了，不要贪心~"
+		return "领取太多了,不要贪心~"
 	case -11:
 		return "业务异常"
 	case -9999:

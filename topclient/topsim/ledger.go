@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -48,10 +49,11 @@ type memberCoupon struct {
 	uuid   string
 }
 
-// entry is one out_id. Everything but key and calls belongs to its grants.
+// entry is one out_id. Everything but key, calls and answers belongs to its grants.
 type entry struct {
 	key        entryKey
 	calls      int64
+	answers    atomic.Int64
 	grants     int
 	content    [16]byte // of the first grant's dto
 	member     memberHash

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -142,6 +143,23 @@ func TestLedgerRepeatIsTheSameAnswer(t *testing.T) {
 	require.Zero(t, sim.Ledger().MemberGrants("member-2", "coupon-1"))
 	require.Equal(t, int64(3), sim.Ledger().Calls("out-1"))
 	require.Zero(t, sim.Ledger().Grants("out-2"))
+}
+
+// A call whose answer is cut or that nobody waits for is one that is not answered.
+func TestLedgerCountsAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sim := newSim(t, DefaultConfig())
+		c := inProcess(sim)
+		for _, fault := range []string{"lost-answers", "reset-in-body", "stall", "drip", "error 10", "business -7"} {
+			rule := sim.On(Match{}, MustParse(fault)).Once()
+			c.grant(t, sim, "out-1")
+			require.Equal(t, int64(1), rule.Count())
+		}
+		c.grant(t, sim, "out-1")
+		entry, _ := sim.Ledger().Entry("out-1")
+		require.Equal(t, int64(7), entry.Calls)
+		require.Equal(t, int64(3), entry.Answers)
+	})
 }
 
 // The negative control of every test that asserts no violation.

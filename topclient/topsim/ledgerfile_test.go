@@ -41,7 +41,7 @@ func TestLedgerFileSurvivesItsProcess(t *testing.T) {
 	wantEntry, _ := before.Ledger().Entry("out-2")
 	gotEntry, _ := after.Ledger().Entry("out-2")
 	require.True(t, wantEntry.GrantedAt.Equal(*gotEntry.GrantedAt))
-	gotEntry.Calls, gotEntry.GrantedAt = wantEntry.Calls, wantEntry.GrantedAt
+	gotEntry.Calls, gotEntry.Answers, gotEntry.GrantedAt = wantEntry.Calls, wantEntry.Answers, wantEntry.GrantedAt
 	require.Equal(t, wantEntry, gotEntry)
 
 	text, err := os.ReadFile(cfg.DataFile)

@@ -12,7 +12,8 @@ import (
 type LedgerEntry struct {
 	AppKey     string     `json:"app_key"`
 	OutID      string     `json:"out_id"`
-	Calls      int64      `json:"calls"` // whose signature was right, whatever was answered; since New
+	Calls      int64      `json:"calls"`   // whose signature was right, whatever was answered; since New
+	Answers    int64      `json:"answers"` // that were sent whole; the other calls were cut, or their callers left; since New
 	Granted    bool       `json:"granted"`
 	Grants     int        `json:"grants"` // coupons given: more than one is a violation
 	GrantedAt  *time.Time `json:"granted_at,omitempty"`
@@ -40,7 +41,10 @@ func (e LedgerEntry) InstanceID() int64 {
 
 // read is called with the lock held.
 func (e *entry) read() LedgerEntry {
-	out := LedgerEntry{AppKey: e.key.appKey, OutID: e.key.outID, Calls: e.calls, Granted: e.grants > 0, Grants: e.grants}
+	out := LedgerEntry{
+		AppKey: e.key.appKey, OutID: e.key.outID, Calls: e.calls, Answers: e.answers.Load(),
+		Granted: e.grants > 0, Grants: e.grants,
+	}
 	if !out.Granted {
 		return out
 	}

@@ -33,11 +33,17 @@ func newInbound(r *http.Request, body string) inbound {
 		method:   r.Method,
 		path:     r.URL.Path,
 		query:    r.URL.RawQuery,
-		formBody: strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded"),
+		formBody: isForm(r.Header.Get("Content-Type")),
 		body:     body,
 		remote:   r.RemoteAddr,
 		gzip:     strings.Contains(r.Header.Get("Accept-Encoding"), "gzip"),
 	}
+}
+
+// isForm takes any spelling, and whatever parameters.
+func isForm(contentType string) bool {
+	kind, _, _ := strings.Cut(contentType, ";")
+	return strings.EqualFold(strings.TrimSpace(kind), "application/x-www-form-urlencoded")
 }
 
 // readBody reads one byte more than allowed, so that too much can be told.

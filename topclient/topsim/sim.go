@@ -223,7 +223,13 @@ func (s *Simulator) answer(ctx context.Context, c *call, out outcome, b Behaviou
 	if b.wire != nil {
 		b.wire(&r)
 	}
-	return r, s.wait(ctx, s.latency())
+	if err := s.wait(ctx, s.latency()); err != nil {
+		return reply{}, err
+	}
+	if c.entry != nil && r.isWhole() {
+		c.entry.answers.Add(1)
+	}
+	return r, nil
 }
 
 func (s *Simulator) latency() time.Duration {
