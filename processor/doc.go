@@ -81,6 +81,8 @@
 //     After an abort it rewinds to its belief, so records between the watermark
 //     and there exist in our windows only.
 //   - kgo swallows OnPartitionsRevoked after the first one until End is called.
+//   - kgo keeps one fetch of each broker, and fetches there again only when all of
+//     it is polled or paused: to poll less than there is keeps other topics out.
 //   - BlockRebalanceOnPoll: between a poll and AllowRebalance no partition can
 //     change hands, so a polled record always meets the window it was fetched for.
 //   - The committed offset may be below the end of the log by transaction

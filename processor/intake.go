@@ -11,10 +11,8 @@ import (
 
 // What the session does with a poll.
 
-// admit takes polled records into their windows and hands the tasks over, in
-// offset order.
+// admit takes polled records into their windows.
 func (s *session) admit(fetches kgo.Fetches) error {
-	var tasks []*task
 	var stray error
 	fetches.EachPartition(func(ftp kgo.FetchTopicPartition) {
 		if len(ftp.Records) == 0 {
@@ -30,42 +28,75 @@ func (s *session) admit(fetches kgo.Fetches) error {
 			s.holds.Clear(holdTopic, p.String())
 			s.metrics.polled.WithLabelValues(ftp.Topic).Add(float64(len(ftp.Records)))
 			for _, r := range ftp.Records {
-				if t := s.admitRecord(o, r); t != nil {
-					tasks = append(tasks, t)
-				}
+				s.admitRecord(o, r)
 			}
 		}
 	})
-	if len(tasks) > 0 {
-		s.scheduler.Add(tasks)
-	}
 	return stray
 }
 
-// admitRecord returns the task to schedule, nil if there is none.
-func (s *session) admitRecord(o *owned, r *kgo.Record) *task {
+func (s *session) admitRecord(o *owned, r *kgo.Record) {
 	admission := o.Admit(r.Offset, recordSize(r), r.LeaderEpoch)
 	if admission == alreadyHere {
 		s.metrics.redelivered.Inc()
 	}
 	if admission == alreadyHere || admission == alreadyEnded {
-		return nil
+		return
 	}
 	t := newTask(o.assignment, r, s.cfg.Topics.Retry, 2*s.cfg.Retry.Delay)
 	if admission == admittedInDoubt {
 		t.foundInDoubt()
 	}
-	request, bad, missing := decode(s.codec, t)
-	if bad != nil {
-		o.Finish(r.Offset, bad)
-		return nil
+	s.undecoded.push(t)
+}
+
+// undecoded are the tasks that are in their windows and not decoded yet, by
+// topic. To decode is what costs time in a pass, to poll costs little: so all that
+// was fetched is polled at once, which lets kgo fetch again, and the topics take
+// turns at being decoded. A topic with a backlog then keeps nobody out.
+type undecoded map[string][]*task
+
+func (q undecoded) push(t *task) { q[t.topic] = append(q[t.topic], t) }
+
+// take returns about n tasks, those of a partition in offset order, as many of
+// each topic as there are.
+func (q undecoded) take(n int) []*task {
+	var tasks []*task
+	for len(tasks) < n && len(q) > 0 {
+		for topic, queue := range q {
+			tasks = append(tasks, queue[0])
+			queue[0] = nil
+			if q[topic] = queue[1:]; len(queue) == 1 {
+				delete(q, topic)
+			}
+		}
 	}
-	t.request = request
-	if missing != 0 {
-		t.pending = true
-		s.await(t, missing)
+	return tasks
+}
+
+// decodeSome decodes and hands over what a pass has time for.
+func (s *session) decodeSome() {
+	var tasks []*task
+	for _, t := range s.undecoded.take(decodeRecords) {
+		o, ok := s.windows.Get(t.assignment)
+		if !ok || o.withheld {
+			continue
+		}
+		request, bad, missing := decode(s.codec, t)
+		if bad != nil {
+			o.Finish(t.offset, bad)
+			continue
+		}
+		t.request = request
+		if missing != 0 {
+			t.pending = true
+			s.await(t, missing)
+		}
+		tasks = append(tasks, t)
 	}
-	return t
+	if len(tasks) > 0 {
+		s.scheduler.Add(tasks)
+	}
 }
 
 // recordSize is what a record costs in memory, roughly and rather too much: the

@@ -203,7 +203,7 @@ func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error)
 		cfg: p.cfg, log: p.deps.Logger.With("component", "session"), metrics: p.metrics, holds: p.holds,
 		codec: p.deps.Codec, windows: newWindows(p.cfg.WindowRecords, p.cfg.WindowBytes, p.cfg.WindowTotalBytes),
 		bell: bell, events: newMailbox[event](bell), reports: newMailbox[report](bell), resolved: newMailbox[int](bell),
-		pending: map[int][]*task{}, commits: commits{budget: metadataBudget}, passed: p.watchdog.passed,
+		undecoded: undecoded{}, pending: map[int][]*task{}, commits: commits{budget: metadataBudget}, passed: p.watchdog.passed,
 	}
 	s.resolver = &resolver{registry: p.deps.Registry, holds: p.holds, wanted: newMailbox[int](newBell()), resolved: s.resolved}
 	p.holds.ClearKind(holdTopic, holdGateway, holdApp, holdMetadata, holdLostInput, holdTransaction, holdRegistry) // of the session before
@@ -256,11 +256,14 @@ func (p *Processor) options(ctx context.Context, c cluster) []kgo.Opt {
 const (
 	// A partition that is assigned or resumed while a fetch waits at its broker
 	// is not in it: this is how long it can be left out.
-	fetchMaxWait           = 200 * time.Millisecond
-	fetchMaxBytes          = 8 << 20 // of one fetch of one broker
-	fetchMaxPartitionBytes = 1 << 20
-	maxDecompressed        = 16 << 20 // a batch that grows larger is a decompression bomb
-	defaultMaxMessageBytes = 1048588  // the brokers' own default
+	fetchMaxWait = 200 * time.Millisecond
+	// kgo keeps one fetch of each broker, and fetches there again when all of it is
+	// taken. So that the partitions of every topic come with each fetch, a backlog of
+	// some takes no more than this; it is also what a fetch holds in memory.
+	fetchMaxPartitionBytes = 256 << 10 // about a thousand requests
+	fetchMaxBytes          = 4 << 20   // of one broker: sixteen partitions with a backlog, and the rest in rotation
+	maxDecompressed        = 16 << 20  // a batch that grows larger is a decompression bomb
+	defaultMaxMessageBytes = 1048588   // the brokers' own default
 )
 
 // Start runs the processor in the background. fatal is called if it ends by

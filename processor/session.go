@@ -33,8 +33,9 @@ type session struct {
 	reports  *mailbox[report]
 	resolved *mailbox[int]
 
-	pending map[int][]*task // by the id of the schema that is being fetched
-	joining bool            // between leaving one generation of the group and being given a part in the next
+	undecoded undecoded
+	pending   map[int][]*task // by the id of the schema that is being fetched
+	joining   bool            // between leaving one generation of the group and being given a part in the next
 
 	blocked  bool               // a rebalance waits for us
 	synced   map[string][]int32 // what the newest generation gives us, until it is acted on
@@ -47,8 +48,10 @@ type session struct {
 }
 
 const (
-	pollRecords = 1000        // at most, so that a pass stays short
-	pollWait    = time.Second // at most: holds and retries are looked at again
+	pollRecords   = 1000        // at a time: a window can be exceeded by as many
+	pollsOfPass   = 8           // at most, so that a pass stays short
+	decodeRecords = 1000        // of a pass, for the same reason
+	pollWait      = time.Second // at most: holds and retries are looked at again
 )
 
 // begin fences whoever used our transactional id before, and ends what it left
@@ -100,9 +103,10 @@ func (s *session) loop(ctx context.Context) error {
 			return err
 		}
 		s.pauseAndResume()
-		if err := s.poll(ctx); err != nil {
+		if err := s.pollAll(ctx); err != nil {
 			return err
 		}
+		s.decodeSome()
 	}
 	return nil
 }
@@ -203,12 +207,32 @@ func (s *session) await(t *task, schema int) {
 	s.resolver.wanted.put(schema)
 }
 
-// poll takes in what Kafka has for us; with nothing there it waits for records
-// or news. Between a poll and AllowRebalance no partition can change hands, so
-// each record meets the window it was fetched for.
-func (s *session) poll(ctx context.Context) error {
+// pollAll takes in what has been fetched: kgo does not fetch from a broker again
+// before all that it fetched from there is polled, or belongs to partitions that
+// are paused. With nothing to do it waits for records or news.
+func (s *session) pollAll(ctx context.Context) error {
+	for range pollsOfPass {
+		polled, err := s.poll(ctx, len(s.undecoded) == 0)
+		if err != nil {
+			return err
+		}
+		s.pauseAndResume()
+		if polled < pollRecords {
+			break
+		}
+	}
+	if s.cfg.GroupProtocol == Consumer {
+		s.allow(ctx)
+	}
+	return nil
+}
+
+// poll takes in some records and returns how many. Between a poll and
+// AllowRebalance no partition can change hands, so each record meets the window it
+// was fetched for.
+func (s *session) poll(ctx context.Context, wait bool) (polled int, err error) {
 	fetches := s.kafka.PollRecords(nil, pollRecords) //nolint:staticcheck,contextcheck // nil is documented: what is there, at once
-	if fetches.Empty() && len(fetches.Errors()) == 0 {
+	if wait && fetches.Empty() && len(fetches.Errors()) == 0 {
 		waiting, cancel := context.WithTimeout(ctx, s.pollTimeout())
 		waiting, stop := s.bell.awaited(waiting)
 		fetches = s.kafka.PollRecords(waiting, pollRecords)
@@ -216,18 +240,12 @@ func (s *session) poll(ctx context.Context) error {
 		cancel()
 	}
 	if err := s.applyEvents(ctx); err != nil { // partitions that were opened right before these records
-		return err
+		return 0, err
 	}
 	if err := s.fetchErrors(fetches); err != nil {
-		return err
+		return 0, err
 	}
-	if err := s.admit(fetches); err != nil {
-		return err
-	}
-	if s.cfg.GroupProtocol == Consumer {
-		s.allow(ctx)
-	}
-	return nil
+	return fetches.NumRecords(), s.admit(fetches)
 }
 
 // pollTimeout is how long a pass may wait for news.
