@@ -172,8 +172,11 @@ func median(values []float64) float64 {
 	return values[len(values)/2]
 }
 
+// patience of either side: 256 handshakes at once take long on a busy machine.
+const patience = time.Minute
+
 func clientCall(b *testing.B, target string) func() error {
-	c := newTestClient(b, target, nil)
+	c := newTestClient(b, target, func(c *Config) { c.Timeout, c.ConnectTimeout = patience, patience })
 	trustTestServers(c.transport.(*http.Transport))
 	ctx := context.Background()
 	return func() error {
@@ -186,11 +189,11 @@ func clientCall(b *testing.B, target string) func() error {
 // settings, with the same timeout, and throws the answer away.
 func bareCall(b *testing.B, target string) func() error {
 	body := newForm(b, SignHMACSHA256, testCred, testGrant, time.Now()).body
-	transport := newTransport(Config{URL: target}.withDefaults())
+	transport := newTransport(Config{URL: target, ConnectTimeout: patience}.withDefaults())
 	transport.DisableCompression = false
 	trustTestServers(transport)
 	b.Cleanup(transport.CloseIdleConnections)
-	hc := &http.Client{Transport: transport, Timeout: 10 * time.Second}
+	hc := &http.Client{Transport: transport, Timeout: patience}
 	return func() error { return barePost(hc, target, body) }
 }
 
