@@ -13,7 +13,7 @@ import (
 const (
 	backlogSlots     = 64
 	backlogLatency   = 20 * time.Millisecond
-	backlogWindow    = 4096 // records: what one partition may have taken in
+	backlogWindow    = 8 << 20 // bytes: what one partition may have taken in
 	backlogNeighbour = 30   // requests a second on the other partitions, of each topic
 	backlogPrompt    = 5 * time.Second
 )
@@ -34,9 +34,11 @@ func backlogSize() (requests int, neighbours time.Duration) {
 
 // TestApartFromABacklog has one partition full to the brim while the gateway is
 // away, and looks at the others when it is back.
-func TestApartFromABacklog(t *testing.T) {
+func TestApartFromABacklog(t *testing.T) { backlogTrial().hold(t) }
+
+func backlogTrial() trial {
 	size, neighbours := backlogSize()
-	trial{
+	return trial{
 		name: "backlog", about: "a backlog on one partition while the gateway is away, then worked off; the other partitions' requests come steadily",
 		kinds: []string{without, with}, settings: backlogSettings(),
 		sizes: map[string]any{
@@ -45,7 +47,7 @@ func TestApartFromABacklog(t *testing.T) {
 		},
 		measures: []apartMeasure{
 			highest("most memory of the replica, MiB", "memory, most MiB").atMost(backlogMemory),
-			highest("records in its windows", "window, most records").atMost(backlogWindow + 1000 + 500), // one poll, and the neighbours'
+			highest("MiB in its windows", "window, most MiB").atMost((backlogWindow + (1000+1000)*backlogRecord) / float64(1<<20)), // one poll, and the neighbours'
 			lowest("records of the backlog that were not taken in when the gateway came back", "backlog left").atLeast(float64(size) / 2),
 			highest("seconds after the gateway's return until the last neighbour that waited has its end", "waiting max s").atMost(backlogPrompt.Seconds()),
 			difference("p99 of neighbours in the same topic that come while the backlog is worked off, s", "neighbours p99 s").atMost(1),
@@ -54,17 +56,18 @@ func TestApartFromABacklog(t *testing.T) {
 			lowest("throughput of the backlog", "backlog per s").atLeast(1),
 		},
 		run: runBacklog,
-	}.hold(t)
+	}
 }
 
 const (
-	backlogExtra  = 500 // bytes
+	backlogExtra  = 4000 // bytes: large enough that bytes fill the window, not records
+	backlogRecord = backlogExtra + 1000
 	backlogMemory = 256 // MiB
 )
 
-func runBacklog(t *testing.T, brokers *realBrokers, kind string) map[string]float64 {
+func runBacklog(t *testing.T, on grounds, kind string) map[string]float64 {
 	size, lasting := backlogSize()
-	s := newStage(t, brokers, staging{
+	s := newStage(t, on, staging{
 		partitions: 3, replicas: 1, slots: backlogSlots, latency: backlogLatency, settings: backlogSettings(), noGateway: true,
 	})
 	figures := map[string]float64{}
@@ -92,7 +95,7 @@ func runBacklog(t *testing.T, brokers *realBrokers, kind string) map[string]floa
 		over = s.arrivals.lastOf(backlog.events["backlog"])
 		figures["backlog per s"] = float64(size) / over.Sub(back).Seconds()
 	}
-	figures["window, most records"] = most(s.gauges.between(began, time.Now()), func(g gaugeSample) float64 { return g.unfinished })
+	figures["window, most MiB"] = most(s.gauges.between(began, time.Now()), func(g gaugeSample) float64 { return g.windowBytes }) / (1 << 20)
 	for name, events := range maps.All(all) {
 		waiting := s.arrivals.lastOf(dueBefore(events, back)).Sub(back)
 		figures["waiting max s"] = max(figures["waiting max s"], waiting.Seconds())
@@ -105,13 +108,14 @@ func runBacklog(t *testing.T, brokers *realBrokers, kind string) map[string]floa
 // outage lasts until the neighbours wait, and the window of the backlog is full.
 func (s *stage) outage(kind string, began time.Time, figures map[string]float64) {
 	s.t.Helper()
-	full := float64(backlogNeighbour)
+	full := 0.0
 	if kind == with {
 		full = backlogWindow
 	}
 	require.NoError(s.t, within(settleLimit, "the windows do not fill", func() bool {
 		figures["outage s"] = time.Since(began).Seconds()
-		return s.lookAtAll()[0].unfinished >= full && figures["outage s"] >= 5
+		now := s.lookAtAll()[0]
+		return now.windowBytes >= full && now.unfinished >= backlogNeighbour && figures["outage s"] >= 5
 	}))
 	require.Empty(s.t, s.arrivals.snapshot(), "a gateway that is away has answered")
 }

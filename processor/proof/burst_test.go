@@ -32,9 +32,11 @@ func burstSize() (requests int, window time.Duration) {
 
 // TestApartFromABurst has many store requests there at once while loyalty
 // requests come steadily; without the burst the same number of them comes evenly.
-func TestApartFromABurst(t *testing.T) {
+func TestApartFromABurst(t *testing.T) { burstTrial().hold(t) }
+
+func burstTrial() trial {
 	size, window := burstSize()
-	trial{
+	return trial{
 		name: "burst", about: "store requests all at once, against as many spread evenly over the same time; loyalty at a steady rate",
 		kinds: []string{evenly, burst, alone},
 		sizes: map[string]any{
@@ -48,12 +50,12 @@ func TestApartFromABurst(t *testing.T) {
 			lowest("loyalty requests that met the burst", "loyalty count").in(burst).atLeast(10),
 		},
 		run: runBurst,
-	}.hold(t)
+	}
 }
 
-func runBurst(t *testing.T, brokers *realBrokers, kind string) map[string]float64 {
+func runBurst(t *testing.T, on grounds, kind string) map[string]float64 {
 	size, window := burstSize()
-	s := newStage(t, brokers, staging{partitions: 3, replicas: 1, slots: burstSlots, latency: burstLatency})
+	s := newStage(t, on, staging{partitions: 3, replicas: 1, slots: burstSlots, latency: burstLatency})
 	store := stream{name: "store", topic: s.store(), parts: upTo(3), count: size}
 	loyalty := stream{name: "loyalty", topic: s.loyalty(), parts: upTo(3), count: int(window.Seconds() * burstLoyalty), rate: burstLoyalty}
 	figures := map[string]float64{}

@@ -44,15 +44,15 @@ func TestApartParkedAreCalledWhenTheyAreDue(t *testing.T) {
 			highest("calls beyond two each", "calls too many").in(waiting).atMost(0),
 			highest("most memory of the replica, MiB", "memory, most MiB").in(waiting).atMost(backlogMemory),
 		},
-		run: func(t *testing.T, brokers *realBrokers, _ string) map[string]float64 {
-			return runParked(t, brokers, settings)
+		run: func(t *testing.T, on grounds, _ string) map[string]float64 {
+			return runParked(t, on, settings)
 		},
 	}.hold(t)
 }
 
-func runParked(t *testing.T, brokers *realBrokers, settings map[string]string) map[string]float64 {
+func runParked(t *testing.T, on grounds, settings map[string]string) map[string]float64 {
 	size, rate, _ := parkedSize()
-	s := newStage(t, brokers, staging{partitions: 3, replicas: 1, slots: parkedSlots, latency: parkedLatency, settings: settings})
+	s := newStage(t, on, staging{partitions: 3, replicas: 1, slots: parkedSlots, latency: parkedLatency, settings: settings})
 	figures := map[string]float64{}
 	endDoubt := s.misbehave("business -9999", "parked*")
 	events := s.pour(stream{name: "parked", topic: s.store(), parts: upTo(3), count: size, rate: rate}).written()["parked"]

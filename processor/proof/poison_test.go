@@ -52,14 +52,44 @@ func TestApartFromPoisonedKeys(t *testing.T) {
 			"length": poisonLength().String(), "rate": poisonRate, "keys": poisonKeys, "poisoned": poisonShare,
 			"slots": poisonSlots, "latency": poisonLatency.String(), "replicas": 1,
 		},
-		measures: measures, run: runPoison,
+		measures: measures,
+		run: func(t *testing.T, on grounds, kind string) map[string]float64 {
+			return runPoison(t, on, kind, poisonKeys*poisonShare, poisonSettings())
+		},
 	}.hold(t)
 }
 
-func runPoison(t *testing.T, brokers *realBrokers, kind string) map[string]float64 {
-	s := newStage(t, brokers, staging{
-		partitions: 3, replicas: 1, slots: poisonSlots, latency: poisonLatency, settings: poisonSettings(),
-	})
+// hotSettings make the windows small, so that what piles up behind one key shows
+// within a run: with the default it takes sixteen times as long.
+func hotSettings() map[string]string {
+	all := poisonSettings()
+	all["window.records"] = "256"
+	return all
+}
+
+// TestApartFromAHotPoisonedKey has all that is poisoned on one key, which gets
+// more requests than its lane can try.
+func TestApartFromAHotPoisonedKey(t *testing.T) {
+	trial{
+		name: "hot key", about: "one key that gets six requests a second is answered -9999 for ever; window.records is 256",
+		kinds: []string{without, with}, settings: hotSettings(),
+		sizes: map[string]any{
+			"length": poisonLength().String(), "rate": poisonRate, "poisoned per s": poisonRate * poisonShare,
+			"slots": poisonSlots, "latency": poisonLatency.String(), "replicas": 1,
+		},
+		measures: []apartMeasure{
+			ratio("throughput of the rest at a steady rate", "rest per s").atLeast(0.95),
+			ratio("p99 of the rest at a steady rate", "rest p99 s").atMost(1.5),
+			lowest("calls that were answered -9999", "calls struck").atLeast(5),
+		},
+		run: func(t *testing.T, on grounds, kind string) map[string]float64 {
+			return runPoison(t, on, kind, 1, hotSettings())
+		},
+	}.hold(t)
+}
+
+func runPoison(t *testing.T, on grounds, kind string, poisonedKeys int, settings map[string]string) map[string]float64 {
+	s := newStage(t, on, staging{partitions: 3, replicas: 1, slots: poisonSlots, latency: poisonLatency, settings: settings})
 	figures := map[string]float64{}
 	endPoison := func() float64 { return 0 }
 	if kind == with {
@@ -73,7 +103,7 @@ func runPoison(t *testing.T, brokers *realBrokers, kind string) map[string]float
 	}
 	began := time.Now()
 	p := s.pour(rest, stream{
-		name: "poisoned", topic: s.store(), parts: upTo(3), count: poisoned, keys: poisonKeys * poisonShare, rate: poisonRate * poisonShare,
+		name: "poisoned", topic: s.store(), parts: upTo(3), count: poisoned, keys: poisonedKeys, rate: poisonRate * poisonShare,
 	})
 	s.endsOf("rest", p, figures)
 	figures["memory growth"] = residentGrowth(s.gauges.between(began, time.Now()))

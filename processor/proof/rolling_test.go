@@ -43,8 +43,8 @@ func TestApartFromARollingRestart(t *testing.T) {
 	}.hold(t)
 }
 
-func runRolling(t *testing.T, brokers *realBrokers, kind string) map[string]float64 {
-	s := newStage(t, brokers, staging{
+func runRolling(t *testing.T, on grounds, kind string) map[string]float64 {
+	s := newStage(t, on, staging{
 		partitions: rollingPartitions, replicas: rollingReplicas, slots: rollingSlots, latency: rollingLatency, relayed: true,
 	})
 	figures := map[string]float64{}

@@ -35,8 +35,10 @@ func silenceOthers() int {
 
 // TestApartFromASilentRequest has one request in a partition of many that is
 // never answered: at a steady rate, and again with all of them there at once.
-func TestApartFromASilentRequest(t *testing.T) {
-	trial{
+func TestApartFromASilentRequest(t *testing.T) { silenceTrial().hold(t) }
+
+func silenceTrial() trial {
+	return trial{
 		name: "silence", about: "one request that is never answered, in one partition with the others; at a steady rate, then with all there at once",
 		kinds: []string{without, with}, settings: silenceSettings(),
 		sizes: map[string]any{"others": silenceOthers(), "rate": silenceRate, "slots": silenceSlots, "latency": silenceLatency.String(), "replicas": 1},
@@ -50,11 +52,11 @@ func TestApartFromASilentRequest(t *testing.T) {
 			lowest("calls of the silent request", "calls struck").atLeast(2),
 		},
 		run: runSilence,
-	}.hold(t)
+	}
 }
 
-func runSilence(t *testing.T, brokers *realBrokers, kind string) map[string]float64 {
-	s := newStage(t, brokers, staging{
+func runSilence(t *testing.T, on grounds, kind string) map[string]float64 {
+	s := newStage(t, on, staging{
 		partitions: 3, replicas: 1, slots: silenceSlots, latency: silenceLatency, settings: silenceSettings(),
 	})
 	figures := map[string]float64{}

@@ -22,8 +22,10 @@ func silenceKilledSettings() map[string]string {
 
 // TestApartFromASilentRequestThroughAKill kills the process while the ends of
 // others are committed above the silent request, which holds the watermark.
-func TestApartFromASilentRequestThroughAKill(t *testing.T) {
-	trial{
+func TestApartFromASilentRequestThroughAKill(t *testing.T) { silenceKilledTrial().hold(t) }
+
+func silenceKilledTrial() trial {
+	return trial{
 		name: "silence killed", about: "kill -9 while a request is silent and the ends of others are committed above it",
 		kinds: []string{killed}, settings: silenceKilledSettings(),
 		sizes: map[string]any{"others": silenceOthers(), "rate": silenceRate, "slots": silenceSlots, "latency": silenceLatency.String(), "replicas": 1},
@@ -32,14 +34,14 @@ func TestApartFromASilentRequestThroughAKill(t *testing.T) {
 			lowest("ends committed above the silent request, at the kill", "ended above").in(killed).atLeast(1000),
 			highest("calls repeated of requests without a committed end", "repeated of others").in(killed).atMost(2 * silenceSlots), // what can be on its way
 		},
-		run: func(t *testing.T, brokers *realBrokers, _ string) map[string]float64 {
-			return runSilenceKilled(t, brokers)
+		run: func(t *testing.T, on grounds, _ string) map[string]float64 {
+			return runSilenceKilled(t, on)
 		},
-	}.hold(t)
+	}
 }
 
-func runSilenceKilled(t *testing.T, brokers *realBrokers) map[string]float64 {
-	s := newStage(t, brokers, staging{
+func runSilenceKilled(t *testing.T, on grounds) map[string]float64 {
+	s := newStage(t, on, staging{
 		partitions: 3, replicas: 1, slots: silenceSlots, latency: silenceLatency, settings: silenceKilledSettings(),
 	})
 	admin := adminClient(t, s.brokers)

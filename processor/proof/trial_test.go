@@ -30,7 +30,7 @@ type trial struct {
 	settings map[string]string
 	sizes    map[string]any
 	measures []apartMeasure
-	run      func(t *testing.T, brokers *realBrokers, kind string) map[string]float64
+	run      func(t *testing.T, on grounds, kind string) map[string]float64
 }
 
 // The kinds of most trials.
@@ -43,16 +43,16 @@ const (
 // what one run must show.
 func (c trial) hold(t *testing.T) {
 	t.Helper()
-	brokers := startBrokers(t, t.TempDir(), measuredBrokers())
-	r := c.result(t, brokers.name())
+	on := grounds{brokers: startBrokers(t, t.TempDir(), measuredBrokers())}
+	r := c.result(t, on.brokers.name())
 	if !testing.Short() { // the broker gets faster with use: the first run would pay for it
-		t.Run("warm-up", func(t *testing.T) { c.run(t, brokers, c.kinds[0]) })
+		t.Run("warm-up", func(t *testing.T) { c.run(t, on, c.kinds[0]) })
 	}
 	for pair := 1; pair <= *pairsFlag && !t.Failed(); pair++ {
 		for _, kind := range c.order(pair) {
 			t.Run(fmt.Sprintf("%d %s", pair, kind), func(t *testing.T) {
 				began := time.Now().UTC()
-				r.Runs = append(r.Runs, apartRun{pair, kind, began, c.run(t, brokers, kind)})
+				r.Runs = append(r.Runs, apartRun{pair, kind, began, c.run(t, on, kind)})
 			})
 		}
 	}

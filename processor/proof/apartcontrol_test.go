@@ -1,0 +1,53 @@
+//go:build apart
+
+package proof_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestApartSeesPlantedBugs is how the measures are known to see what they are
+// for: with a bug in the program, the measure that is about it must not hold.
+func TestApartSeesPlantedBugs(t *testing.T) {
+	on := grounds{brokers: startBrokers(t, t.TempDir(), measuredBrokers())}
+	for _, c := range []struct {
+		patch  string
+		trial  trial
+		figure string // of the measure that must not hold
+	}{
+		{"late-ends", silenceTrial(), "steady p99 s"},
+		{"finished-set", silenceKilledTrial(), "repeated of ended"},
+		{"store-first", burstTrial(), "loyalty p99 s"},
+		{"never-full", backlogTrial(), "window, most MiB"},
+	} {
+		t.Run(c.patch, func(t *testing.T) {
+			m := c.trial.measureOf(t, c.figure)
+			var runs []apartRun
+			for kind, planted := range map[string]string{m.Than: "", m.Kind: c.patch} {
+				if kind == "" {
+					continue
+				}
+				t.Run(kind, func(t *testing.T) {
+					runs = append(runs, apartRun{Kind: kind, Figures: c.trial.run(t, grounds{on.brokers, planted}, kind)})
+				})
+			}
+			seen := m.over(runs)
+			t.Logf("%s: without %s, with %s; %s %s, %s", m.What, figureText(seen.Without), figureText(seen.With), m.By, figureText(seen.Result), m.limit())
+			require.False(t, t.Failed())
+			require.False(t, seen.Held, "the planted bug was not seen")
+		})
+	}
+}
+
+func (c trial) measureOf(t *testing.T, figure string) apartMeasure {
+	t.Helper()
+	for _, m := range c.measures {
+		if m.Figure == figure {
+			return m
+		}
+	}
+	require.FailNow(t, "no such measure", figure)
+	return apartMeasure{}
+}
