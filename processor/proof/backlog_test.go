@@ -4,6 +4,7 @@ package proof_test
 
 import (
 	"maps"
+	"strconv"
 	"testing"
 	"time"
 
@@ -13,14 +14,14 @@ import (
 const (
 	backlogSlots     = 64
 	backlogLatency   = 20 * time.Millisecond
-	backlogWindow    = 8 << 20 // bytes: what one partition may have taken in
-	backlogNeighbour = 30   // requests a second on the other partitions, of each topic
+	backlogWindow    = 4 << 20 // bytes: what one partition may have taken in
+	backlogNeighbour = 30      // requests a second on the other partitions, of each topic
 	backlogPrompt    = 5 * time.Second
 )
 
 func backlogSettings() map[string]string {
 	return map[string]string{
-		"breaker.open_for": "500ms", "retry.max_backoff": "1s", "gateway.timeout": "2s", "breaker.interval": "10s", "stop_timeout": "10s",
+		"window.bytes": strconv.Itoa(backlogWindow), "breaker.open_for": "500ms", "retry.max_backoff": "1s", "gateway.timeout": "2s", "breaker.interval": "10s", "stop_timeout": "10s",
 	}
 }
 
@@ -60,9 +61,9 @@ func backlogTrial() trial {
 }
 
 const (
-	backlogExtra  = 4000 // bytes: large enough that bytes fill the window, not records
-	backlogRecord = backlogExtra + 1000
-	backlogMemory = 256 // MiB
+	backlogExtra  = 4000                  // bytes: large enough that bytes fill the window, not records
+	backlogRecord = 2*backlogExtra + 2000 // as the windows count them
+	backlogMemory = 256                   // MiB
 )
 
 func runBacklog(t *testing.T, on grounds, kind string) map[string]float64 {
