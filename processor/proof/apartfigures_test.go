@@ -232,9 +232,12 @@ func TestIsolationFiguresAreThoseOfTheRawResults(t *testing.T) {
 func TestMeasuresAreMadeOfPairs(t *testing.T) {
 	half, two := 0.5, 2.0
 	runs := []apartRun{
-		{Pair: 1, Kind: "without", Figures: map[string]float64{"p99": 1}}, {Pair: 1, Kind: "with", Figures: map[string]float64{"p99": 2}},
-		{Pair: 2, Kind: "with", Figures: map[string]float64{"p99": 30}}, {Pair: 2, Kind: "without", Figures: map[string]float64{"p99": 10}},
-		{Pair: 3, Kind: "without", Figures: map[string]float64{"p99": 4}}, {Pair: 3, Kind: "with", Figures: map[string]float64{"p99": 4}},
+		{Pair: 1, Kind: "without", Figures: map[string]float64{"p99": 1}},
+		{Pair: 1, Kind: "with", Figures: map[string]float64{"p99": 2}},
+		{Pair: 2, Kind: "with", Figures: map[string]float64{"p99": 30}},
+		{Pair: 2, Kind: "without", Figures: map[string]float64{"p99": 10}},
+		{Pair: 3, Kind: "without", Figures: map[string]float64{"p99": 4}},
+		{Pair: 3, Kind: "with", Figures: map[string]float64{"p99": 4}},
 	}
 	for _, c := range []struct {
 		give   apartMeasure

@@ -107,18 +107,6 @@ func (a *arrivals) parkedOf(e *event) []parkedCopy {
 	return slices.Clone(a.parked[e.source])
 }
 
-// count is how many of some events have their end.
-func (a *arrivals) count(events []*event) (n int) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, e := range events {
-		if _, ok := a.ends[e.source]; ok {
-			n++
-		}
-	}
-	return n
-}
-
 // ended waits until all of some events have their end.
 func (a *arrivals) ended(events []*event, limit time.Duration) error {
 	met := 0

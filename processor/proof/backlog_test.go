@@ -87,7 +87,7 @@ func runBacklog(t *testing.T, on grounds, kind string) map[string]float64 {
 	s.openGateway()
 	back := time.Now()
 	if kind == with {
-		figures["backlog left"] = float64(size) - s.polled(s.store())
+		figures["backlog left"] = float64(size) - s.counted(`coupongrant_records_polled_total{topic="`+s.store()+`"}`)
 	}
 	all := others.ended(s.timeFor(s.sent))
 	over := time.Now()
@@ -119,17 +119,6 @@ func (s *stage) outage(kind string, began time.Time, figures map[string]float64)
 		return now.windowBytes >= full && now.unfinished >= backlogNeighbour && figures["outage s"] >= 5
 	}))
 	require.Empty(s.t, s.arrivals.snapshot(), "a gateway that is away has answered")
-}
-
-// polled is how many records of a topic the replicas have taken in.
-func (s *stage) polled(topic string) (records float64) {
-	s.t.Helper()
-	for _, m := range s.crew.living("") {
-		text, _, err := m.get("/metrics")
-		require.NoError(s.t, err)
-		records += metricOf(text, `coupongrant_records_polled_total{topic="`+topic+`"}`)
-	}
-	return records
 }
 
 func dueBetween(events []*event, from, to time.Time) (some []*event) {

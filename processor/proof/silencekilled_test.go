@@ -28,7 +28,7 @@ func silenceKilledTrial() trial {
 	return trial{
 		name: "silence killed", about: "kill -9 while a request is silent and the ends of others are committed above it",
 		kinds: []string{killed}, settings: silenceKilledSettings(),
-		sizes: map[string]any{"others": silenceOthers(), "rate": silenceRate, "slots": silenceSlots, "latency": silenceLatency.String(), "replicas": 1},
+		sizes: silenceSizes(),
 		measures: []apartMeasure{
 			highest("calls repeated of requests whose end was committed before the kill", "repeated of ended").in(killed).atMost(0),
 			lowest("ends committed above the silent request, at the kill", "ended above").in(killed).atLeast(1000),
@@ -46,11 +46,12 @@ func runSilenceKilled(t *testing.T, on grounds) map[string]float64 {
 	})
 	admin := adminClient(t, s.brokers)
 	endSilence := s.misbehave("stall", "silent*")
+	count, rate := silenceOthers()
 	p := s.pour(
-		stream{name: "others", topic: s.store(), parts: []int32{0}, count: silenceOthers(), rate: silenceRate, after: time.Second},
+		stream{name: "others", topic: s.store(), parts: []int32{0}, count: count, rate: rate, after: time.Second},
 		stream{name: "silent", topic: s.store(), parts: []int32{0}, count: 1},
 	)
-	require.NoError(t, within(settleLimit, "too few ends", func() bool { return len(s.arrivals.snapshot()) >= s.sent-silenceOthers()*2/3 }))
+	require.NoError(t, within(settleLimit, "too few ends", func() bool { return len(s.arrivals.snapshot()) >= s.sent-count*2/3 }))
 	s.crew.living("")[0].kill("kill -9")
 	require.NoError(t, s.arrivals.caughtUp(t.Context(), admin, settleLimit))
 	ended, before := s.arrivals.snapshot(), s.gateway.entries(t)

@@ -169,6 +169,17 @@ func (s *stage) misbehave(fault, outID string) (end func() float64) {
 	}
 }
 
+// counted is a counter's sum over the living replicas.
+func (s *stage) counted(name string) (sum float64) {
+	s.t.Helper()
+	for _, m := range s.crew.living("") {
+		text, _, err := m.get("/metrics")
+		require.NoError(s.t, err)
+		sum += metricOf(text, name)
+	}
+	return sum
+}
+
 // settle waits until every request has its end, and holds all that is in the
 // topics against the promises.
 func (s *stage) settle(into map[string]float64) {
@@ -200,5 +211,8 @@ func (s *stage) settle(into map[string]float64) {
 		if peak, err := m.peakResident(); err == nil { // else it has been stopped
 			into["memory, most MiB"] = max(into["memory, most MiB"], peak/(1<<20))
 		}
+	}
+	for _, state := range []string{"committed", "aborted", "unknown", "error"} {
+		into["transactions "+state] = s.counted(`coupongrant_transactions_total{state="` + state + `"}`)
 	}
 }
