@@ -106,7 +106,7 @@ func DefaultConfig() Config {
 		Retry: Retry{
 			MinBackoff: 200 * time.Millisecond, MaxBackoff: 30 * time.Second,
 			DoubtfulAttempts: 5, BusinessAttempts: 3, RefusalInDoubt: ParkRefusal,
-			Delay: 5 * time.Minute, ParkAfter: time.Minute, GiveUpAfter: 12 * time.Hour,
+			Delay: 5 * time.Minute, ParkAfter: 30 * time.Second, GiveUpAfter: 12 * time.Hour,
 		},
 		StopTimeout: 15 * time.Second,
 	}
@@ -177,7 +177,7 @@ func (r Retry) validate() []error {
 	check(r.BusinessAttempts >= 1, "retry.business_attempts is %d: use at least 1", r.BusinessAttempts)
 	check(r.RefusalInDoubt == ParkRefusal || r.RefusalInDoubt == FailRefusal, "retry.refusal_in_doubt is %q: use park or fail", r.RefusalInDoubt)
 	check(r.Delay > 0, "retry.delay is %v: use a positive duration such as 5m", r.Delay)
-	check(r.ParkAfter > 0, "retry.park_after is %v: use a positive duration such as 1m", r.ParkAfter)
+	check(r.ParkAfter > 0, "retry.park_after is %v: use a positive duration such as 30s", r.ParkAfter)
 	check(r.GiveUpAfter >= r.Delay, "retry.give_up_after is %v: it must not be below retry.delay (%v)", r.GiveUpAfter, r.Delay)
 	return errs
 }

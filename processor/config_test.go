@@ -48,7 +48,7 @@ func TestConfigSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		"no business attempt": {func(c *Config) { c.Retry.BusinessAttempts = 0 }, "retry.business_attempts is 0: use at least 1"},
 		"unknown way":         {func(c *Config) { c.Retry.RefusalInDoubt = "ignore" }, `retry.refusal_in_doubt is "ignore": use park or fail`},
 		"no delay":            {func(c *Config) { c.Retry.Delay = 0 }, "retry.delay is 0s: use a positive duration such as 5m"},
-		"no parking":          {func(c *Config) { c.Retry.ParkAfter = 0 }, "retry.park_after is 0s: use a positive duration such as 1m"},
+		"no parking":          {func(c *Config) { c.Retry.ParkAfter = 0 }, "retry.park_after is 0s: use a positive duration such as 30s"},
 		"gives up at once":    {func(c *Config) { c.Retry.GiveUpAfter = time.Minute }, "retry.give_up_after is 1m0s: it must not be below retry.delay (5m0s)"},
 	} {
 		t.Run(name, func(t *testing.T) {

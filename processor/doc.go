@@ -109,6 +109,7 @@
 //	quota.go        this replica's share of the fleet's rate
 //	attempt.go      one call of the gateway
 //	judge.go        an answer is counted, judged, acted on
+//	parking.go      who is parked although no answer says so
 //	policy.go       what an answer means
 //	outcome.go      an end as the record to publish
 //	handover.go     what leaves us is finished and committed first

@@ -32,6 +32,11 @@ func (s *scheduler) judge(ans answered) {
 	if definite(ans.err) {
 		s.answered = time.Now()
 	}
+	if v.action == actRetry && !ans.err.Canceled && s.answersOthers(time.Now()) {
+		if late, over := s.overdue(t); over {
+			v = late
+		}
+	}
 	t.lastAnswer = ans.err
 	s.conclude(t, v, ans)
 	s.reportDrained(t.assignment, sup)
@@ -106,6 +111,7 @@ func (s *scheduler) conclude(t *task, v verdict, ans answered) {
 		e.kind, e.reason, e.detail = endDeadLetter, schemas.GrantUnknown, v.why
 	case actPark:
 		e.kind, e.next = endParked, e.at.Add(s.cfg.Retry.Delay)
+		s.parkBehind(t, e)
 	case actBan:
 		until := e.at.Add(v.wait)
 		s.gate.ban(until, s.holds)

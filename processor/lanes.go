@@ -63,6 +63,23 @@ func (l *lane) remove(t *task) {
 	l.tasks = slices.DeleteFunc(l.tasks, func(other *task) bool { return other == t })
 }
 
+// takeBehind takes out the tasks behind the first that are so, told how many
+// there are from each to the end.
+func (l *lane) takeBehind(so func(t *task, left int) bool) []*task {
+	var taken []*task
+	stay := l.tasks[:1]
+	for i, t := range l.tasks[1:] {
+		if so(t, len(l.tasks)-1-i) {
+			taken = append(taken, t)
+		} else {
+			stay = append(stay, t)
+		}
+	}
+	clear(l.tasks[len(stay):])
+	l.tasks = stay
+	return taken
+}
+
 // drop forgets all lanes of an assignment.
 func (ls lanes) drop(a assignment) {
 	for key := range ls {

@@ -271,11 +271,11 @@ func TestOnlyWhoWasCalledWaitsTooLong(t *testing.T) {
 		want        string // empty: it waits on
 	}{
 		"never called":               {ago: time.Hour},
-		"called a moment ago":        {called: true, ago: 59 * time.Second},
-		"called a minute ago":        {called: true, ago: time.Minute, waited: time.Minute, want: "park"},
-		"parked before":              {called: true, ago: time.Minute, waited: time.Hour, parked: true, want: "park"},
-		"parked before, half a day":  {called: true, ago: time.Minute, waited: 12 * time.Hour, parked: true, want: "dead letter"},
-		"half a day, but not parked": {called: true, ago: time.Minute, waited: 12 * time.Hour, want: "park"},
+		"called a moment ago":        {called: true, ago: 29 * time.Second},
+		"called half a minute ago":   {called: true, ago: 30 * time.Second, waited: 30 * time.Second, want: "park"},
+		"parked before":              {called: true, ago: 30 * time.Second, waited: time.Hour, parked: true, want: "park"},
+		"parked before, half a day":  {called: true, ago: 30 * time.Second, waited: 12 * time.Hour, parked: true, want: "dead letter"},
+		"half a day, but not parked": {called: true, ago: 30 * time.Second, waited: 12 * time.Hour, want: "park"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			const elapsed = 100 * time.Hour

@@ -109,7 +109,12 @@ func (s *scheduler) Add(tasks []*task) {
 	s.inbox.put(func() {
 		for _, t := range tasks {
 			s.answering.arrive(t, s.parked(t))
-			if _, ok := s.supplies[t.assignment]; ok && s.lanes.join(t, s.cfg.Topics.Retry) {
+			sup, ok := s.supplies[t.assignment]
+			if !ok {
+				continue
+			}
+			sup.newest = t.offset
+			if s.lanes.join(t, s.cfg.Topics.Retry) {
 				s.enqueue(t)
 			}
 		}
@@ -317,8 +322,7 @@ func (s *scheduler) sweep(now time.Time) {
 	over := func(t *task) bool {
 		v, over := s.policy.beforeCall(t, now)
 		if !over && othersEnd {
-			s.answering.count(t)
-			v, over = s.policy.waitedTooLong(t, s.parked(t), s.answering.elapsed)
+			v, over = s.overdue(t)
 		}
 		if over {
 			endings = append(endings, ending{t, v})

@@ -15,6 +15,7 @@ type supply struct {
 	available int     // first of their lanes, below the ceiling, never called
 	calls     int     // first calls since the ceiling was last raised
 	wished    int64
+	newest    int64 // offset handed over
 
 	inFlight int
 	released bool               // on its way to another replica: no more calls
