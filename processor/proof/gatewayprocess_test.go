@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -66,6 +67,12 @@ func (g gatewaySetup) config() topsim.Config {
 	return cfg
 }
 
+// baseScript is what the gateway does wrong all the time, under whatever the plan
+// adds.
+const baseScript = `0s- lost-answers 1%
+0s- business -11 1%
+`
+
 // TestGatewayProcess is no test: it is the gateway of the chaos runs, as a
 // process of its own. It ends when its standard input does, so that it cannot
 // outlive the run.
@@ -76,10 +83,12 @@ func TestGatewayProcess(t *testing.T) {
 	}
 	var setup gatewaySetup
 	require.NoError(t, json.Unmarshal([]byte(order), &setup))
-	sim, err := topsim.New(setup.config())
+	cfg := setup.config()
+	var err error
+	cfg.Script, err = topsim.ParseScript(strings.NewReader(baseScript))
 	require.NoError(t, err)
-	sim.On(topsim.Match{Probability: 0.01}, topsim.LoseAnswer()).Always()
-	sim.On(topsim.Match{Probability: 0.01}, topsim.Business(-11, "")).Always()
+	sim, err := topsim.New(cfg)
+	require.NoError(t, err)
 	mux := http.NewServeMux()
 	mux.Handle("/", sim)
 	mux.Handle("/control/", sim.Control())
