@@ -93,7 +93,7 @@ func (s *session) ceiling(o *owned, pos position, ends int, last bool) int64 {
 func (s *session) fits(ban time.Time) func(position) bool {
 	return func(pos position) bool {
 		return len(pos.finished) == 0 || len(pos.finished) <= maxFinished &&
-			len(metadata{nonce: s.tx.nonce, position: pos, ban: ban}.encode()) <= s.commits.budget
+			metadata{nonce: s.tx.nonce, position: pos, ban: ban}.size() <= s.commits.budget
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"iter"
+	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
@@ -55,19 +57,29 @@ func newNonce() nonce {
 func (n nonce) next() nonce { return nonce{session: n.session, sequence: n.sequence + 1} }
 
 func (m metadata) encode() string {
+	body := m.body(encodeSet(m.position.watermark, m.position.finished))
+	return body + "." + checksum(body)
+}
+
+// size is what encode gives at most, without the work.
+func (m metadata) size() int {
+	const longestChecksum = 7 // of 32 bits in base 36
+	return len(m.body("")) + setSize(m.position.watermark, m.position.finished) + 1 + longestChecksum
+}
+
+func (m metadata) body(set string) string {
 	ban := int64(0)
 	if !m.ban.IsZero() {
 		ban = m.ban.Add(time.Second - 1).Unix() // never shorter than it is
 	}
-	body := strings.Join([]string{
+	return strings.Join([]string{
 		metadataVersion,
 		m.nonce.session,
 		strconv.FormatUint(m.nonce.sequence, 36),
 		strconv.FormatInt(m.position.ceiling-m.position.watermark, 36),
 		strconv.FormatInt(ban, 36),
-		encodeSet(m.position.watermark, m.position.finished),
+		set,
 	}, ".")
-	return body + "." + checksum(body)
 }
 
 func checksum(body string) string {
@@ -113,33 +125,65 @@ func encodeSet(watermark int64, finished []int64) string {
 	if len(finished) == 0 {
 		return ""
 	}
-	runs := "r" + base64.RawURLEncoding.EncodeToString(encodeRuns(watermark, finished))
-	span := finished[len(finished)-1] - watermark + 1
-	if base64.RawURLEncoding.EncodedLen(int((span+7)/8))+1 >= len(runs) {
-		return runs
+	if runs, bitmap := runsSize(watermark, finished), bitmapSize(watermark, finished); runs <= bitmap {
+		return "r" + base64.RawURLEncoding.EncodeToString(encodeRuns(watermark, finished))
 	}
-	return "b" + base64.RawURLEncoding.EncodeToString(encodeBitmap(watermark, finished, span))
+	return "b" + base64.RawURLEncoding.EncodeToString(encodeBitmap(watermark, finished))
+}
+
+// setSize is the length of what encodeSet gives.
+func setSize(watermark int64, finished []int64) int {
+	if len(finished) == 0 {
+		return 0
+	}
+	return 1 + base64.RawURLEncoding.EncodedLen(min(runsSize(watermark, finished), bitmapSize(watermark, finished)))
+}
+
+// runs yields of each run of finished offsets how many are skipped before it, and
+// how many it has.
+func runs(watermark int64, finished []int64) iter.Seq2[uint64, uint64] {
+	return func(yield func(skipped, length uint64) bool) {
+		at := watermark
+		for i := 0; i < len(finished); {
+			end := i + 1
+			for end < len(finished) && finished[end] == finished[end-1]+1 {
+				end++
+			}
+			if !yield(uint64(finished[i]-at), uint64(end-i)) {
+				return
+			}
+			at = finished[end-1] + 1
+			i = end
+		}
+	}
 }
 
 // encodeRuns writes pairs of uvarints: offsets skipped, offsets finished.
 func encodeRuns(watermark int64, finished []int64) []byte {
 	var out []byte
-	at := watermark
-	for i := 0; i < len(finished); {
-		end := i + 1
-		for end < len(finished) && finished[end] == finished[end-1]+1 {
-			end++
-		}
-		out = binary.AppendUvarint(out, uint64(finished[i]-at))
-		out = binary.AppendUvarint(out, uint64(end-i))
-		at = finished[end-1] + 1
-		i = end
+	for skipped, length := range runs(watermark, finished) {
+		out = binary.AppendUvarint(out, skipped)
+		out = binary.AppendUvarint(out, length)
 	}
 	return out
 }
 
-func encodeBitmap(watermark int64, finished []int64, span int64) []byte {
-	out := make([]byte, (span+7)/8)
+func runsSize(watermark int64, finished []int64) int {
+	size := 0
+	for skipped, length := range runs(watermark, finished) {
+		size += uvarintSize(skipped) + uvarintSize(length)
+	}
+	return size
+}
+
+func uvarintSize(n uint64) int { return (bits.Len64(n|1) + 6) / 7 }
+
+func bitmapSize(watermark int64, finished []int64) int {
+	return int((finished[len(finished)-1] - watermark + 8) / 8)
+}
+
+func encodeBitmap(watermark int64, finished []int64) []byte {
+	out := make([]byte, bitmapSize(watermark, finished))
 	for _, offset := range finished {
 		i := offset - watermark
 		out[i/8] |= 1 << (i % 8)

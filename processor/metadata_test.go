@@ -22,7 +22,17 @@ func TestMetadataIsReadBackAsWritten(t *testing.T) {
 		got, err := decodeMetadata(want.position.watermark, want.position.leaderEpoch, want.encode())
 		require.NoError(t, err)
 		require.Equal(t, want, got)
+		requireSize(t, want)
 	}
+}
+
+// requireSize: size is what decides which ends go out, so it must not be below
+// what is written, and above it by no more than a short checksum is shorter.
+func requireSize(t *testing.T, m metadata) {
+	t.Helper()
+	text := m.encode()
+	require.LessOrEqual(t, len(text), m.size())
+	require.GreaterOrEqual(t, len(text), m.size()-6)
 }
 
 // randomMetadata has sets from dense to sparse.
@@ -203,5 +213,6 @@ func FuzzMetadata(f *testing.F) {
 		again, err := decodeMetadata(offset, 0, m.encode())
 		require.NoError(t, err)
 		require.Equal(t, m, again)
+		requireSize(t, m)
 	})
 }

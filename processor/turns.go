@@ -169,8 +169,11 @@ func (q *timers) due(now time.Time) []*task {
 
 // remove takes out every task that is so.
 func (q *timers) remove(so func(*task) bool) {
+	before := len(q.tasks)
 	q.tasks = slices.DeleteFunc(q.tasks, so)
-	heap.Init(&q.tasks)
+	if len(q.tasks) < before {
+		heap.Init(&q.tasks)
+	}
 }
 
 // taskHeap implements heap.Interface by due time, and by offset where it is the

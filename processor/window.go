@@ -25,6 +25,7 @@ type window struct {
 
 	entries []entry            // by offset
 	ended   map[int64]struct{} // finished set read back and not polled yet
+	set     []int64            // Ready writes finished sets into it, to look whether they fit
 
 	live  int // entries that are not ended: what the bounds count
 	bytes int // of live entries
@@ -148,25 +149,25 @@ func (w *window) Ready(fits func(position) bool) (pos position, ends []*end, ok 
 	}
 	pos.ceiling = max(pos.ceiling, pos.watermark)
 
-	above := w.entries[i:]
+	above, beyond := w.entries[i:], w.endedBeyond(pos.watermark)
+	with := func(early int) position {
+		w.set = finishedSet(w.set[:0], above, early, beyond)
+		pos.finished = w.set
+		return pos
+	}
 	early := 0
 	for _, e := range above {
 		if e.state == finished {
 			early++
 		}
 	}
-	pos.finished = w.finishedSet(pos.watermark, above, early)
-	if !fits(pos) {
+	ok = fits(with(early))
+	if !ok {
 		// Ends go out later instead: fewer of them, lowest offsets first.
-		early = sort.Search(early, func(n int) bool {
-			pos.finished = w.finishedSet(pos.watermark, above, n+1)
-			return !fits(pos)
-		})
-		pos.finished = w.finishedSet(pos.watermark, above, early)
-		ok = early > 0 || fits(pos)
-	} else {
-		ok = true
+		early = mostThatFit(early, func(n int) bool { return fits(with(n)) })
+		ok = early > 0 || fits(with(0))
 	}
+	pos.finished = slices.Clone(with(early).finished)
 	for _, e := range above {
 		if early == 0 {
 			break
@@ -179,10 +180,21 @@ func (w *window) Ready(fits func(position) bool) (pos position, ends []*end, ok 
 	return pos, ends, ok
 }
 
-// finishedSet lists what is ended above the watermark, and the first early
+// mostThatFit looks for the largest number below n that fits, from the bottom:
+// where there is no room it is mostly none, and each look costs a pass over the
+// window.
+func mostThatFit(n int, fits func(int) bool) int {
+	low, high := 0, 1 // low fits, or is none
+	for high < n && fits(high) {
+		low, high = high, 2*high
+	}
+	high = min(high, n)
+	return low + sort.Search(high-low-1, func(i int) bool { return !fits(low + i + 1) })
+}
+
+// finishedSet appends what is ended above the watermark, and the first early
 // entries that are finished.
-func (w *window) finishedSet(watermark int64, above []entry, early int) []int64 {
-	var set []int64
+func finishedSet(set []int64, above []entry, early int, beyond []int64) []int64 {
 	for _, e := range above {
 		if e.state == ended {
 			set = append(set, e.offset)
@@ -192,14 +204,19 @@ func (w *window) finishedSet(watermark int64, above []entry, early int) []int64 
 			early--
 		}
 	}
-	if len(w.ended) > 0 { // beyond next: not polled yet
-		for _, offset := range slices.Sorted(maps.Keys(w.ended)) {
-			if offset >= max(watermark, w.next) {
-				set = append(set, offset)
-			}
+	return append(set, beyond...)
+}
+
+// endedBeyond lists what is ended above a watermark and not polled yet.
+func (w *window) endedBeyond(watermark int64) []int64 {
+	var beyond []int64
+	for offset := range w.ended {
+		if offset >= max(watermark, w.next) {
+			beyond = append(beyond, offset)
 		}
 	}
-	return set
+	slices.Sort(beyond)
+	return beyond
 }
 
 // Committed moves the window to a position that Ready gave and Kafka has
@@ -216,8 +233,12 @@ func (w *window) Committed(pos position) {
 		w.retire(&w.entries[i])
 	}
 	w.entries = slices.Delete(w.entries, 0, done)
-	for _, offset := range pos.finished {
-		if i := w.search(offset); i < len(w.entries) && w.entries[i].offset == offset {
+	set := pos.finished // both ascend
+	for i := range w.entries {
+		for len(set) > 0 && set[0] < w.entries[i].offset {
+			set = set[1:]
+		}
+		if len(set) > 0 && set[0] == w.entries[i].offset {
 			w.retire(&w.entries[i])
 		}
 	}
