@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -105,4 +106,19 @@ func TestReadKnowsTheFinishedSet(t *testing.T) {
 	require.EqualValues(t, 1, r.Violations[Lost].Total)
 	require.Equal(t, at, r.Violations[Lost].Named[0].Offset)
 	require.EqualValues(t, 10, r.Unfinished)
+}
+
+// Anybody may have committed to the group: whatever stands there is read
+// without harm.
+func FuzzFinishedSet(f *testing.F) {
+	f.Add(int64(10), "cg1.nonce.1.0.0.rAQE")
+	f.Add(int64(10), "cg1.nonce.1.0.0.b_w")
+	f.Fuzz(func(t *testing.T, watermark int64, body string) {
+		sum := strconv.FormatUint(uint64(crc32.ChecksumIEEE([]byte(body))), 36) // a fuzzer finds no checksums
+		all := finishedSet(watermark, body+"."+sum)
+		require.LessOrEqual(t, len(all), maxFinished)
+		if watermark >= 0 && watermark <= 1<<61 {
+			require.True(t, slices.IsSorted(all))
+		}
+	})
 }
