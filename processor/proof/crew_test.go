@@ -206,7 +206,11 @@ func (m *member) kill(why string) {
 // stop asks it to end; a process that does not end in good order is an error.
 func (m *member) stop() error {
 	m.end("SIGTERM")
-	if err := m.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	switch err := m.cmd.Process.Signal(syscall.SIGTERM); {
+	case errors.Is(err, os.ErrProcessDone): // its own end came first
+		m.end("by itself")
+		return nil
+	case err != nil:
 		return fmt.Errorf("stopping %s: %w", m.name, err)
 	}
 	select {

@@ -45,7 +45,7 @@ func (c trial) hold(t *testing.T) {
 	t.Helper()
 	on := grounds{brokers: startBrokers(t, t.TempDir(), measuredBrokers())}
 	r := c.result(t, on.brokers.name())
-	if !testing.Short() { // the broker gets faster with use: the first run would pay for it
+	if !testing.Short() && len(c.kinds) > 1 { // the broker gets faster with use: the first of a pair would pay for it
 		t.Run("warm-up", func(t *testing.T) { c.run(t, on, c.kinds[0]) })
 	}
 	for pair := 1; pair <= *pairsFlag && !t.Failed(); pair++ {
