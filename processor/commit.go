@@ -13,6 +13,8 @@ type commits struct {
 	taken     int       // bytes that they have taken
 	notBefore time.Time // of the next transaction, after one that failed
 	failures  int       // transactions in a row that did not commit
+	ended     time.Time // the last transaction
+	bareAfter time.Time // not before that is a transaction of offsets alone made
 	settled   bool      // the last look left nothing to commit
 }
 
@@ -20,6 +22,13 @@ const (
 	metadataBudget = 4000  // the broker's default limit is 4,096
 	metadataFloor  = 64    // what metadata without a finished set stays below
 	batchEnds      = 10000 // of one transaction, or one more partition's: it must not take long
+
+	// Brokers answer EndTxn before they have written the markers, and until then
+	// refuse the offsets of the next transaction (CONCURRENT_TRANSACTIONS), for
+	// which kgo aborts it. With a record to publish, the produce before it is
+	// refused first, and tried again in place. So offsets alone, which raise a
+	// ceiling, keep a distance from the transaction before.
+	markersTime = 10 * time.Millisecond
 )
 
 // commitReady makes one transaction of what is ready, if anything is. last is
@@ -34,7 +43,12 @@ func (s *session) commitReady(ctx context.Context, last bool) error {
 		s.commits.settled = true
 		return nil
 	}
-	if err := s.tx.commit(ctx, b); err != nil {
+	if s.commits.bareAfter = s.commits.ended.Add(markersTime); len(b.ends) == 0 && time.Now().Before(s.commits.bareAfter) {
+		return nil
+	}
+	err := s.tx.commit(ctx, b)
+	s.commits.ended = time.Now()
+	if err != nil {
 		return s.notCommitted(ctx, b, err)
 	}
 	s.committed(b)
@@ -137,6 +151,9 @@ func (s *session) notCommitted(ctx context.Context, b *batch, err error) error {
 		if o, ok := s.windows.Get(oversize.end.task.assignment); ok {
 			s.withhold(o, withheld(holdTopic, o.partition, fmt.Sprintf("%v; raise max.message.bytes of the topic above that of the input, then restart", err)))
 		}
+	case errors.Is(err, errBareAborted):
+		s.log.Debug("the markers of the transaction before were not written yet", "error", err)
+		c.notBefore = c.ended.Add(markersTime << min(c.failures, 4))
 	case errors.Is(err, errAborted):
 		s.log.Info("transaction aborted, the results go out again", "error", err)
 		if c.failures >= 5 {

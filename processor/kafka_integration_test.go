@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,13 +43,17 @@ import (
 // may come after the markers by luck; this many do not.
 const wrongEnds = 40
 
-// wrongly answers every applied commit with one of the two codes after which
+// wrongly answers every applied commit that has published something with one of the two codes after which
 // kgo reports an abort: UNKNOWN_SERVER_ERROR, which it checks by a request that
 // waits for the markers, and TRANSACTION_ABORTABLE, which it takes at its word.
 func wrongly(l *line) {
 	const unknownServerError, transactionAbortable = 0xffff, 120
+	var published atomic.Bool
 	l.answer = func(key kmsg.Key, frame []byte) bool {
-		if key != kmsg.EndTxn || l.hits.Load() == wrongEnds {
+		if key == kmsg.Produce {
+			published.Store(true)
+		}
+		if key != kmsg.EndTxn || !published.Swap(false) || l.hits.Load() == wrongEnds {
 			return true
 		}
 		code := uint16(unknownServerError)

@@ -251,8 +251,10 @@ func (s *session) poll(ctx context.Context, wait bool) (polled int, err error) {
 // pollTimeout is how long a pass may wait for news.
 func (s *session) pollTimeout() time.Duration {
 	wait := pollWait
-	if retry := time.Until(s.commits.notBefore); retry > 0 {
-		wait = min(wait, retry)
+	for _, retry := range []time.Time{s.commits.notBefore, s.commits.bareAfter} {
+		if left := time.Until(retry); left > 0 {
+			wait = min(wait, left)
+		}
 	}
 	if s.handOver != nil {
 		wait = min(wait, max(time.Until(s.handOver.deadline), 0))

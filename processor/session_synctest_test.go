@@ -209,11 +209,16 @@ func TestLostEndTxnAnswer(t *testing.T) {
 	})
 }
 
-// unknownOnce answers one applied EndTxn with UNKNOWN_SERVER_ERROR.
+// unknownOnce answers one applied EndTxn of a transaction that has published
+// something with UNKNOWN_SERVER_ERROR.
 func unknownOnce(armed *atomic.Bool) func(*line) {
 	return func(l *line) {
+		var published atomic.Bool
 		l.answer = func(key kmsg.Key, frame []byte) bool {
-			if key == kmsg.EndTxn && armed.CompareAndSwap(true, false) {
+			if key == kmsg.Produce {
+				published.Store(true)
+			}
+			if key == kmsg.EndTxn && published.Swap(false) && armed.CompareAndSwap(true, false) {
 				l.hits.Add(1)
 				const tagsAndThrottle = 1 + 4
 				binary.BigEndian.PutUint16(frame[tagsAndThrottle:], uint16(0xffff))

@@ -45,9 +45,10 @@ var (
 	errNotOwned      = errors.New("a partition is not ours any more") // look at the assignment first
 	errMetadataLarge = errors.New("commit metadata is larger than the broker takes")
 	errUnwritable    = errors.New("a result topic cannot be written")
+	errBareAborted   = errors.New("a transaction of offsets alone was aborted")
 )
 
-// commit publishes a batch. nil: it is committed. An error of the four above:
+// commit publishes a batch. nil: it is committed. An error of the five above:
 // it is not, everything in memory is as it was, and it can be tried again. Any
 // other: the session must be thrown away and the committed state read back
 // (rule 8).
@@ -79,8 +80,8 @@ func (tx *transaction) commit(ctx context.Context, b *batch) error {
 
 // retriable says that a batch was certainly not committed and may go out again.
 func retriable(err error) bool {
-	return errors.Is(err, errAborted) || errors.Is(err, errNotOwned) ||
-		errors.Is(err, errMetadataLarge) || errors.Is(err, errUnwritable)
+	return errors.Is(err, errAborted) || errors.Is(err, errNotOwned) || errors.Is(err, errMetadataLarge) ||
+		errors.Is(err, errUnwritable) || errors.Is(err, errBareAborted)
 }
 
 func (tx *transaction) run(ctx context.Context, b *batch) error {
@@ -223,6 +224,8 @@ func (tx *transaction) end(ctx context.Context, b *batch) error {
 		return fmt.Errorf("ending the transaction: %w", err)
 	case committed:
 		return nil
+	case len(b.ends) == 0:
+		return errBareAborted // it published nothing: whether it committed after all makes no difference
 	}
 	return tx.prove(ctx, b)
 }
