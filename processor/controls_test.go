@@ -25,6 +25,7 @@ func TestPlantedBugsAreSeen(t *testing.T) {
 		{"promise-errors", "TestFailedProduceAborts"},
 		{"ceiling", "TestDoubtSurvivesACrash"},
 		{"finished-set", "TestFinishedSetSurvivesAKill"},
+		{"fetch-wait", "TestComingAndGoingStallsNobody"},
 	} {
 		t.Run(control.patch, func(t *testing.T) {
 			out, err := runPatched(t, control.patch, "synctests", control.test)

@@ -192,6 +192,12 @@ func onceEach(t *testing.T, n int, records []*kgo.Record) {
 	require.Equal(t, n, len(counts), "records with an end")
 }
 
+// readerWait is short: kgo hands a fetch the partitions that are ready when it
+// goes out, and one that has caught only empty ones waits for this long (by
+// default 5 s) before the others are asked for. It looks like a stall of the
+// engine, and is one of the reader.
+const readerWait = 50 * time.Millisecond
+
 // allEnds reads the result, retry and dead-letter topics to their end.
 func (s *shop) allEnds() []*kgo.Record {
 	s.t.Helper()
@@ -199,7 +205,7 @@ func (s *shop) allEnds() []*kgo.Record {
 	ends, err := kadm.NewClient(s.client).ListEndOffsets(s.t.Context(), topics...)
 	require.NoError(s.t, err)
 	client, err := kgo.NewClient(append(s.options(), kgo.ConsumeTopics(topics...),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())...)
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(readerWait), kgo.KeepControlRecords())...)
 	require.NoError(s.t, err)
 	defer client.Close()
 	var got []*kgo.Record
