@@ -30,32 +30,6 @@ var requestsFlag = flag.Int64("requests", 1_000_000, "of each history of TestAud
 // garbage collector leaves.
 const auditMemory = 400 << 20
 
-// scaleResult is what TestAuditAtScale leaves.
-type scaleResult struct {
-	Began   time.Time  `json:"began"`
-	Command string     `json:"command"`
-	Version string     `json:"version"`
-	Kafka   string     `json:"kafka"`
-	Go      string     `json:"go"`
-	Machine string     `json:"machine"`
-	Audits  []auditRun `json:"audits"`
-}
-
-// auditRun is the built program's audit as a process: Memory is the most that it
-// ever had, as the kernel kept it (VmHWM).
-type auditRun struct {
-	History  string                  `json:"history"`
-	Args     []string                `json:"args"`
-	Seconds  float64                 `json:"seconds"`
-	CPU      float64                 `json:"cpu_seconds"`
-	Memory   int64                   `json:"most_memory_bytes"`
-	ExitCode int                     `json:"exit_code"`
-	Verdict  proof.Verdict           `json:"verdict"`
-	Requests int64                   `json:"requests"`
-	New      *int64                  `json:"new_violations,omitempty"`
-	Named    map[proof.Kind][]string `json:"named"`
-}
-
 // TestAuditAtScale runs the program's audit over a million requests that all
 // ended well, which is the control. Then the history goes on, with one loss and
 // one untrue outcome in it and a second end for a request of long ago: the audit
