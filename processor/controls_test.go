@@ -35,6 +35,17 @@ func TestPlantedBugsAreSeen(t *testing.T) {
 	}
 }
 
+// TestEveryControlApplies includes those of the tests on real Kafka, which are
+// not run with every change.
+func TestEveryControlApplies(t *testing.T) {
+	patches, err := filepath.Glob(filepath.Join("testdata", "controls", "*.diff"))
+	require.NoError(t, err)
+	require.NotEmpty(t, patches)
+	for _, patch := range patches {
+		patched(t, strings.TrimSuffix(filepath.Base(patch), ".diff"))
+	}
+}
+
 // runPatched runs one test of this package with a patch laid over its sources.
 func runPatched(t *testing.T, patch, tags, test string) (string, error) {
 	t.Helper()
