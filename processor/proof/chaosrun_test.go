@@ -55,6 +55,7 @@ type chaos struct {
 	dir       string // of everything that the run writes
 	journal   *journal
 	began     time.Time
+	version   string        // of the sources at the start: somebody may commit meanwhile
 	drained   time.Duration // from the end of the load to the last end
 	takeOvers []takenOver
 }
@@ -78,7 +79,7 @@ func (f form) planned() int { return int(f.load.Seconds()) * f.rate }
 // newChaos starts everything but the load.
 func newChaos(t testing.TB, f form, seed uint64, dir string) *chaos {
 	t.Helper()
-	c := &chaos{t: t, form: f, seed: seed, found: &findings{}, done: tally{}, began: time.Now()}
+	c := &chaos{t: t, form: f, seed: seed, found: &findings{}, done: tally{}, began: time.Now(), version: sourceVersion()}
 	c.dir, c.journal = dir, newJournal(t, dir)
 	c.wires = newWires(t, brokerCount)
 	if f.real {

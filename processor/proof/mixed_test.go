@@ -50,7 +50,7 @@ func TestApartMixedFleet(t *testing.T) {
 		},
 	}
 	result := all.result(t, c.cluster.name())
-	result.Chaos = &r
+	result.Chaos, result.Began, result.Version = &r, r.Began, r.Version
 	result.Runs = []apartRun{{1, mixedFleet, c.began.UTC(), c.mixedFigures(r)}}
 	all.finish(t, result)
 }

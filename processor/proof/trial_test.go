@@ -45,6 +45,7 @@ func (c trial) hold(t *testing.T) {
 	t.Helper()
 	on := grounds{brokers: startBrokers(t, t.TempDir(), measuredBrokers())}
 	r := c.result(t, on.brokers.name())
+	buildBinary(t)                            // as it is now
 	if !testing.Short() && len(c.kinds) > 1 { // the broker gets faster with use: the first of a pair would pay for it
 		t.Run("warm-up", func(t *testing.T) { c.run(t, on, c.kinds[0]) })
 	}

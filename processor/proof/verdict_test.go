@@ -146,7 +146,7 @@ func (c *chaos) result(report proof.Report) chaosResult {
 	r := chaosResult{
 		Form: c.form.name, Command: c.command(), Seed: c.seed, Control: c.form.control,
 		Began: c.began.UTC().Truncate(time.Second), Seconds: time.Since(c.began).Seconds(), Drained: c.drained.Seconds(),
-		Version: sourceVersion(), Kafka: c.cluster.name(), Go: runtime.Version(),
+		Version: c.version, Kafka: c.cluster.name(), Go: runtime.Version(),
 		Machine:  fmt.Sprintf("%s/%s, %d CPUs", runtime.GOOS, runtime.GOARCH, runtime.NumCPU()),
 		Settings: settingsOfRuns(), Faults: c.done.list(), TakeOvers: c.takeOvers,
 		Load: loadCounts{
