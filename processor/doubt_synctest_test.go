@@ -100,12 +100,3 @@ func TestFirstRefusalFailsAtOnce(t *testing.T) {
 		require.NoError(t, r.stopped())
 	})
 }
-
-func header(r *kgo.Record, key string) string {
-	for _, h := range r.Headers {
-		if h.Key == key {
-			return string(h.Value)
-		}
-	}
-	return ""
-}
