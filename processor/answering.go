@@ -45,7 +45,7 @@ func (c *answering) from(moment time.Time) time.Duration {
 // arrive begins the count of a task that is handed over. What it waited in the
 // retry topic before counts as far as the gateway answered others all the while.
 func (c *answering) arrive(t *task, parked bool) {
-	t.arrived, t.countedTo = c.elapsed, c.elapsed
+	t.countedTo = c.elapsed
 	if parked && !t.firstCall.IsZero() {
 		t.waited += c.from(t.record.Timestamp)
 	}

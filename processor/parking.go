@@ -6,13 +6,14 @@ import "time"
 // end for too long, and those that it holds up. Only ever while the gateway
 // answers others: in an outage everybody waits where they are.
 
-// laneShare of a window is how many records may wait behind a request in
-// trouble, spanShare of its span how far the others may have got beyond it. With
-// more it is parked before retry.park_after: the window would fill, and hold up
-// everybody.
+// Shares of a window (window.records), and of its span. With more than crowdShare
+// behind a request in trouble, or the others further beyond it than spanShare, it
+// is parked before retry.park_after: the window would fill, and hold up everybody.
+// More than laneShare do not stay behind it either.
 const (
-	laneShare = 8
-	spanShare = 2
+	crowdShare = 64
+	laneShare  = 8
+	spanShare  = 2
 )
 
 // overdue says that a task has kept others waiting for too long. Not to be asked
@@ -22,7 +23,7 @@ func (s *scheduler) overdue(t *task) (v verdict, over bool) {
 	if v, over = s.policy.waitedTooLong(t, s.parked(t), s.answering.elapsed); over || t.attempts == 0 {
 		return v, over
 	}
-	behind := t.lane != nil && len(t.lane.tasks) > s.cfg.WindowRecords/laneShare
+	behind := t.lane != nil && len(t.lane.tasks) > max(s.cfg.WindowRecords/crowdShare, 1)
 	beyond := s.supplies[t.assignment].newest-t.offset >= int64(maxSpan*s.cfg.WindowRecords/spanShare)
 	if behind || beyond {
 		return s.policy.park(t, s.parked(t), "too many wait for it"), true
@@ -30,17 +31,17 @@ func (s *scheduler) overdue(t *task) (v verdict, over bool) {
 	return verdict{}, false
 }
 
-// parkBehind parks with the first of a lane those that have waited behind it for
-// longer than retry.park_after, and the earliest of more than a lane in trouble
-// may hold: where everything of one key fails, one after the other would be
-// parked, and its lane grow until it fills the window. They were not called.
+// parkBehind parks, with the first of a lane, the earliest of those behind it that
+// are more than a lane in trouble may hold. Where nothing of one key is answered,
+// and its requests come faster than one after the other can be parked, its lane
+// would fill the window. They were not called, and leave the order of their key:
+// the only ones that do so before their first attempt.
 func (s *scheduler) parkBehind(first *task, parked *end) {
 	if first.lane == nil || !s.answersOthers(time.Now()) {
 		return
 	}
 	for _, t := range first.lane.takeBehind(func(t *task, left int) bool {
-		long := s.answering.elapsed-t.arrived >= s.cfg.Retry.ParkAfter
-		return !t.pending && (long || left > s.cfg.WindowRecords/laneShare)
+		return !t.pending && left > s.cfg.WindowRecords/laneShare
 	}) {
 		s.answering.count(t)
 		s.reports.put(report{assignment: t.assignment, end: &end{task: t, kind: endParked, at: parked.at, next: parked.next}})

@@ -44,7 +44,7 @@ func TestKeyInTroubleDoesNotFillItsWindow(t *testing.T) {
 
 		parked := on(s.topics.Retry, s.allEnds())
 		for more := 0; len(parked) < 20*seconds; more++ { // only while others are answered
-			require.Less(t, more, 120)
+			require.Less(t, more, 300)
 			s.produce(0, nil, s.requests("more-"+strconv.Itoa(more), 5)...)
 			time.Sleep(time.Second)
 			parked = on(s.topics.Retry, s.allEnds())

@@ -47,7 +47,6 @@ type task struct {
 	lastAnswer *topclient.Error
 
 	// On the clock that runs only while the gateway answers others.
-	arrived   time.Duration // when it was handed over
 	calledAt  time.Duration // the first attempt of this replica
 	waited    time.Duration // since the first attempt that anyone told us of, until countedTo
 	countedTo time.Duration
