@@ -10,7 +10,7 @@ import (
 // A request that has its end takes half a byte for ever, and a few more on disk.
 // One that has none takes what a record and its place in a map do.
 func TestCheckerMemoryIsBounded(t *testing.T) {
-	const n, batch = 400_000, 20_000
+	const n, batch = 240_000, 20_000
 	s := &system{Checker: NewChecker(testTopics())}
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	s.AddRange(Range{Topic: "store", End: n, Committed: n})
