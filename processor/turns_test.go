@@ -67,12 +67,18 @@ func TestSlotsAreShared(t *testing.T) {
 		"the retry topic alone gets all": {slots: 10, retry: 50, want: map[string]int{"retry": 10}},
 		"two get half each":              {slots: 10, store: 50, loyalty: 50, want: map[string]int{"store": 5, "loyalty": 5}},
 		"who wants less leaves the rest": {slots: 10, store: 50, loyalty: 2, want: map[string]int{"store": 8, "loyalty": 2}},
-		"retry gets an eighth of an input's": {slots: 34, store: 50, loyalty: 50, retry: 50,
-			want: map[string]int{"store": 16, "loyalty": 16, "retry": 2}},
-		"what cannot be divided goes to an input": {slots: 39, store: 50, loyalty: 50, retry: 50,
-			want: map[string]int{"store": 19, "loyalty": 18, "retry": 2}},
-		"or a slot at the least": {slots: 3, store: 50, loyalty: 50, retry: 50,
-			want: map[string]int{"store": 1, "loyalty": 1, "retry": 1}},
+		"retry gets an eighth of an input's": {
+			slots: 34, store: 50, loyalty: 50, retry: 50,
+			want: map[string]int{"store": 16, "loyalty": 16, "retry": 2},
+		},
+		"what cannot be divided goes to an input": {
+			slots: 39, store: 50, loyalty: 50, retry: 50,
+			want: map[string]int{"store": 19, "loyalty": 18, "retry": 2},
+		},
+		"or a slot at the least": {
+			slots: 3, store: 50, loyalty: 50, retry: 50,
+			want: map[string]int{"store": 1, "loyalty": 1, "retry": 1},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			q := newTurns(row.slots, twoInputs)
