@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -124,16 +125,23 @@ func (c *chaos) configure() {
 	}
 }
 
-// topicIDs names the inputs, which the consumer protocol knows by id.
+// topicIDs names the inputs, which the consumer protocol knows by id, once every
+// broker knows them too.
 func topicIDs(t testing.TB, s *system) map[[16]byte]string {
 	t.Helper()
-	all, err := adminClient(t, s.brokers).ListTopics(t.Context(), append(s.topics.Inputs, s.topics.Retry)...)
+	admin, ids := adminClient(t, s.brokers), map[[16]byte]string{}
+	inputs := append(slices.Clone(s.topics.Inputs), s.topics.Retry)
+	err := within(readyWithin, "the new topics are not known", func() bool {
+		all, err := admin.ListTopics(t.Context(), inputs...)
+		if err != nil || all.Error() != nil {
+			return false
+		}
+		for _, topic := range all {
+			ids[topic.ID] = topic.Topic
+		}
+		return len(ids) == len(inputs)
+	})
 	require.NoError(t, err)
-	require.NoError(t, all.Error())
-	ids := map[[16]byte]string{}
-	for _, topic := range all {
-		ids[topic.ID] = topic.Topic
-	}
 	return ids
 }
 
