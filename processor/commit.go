@@ -29,6 +29,8 @@ const (
 	// refused first, and tried again in place. So offsets alone, which raise a
 	// ceiling, keep a distance from the transaction before.
 	markersTime = 10 * time.Millisecond
+
+	bareFailures = 20 // in a row take some seconds, and are a hold
 )
 
 // commitReady makes one transaction of what is ready, if anything is. last is
@@ -107,7 +109,7 @@ func (s *session) ceiling(o *owned, pos position, ends int, last bool) int64 {
 func (s *session) fits(ban time.Time) func(position) bool {
 	return func(pos position) bool {
 		return len(pos.finished) == 0 || len(pos.finished) <= maxFinished &&
-			metadata{nonce: s.tx.nonce, position: pos, ban: ban}.size() <= s.commits.budget
+			metadata{nonce: s.tx.nonce.next(), position: pos, ban: ban}.size() <= s.commits.budget
 	}
 }
 
@@ -152,8 +154,11 @@ func (s *session) notCommitted(ctx context.Context, b *batch, err error) error {
 			s.withhold(o, withheld(holdTopic, o.partition, fmt.Sprintf("%v; raise max.message.bytes of the topic above that of the input, then restart", err)))
 		}
 	case errors.Is(err, errBareAborted):
-		s.log.Debug("the markers of the transaction before were not written yet", "error", err)
+		s.log.Debug("offsets alone were not committed", "error", err)
 		c.notBefore = c.ended.Add(markersTime << min(c.failures, 4))
+		if c.failures >= bareFailures {
+			s.holds.Set(holdTransaction, "", fmt.Sprintf("%d commits in a row that would let more requests be called were aborted: look at the brokers' group and transaction coordinators if this lasts", c.failures))
+		}
 	case errors.Is(err, errAborted):
 		s.log.Info("transaction aborted, the results go out again", "error", err)
 		if c.failures >= 5 {

@@ -63,7 +63,7 @@
 //	 4 The commit is rewritten to watermark and metadata.           TestCommitIsRewrittenToTheWatermark
 //	 5 Ownership is checked where the commit is made.               TestSlowCallsAcrossTwoRebalances, control ownership-filter
 //	 6 After an abort results are kept and go out again.            TestAbortKeepsResults, control windows-cleared
-//	 7 An unexplained abort is looked up, with RequireStable.       TestUnknownCommitIsLookedUp, on real Kafka too;
+//	 7 An unexplained abort of ends is looked up, RequireStable.    TestUnknownCommitIsLookedUp, on real Kafka too;
 //	                                                                control unstable-proof
 //	 8 After an error the session is rebuilt; End is never          TestLostEndTxnAnswer
 //	   cancelled by a stop.

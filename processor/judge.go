@@ -33,6 +33,7 @@ func (s *scheduler) judge(ans answered) {
 		s.answered = time.Now()
 	}
 	if v.action == actRetry && !ans.err.Canceled && s.answersOthers(time.Now()) {
+		t.failedAmongOthers++
 		if late, over := s.overdue(t); over {
 			v = late
 		}
@@ -102,6 +103,9 @@ func count(t *task, answer *topclient.Error) {
 // conclude carries out a verdict.
 func (s *scheduler) conclude(t *task, v verdict, ans answered) {
 	e := &end{task: t, at: time.Now().UTC()}
+	if t.lane != nil && (v.action == actGrant || v.action == actFail) {
+		t.lane.parkedInRow = 0
+	}
 	switch v.action {
 	case actGrant:
 		e.kind, e.coupon, e.at = endGranted, ans.coupon, ans.at.Add(ans.took)

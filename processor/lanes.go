@@ -13,8 +13,9 @@ type laneKey struct {
 // called, and it leaves when it has its end: so first attempts of a lane start
 // in order, one at a time.
 type lane struct {
-	key   laneKey
-	tasks []*task
+	key         laneKey
+	tasks       []*task
+	parkedInRow int // its newest ends that were parkings
 }
 
 // lanes are all lanes that hold a task. The scheduler goroutine owns them.

@@ -68,6 +68,7 @@ func (s *session) open(opened opening) {
 		s.withhold(o, opened.withheld)
 		return
 	}
+	s.commits.taken = max(s.commits.taken, len(opened.metadata.encode())) // the brokers took it once
 	s.scheduler.Assign(o.assignment, o.ceiling)
 	if ban := opened.metadata.ban; ban.After(time.Now()) {
 		o.ban = ban

@@ -9,18 +9,54 @@ import "time"
 // Shares of a window (window.records), and of its span. With more than crowdShare
 // behind a request in trouble, or the others further beyond it than spanShare, it
 // is parked before retry.park_after: the window would fill, and hold up everybody.
-// More than laneShare do not stay behind it either.
+// More than laneShare do not stay in a lane of which nobody is answered.
 const (
 	crowdShare = 64
 	laneShare  = 8
 	spanShare  = 2
+
+	fewFailed = 2 // attempts while others were answered: the first may have begun in an outage
+	fewParked = 3 // in a row are a lane of which nobody is answered
 )
+
+// sweep looks once a second at everyone who waits for a turn or for a time. It
+// ends requests whose own time has passed, so that an outage does not keep the
+// news from those who wait for it, and parks those that wait too long while
+// others get their outcomes.
+func (s *scheduler) sweep(now time.Time) {
+	if now.Before(s.nextSweep) {
+		return
+	}
+	s.nextSweep = now.Add(idle)
+	othersEnd := s.answersOthers(now)
+	type ending struct {
+		task    *task
+		verdict verdict
+	}
+	var endings []ending
+	over := func(t *task) bool {
+		v, over := s.policy.beforeCall(t, now)
+		if !over && othersEnd {
+			v, over = s.overdue(t)
+		}
+		if over {
+			endings = append(endings, ending{t, v})
+		}
+		return over
+	}
+	s.turns.remove(over)
+	s.timers.remove(over)
+	for _, e := range endings {
+		s.supplies[e.task.assignment].forget(e.task)
+		s.conclude(e.task, e.verdict, answered{at: now.UTC()})
+	}
+}
 
 // overdue says that a task has kept others waiting for too long. Not to be asked
 // while its call is in flight, nor while nobody is answered.
 func (s *scheduler) overdue(t *task) (v verdict, over bool) {
 	s.answering.count(t)
-	if v, over = s.policy.waitedTooLong(t, s.parked(t), s.answering.elapsed); over || t.attempts == 0 {
+	if v, over = s.policy.waitedTooLong(t, s.parked(t), s.answering.elapsed); over || t.failedAmongOthers < fewFailed {
 		return v, over
 	}
 	behind := t.lane != nil && len(t.lane.tasks) > max(s.cfg.WindowRecords/crowdShare, 1)
@@ -37,7 +73,10 @@ func (s *scheduler) overdue(t *task) (v verdict, over bool) {
 // would fill the window. They were not called, and leave the order of their key:
 // the only ones that do so before their first attempt.
 func (s *scheduler) parkBehind(first *task, parked *end) {
-	if first.lane == nil || !s.answersOthers(time.Now()) {
+	if first.lane == nil {
+		return
+	}
+	if first.lane.parkedInRow++; first.lane.parkedInRow < fewParked || !s.answersOthers(time.Now()) {
 		return
 	}
 	for _, t := range first.lane.takeBehind(func(t *task, left int) bool {

@@ -3,9 +3,12 @@
 package processor
 
 import (
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,14 +39,14 @@ func TestKeyInTroubleDoesNotFillItsWindow(t *testing.T) {
 		cfg.Retry.Delay = time.Hour // none comes back in this test
 		r := s.start(cfg)
 		for second := range seconds {
-			s.produce(0, []byte("hot"), s.requests("bad-"+time.Duration(second).String(), 20)...)
+			s.produce(0, []byte("hot"), s.requests("bad-"+time.Duration(second).String(), 10)...)
 			s.produce(0, nil, s.requests("good-"+time.Duration(second).String(), 5)...)
 			time.Sleep(time.Second)
 			require.GreaterOrEqual(t, len(on(s.topics.Granted, s.allEnds())), 5*(second-1), "second %d", second)
 		}
 
 		parked := on(s.topics.Retry, s.allEnds())
-		for more := 0; len(parked) < 20*seconds; more++ { // only while others are answered
+		for more := 0; len(parked) < 10*seconds; more++ { // only while others are answered
 			require.Less(t, more, 300)
 			s.produce(0, nil, s.requests("more-"+strconv.Itoa(more), 5)...)
 			time.Sleep(time.Second)
@@ -81,6 +84,98 @@ func TestBusyKeyIsNeverParked(t *testing.T) {
 			require.Equal(t, all[i].RequestID, id)
 		}
 		require.Greater(t, requests*time.Second, 2*cfg.Retry.ParkAfter)
+		require.NoError(t, r.stopped())
+	})
+}
+
+// An outage, or a ban, leaves long lanes behind and first attempts that failed.
+// When it is over nobody is parked for it: each key goes on in its order.
+func TestBusyKeysKeepTheirOrderThroughAnOutage(t *testing.T) {
+	for name, trouble := range map[string]func() *http.Response{
+		"outage": func() *http.Response {
+			return &http.Response{StatusCode: http.StatusServiceUnavailable, Header: http.Header{}, Body: http.NoBody}
+		},
+		"ban": func() *http.Response {
+			const body = `{"error_response":{"code":7,"msg":"App Call Limited","sub_code":"accesscontrol.limited-by-app-access-count","sub_msg":"This ban will last for 5 more seconds"}}`
+			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { keepsOrderThrough(t, trouble) })
+		})
+	}
+}
+
+func keepsOrderThrough(t *testing.T, trouble func() *http.Response) {
+	const keys, each = 30, 80 // more than may wait for a request in trouble
+	var down atomic.Bool
+	down.Store(true)
+	var mu sync.Mutex
+	granting := map[string][]string{}
+	s := newShop(t, 1, always(func(r *http.Request) (*http.Response, error) {
+		id := outID(r)
+		if down.Load() {
+			return trouble(), nil
+		}
+		time.Sleep(20 * time.Millisecond)
+		key, _, _ := strings.Cut(id, "-")
+		mu.Lock()
+		defer mu.Unlock()
+		granting[key] = append(granting[key], id)
+		return granted(1), nil
+	}))
+	cfg := s.config("r1")
+	cfg.Rate = 20 // so that most wait for their turn when it is over
+	r := s.start(cfg)
+	for n := range each {
+		for key := range keys {
+			name := "key" + strconv.Itoa(key)
+			s.produce(0, []byte(name), s.request(name+"-"+strconv.Itoa(n)))
+		}
+	}
+	time.Sleep(2 * time.Minute)
+	require.Empty(t, s.allEnds(), "nobody ends in an outage")
+	down.Store(false)
+
+	onceEach(t, keys*each, s.settled(keys*each))
+	require.Len(t, on(s.topics.Granted, s.allEnds()), keys*each)
+	for key := range keys {
+		name := "key" + strconv.Itoa(key)
+		for n, id := range granting[name] {
+			require.Equal(t, name+"-"+strconv.Itoa(n), id)
+		}
+	}
+	require.NoError(t, r.stopped())
+}
+
+// A parked record that waits for its time again is not parked anew for what is
+// behind it: it has not been called.
+func TestParkedRequestsAreNotParkedUncalled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const parked = 400
+		s := newShop(t, 1, always(func(*http.Request) (*http.Response, error) { return granted(1), nil }))
+		cfg := s.config("r1")
+		cfg.WindowRecords, cfg.Retry.Delay = 64, 20*time.Second
+		var records []*kgo.Record
+		for n := range parked {
+			value, err := s.codec.EncodeRequest(s.topics.Store, s.request("id-"+strconv.Itoa(n)))
+			require.NoError(t, err)
+			records = append(records, &kgo.Record{Topic: s.topics.Retry, Value: value, Headers: []kgo.RecordHeader{
+				{Key: headerSource, Value: []byte(s.topics.Store + "/0/" + strconv.Itoa(n))},
+				{Key: headerAttempts, Value: []byte("5")}, {Key: headerInDoubt, Value: []byte("true")},
+				{Key: headerFirstAttempt, Value: []byte(rfc3339(time.Now()))},
+				{Key: headerNextAt, Value: []byte(rfc3339(time.Now().Add(cfg.Retry.Delay)))},
+			}})
+		}
+		require.NoError(t, s.client.ProduceSync(t.Context(), records...).FirstErr())
+		r := s.start(cfg)
+		for range 10 {
+			s.produce(0, nil, s.requests("other-"+time.Now().String(), 1)...) // somebody is answered
+			time.Sleep(time.Second)
+		}
+		s.settled(2*parked + 10)
+
+		require.Len(t, on(s.topics.Retry, s.allEnds()), parked, "none was parked again")
 		require.NoError(t, r.stopped())
 	})
 }

@@ -5,9 +5,11 @@ package processor
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"hash/fnv"
 	"net/http"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -16,7 +18,10 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // owners notes which goroutines poll and produce.
@@ -138,5 +143,64 @@ func TestFinishedSetSurvivesAKill(t *testing.T) {
 			}
 		}
 		require.GreaterOrEqual(t, calls["hangs"], 2)
+	})
+}
+
+// Offsets alone raise the ceiling below which requests may be called. That the
+// brokers will not have them is a hold, and passes with it.
+func TestOffsetsAloneThatAreRefusedAreAHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		s := newShop(t, 1, takes(time.Millisecond, &calls))
+		r := s.start(s.config("r1"))
+		s.spread("before", 1, 1)
+		s.settled(1)
+		refused := s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.TxnOffsetCommit}, Err: kerr.ConcurrentTransactions, Count: 2 * bareFailures})
+		s.spread("id", 20, 1)
+		for !slices.ContainsFunc(r.Health().Holds, func(h Hold) bool { return h.Kind == holdTransaction }) {
+			time.Sleep(10 * time.Millisecond)
+			require.Less(t, refused.Hits(), 2*bareFailures, "nobody was told")
+		}
+
+		onceEach(t, 21, s.settled(21))
+		require.Empty(t, r.Health().Holds)
+		require.NoError(t, r.stopped())
+	})
+}
+
+// Whether offsets alone that are reported as aborted were committed after all is
+// not looked up: it makes no difference.
+func TestOffsetsAloneNeedNoProof(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		s := newShop(t, 2, takes(50*time.Millisecond, &calls))
+		bareUnknown := func(l *line) {
+			var published atomic.Bool
+			l.answer = func(key kmsg.Key, frame []byte) bool {
+				if key == kmsg.Produce {
+					published.Store(true)
+				}
+				if key == kmsg.EndTxn && !published.Swap(false) {
+					l.hits.Add(1)
+					const tagsAndThrottle = 1 + 4
+					if l.hits.Load()%2 == 1 {
+						binary.BigEndian.PutUint16(frame[tagsAndThrottle:], uint16(0xffff))
+					}
+				}
+				return true
+			}
+		}
+		first := s.start(s.config("r1"), bareUnknown)
+		s.spread("a", 40, 2)
+		s.settled(40)
+		second := s.start(s.config("r2"), bareUnknown) // a hand-over lowers ceilings
+		s.spread("b", 40, 2)
+		onceEach(t, 80, s.settled(80))
+
+		require.NoError(t, first.stopped())
+		require.NoError(t, second.stopped())
+		require.Positive(t, first.line.hits.Load())
+		onceEach(t, 80, s.settled(80))
+		require.EqualValues(t, 80, calls.Load(), "nobody was called twice")
 	})
 }

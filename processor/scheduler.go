@@ -304,39 +304,6 @@ func (s *scheduler) enqueue(t *task) {
 	}
 }
 
-// sweep looks once a second at everyone who waits for a turn or for a time. It
-// ends requests whose own time has passed, so that an outage does not keep the
-// news from those who wait for it, and parks those that wait too long while
-// others get their outcomes.
-func (s *scheduler) sweep(now time.Time) {
-	if now.Before(s.nextSweep) {
-		return
-	}
-	s.nextSweep = now.Add(idle)
-	othersEnd := s.answersOthers(now)
-	type ending struct {
-		task    *task
-		verdict verdict
-	}
-	var endings []ending
-	over := func(t *task) bool {
-		v, over := s.policy.beforeCall(t, now)
-		if !over && othersEnd {
-			v, over = s.overdue(t)
-		}
-		if over {
-			endings = append(endings, ending{t, v})
-		}
-		return over
-	}
-	s.turns.remove(over)
-	s.timers.remove(over)
-	for _, e := range endings {
-		s.supplies[e.task.assignment].forget(e.task)
-		s.conclude(e.task, e.verdict, answered{at: now.UTC()})
-	}
-}
-
 // wish tells the session which ceilings keep the calls supplied.
 func (s *scheduler) wish() {
 	if s.draining {

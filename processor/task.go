@@ -51,6 +51,8 @@ type task struct {
 	waited    time.Duration // since the first attempt that anyone told us of, until countedTo
 	countedTo time.Duration
 
+	failedAmongOthers int // attempts of this replica without an end, that ended while the gateway answered others
+
 	lane    *lane     // nil: a lane by itself
 	due     time.Time // not to be called before; zero: at once
 	counted bool      // among what its supply has available

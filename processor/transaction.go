@@ -49,7 +49,8 @@ var (
 )
 
 // commit publishes a batch. nil: it is committed. An error of the five above:
-// it is not, everything in memory is as it was, and it can be tried again. Any
+// it is not, as far as anyone can tell from it, everything in memory is as it
+// was, and it can be tried again. Any
 // other: the session must be thrown away and the committed state read back
 // (rule 8).
 //
@@ -78,7 +79,10 @@ func (tx *transaction) commit(ctx context.Context, b *batch) error {
 	return err
 }
 
-// retriable says that a batch was certainly not committed and may go out again.
+// retriable says that a batch may go out again: it was certainly not committed,
+// or published nothing. Of offsets alone it makes no difference: what they raised
+// or lowered the next commit says again, and nobody is called by a ceiling that
+// we do not know to be committed.
 func retriable(err error) bool {
 	return errors.Is(err, errAborted) || errors.Is(err, errNotOwned) || errors.Is(err, errMetadataLarge) ||
 		errors.Is(err, errUnwritable) || errors.Is(err, errBareAborted)

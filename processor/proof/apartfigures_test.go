@@ -220,6 +220,7 @@ func TestIsolationFiguresAreThoseOfTheRawResults(t *testing.T) {
 			var r apartResult
 			require.NoError(t, json.Unmarshal(text, &r))
 			require.False(t, r.Short, "%s: the short form's figures are none", r.Case)
+			require.NotEqual(t, "incomplete", r.Verdict, "%s: a run that failed has no figures", r.Case)
 			for _, m := range r.Measures {
 				require.Equal(t, m, m.over(r.Runs), "%s: %s", r.Case, m.What)
 			}
