@@ -162,7 +162,8 @@ func TestParkedRequestsAreNotParkedUncalled(t *testing.T) {
 			require.NoError(t, err)
 			records = append(records, &kgo.Record{Topic: s.topics.Retry, Value: value, Headers: []kgo.RecordHeader{
 				{Key: headerSource, Value: []byte(s.topics.Store + "/0/" + strconv.Itoa(n))},
-				{Key: headerAttempts, Value: []byte("5")}, {Key: headerInDoubt, Value: []byte("true")},
+				{Key: headerAttempts, Value: []byte("5")},
+				{Key: headerInDoubt, Value: []byte("true")},
 				{Key: headerFirstAttempt, Value: []byte(rfc3339(time.Now()))},
 				{Key: headerNextAt, Value: []byte(rfc3339(time.Now().Add(cfg.Retry.Delay)))},
 			}})
