@@ -113,6 +113,9 @@ func (p *Processor) sessions(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)):
 			return nil
+		case ctx.Err() != nil: // fenced or not: who was to stop has stopped
+			p.log.Warn("stopped while the session was broken, the successor reads the committed state", "error", err)
+			return nil
 		case errors.Is(err, errOldBrokers):
 			return err
 		case isFenced(err):
@@ -120,10 +123,6 @@ func (p *Processor) sessions(ctx context.Context) error {
 				return fmt.Errorf("another process uses kafka.transactional_id %q (fenced twice within a minute): give each replica a name of its own: %w", p.cfg.TransactionalID, err)
 			}
 			fenced = time.Now()
-		}
-		if ctx.Err() != nil {
-			p.log.Warn("stopped while the session was broken, the successor reads the committed state", "error", err)
-			return nil
 		}
 		if time.Since(began) > time.Minute {
 			failures = 0

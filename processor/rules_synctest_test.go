@@ -204,3 +204,32 @@ func TestOffsetsAloneNeedNoProof(t *testing.T) {
 		require.EqualValues(t, 80, calls.Load(), "nobody was called twice")
 	})
 }
+
+// A transaction that the brokers ended for us fences us, and twice in a minute
+// looks like another process of our id. Of a process that was asked to stop it is
+// no failure: it has stopped.
+func TestFencedStopIsAStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		s := newShop(t, 1, takes(500*time.Millisecond, &calls))
+		r := s.start(s.config("r1"))
+		s.spread("before", 1, 1)
+		s.settled(1)
+		first := s.fault(kmsg.Produce, kerr.InvalidProducerEpoch)
+		s.spread("fenced", 1, 1)
+		s.settled(2)
+		require.Equal(t, 1, first.Hits())
+		again := s.fault(kmsg.Produce, kerr.InvalidProducerEpoch)
+		s.spread("stopped", 1, 1)
+		for n := calls.Load(); calls.Load() == n; {
+			time.Sleep(10 * time.Millisecond)
+		}
+
+		require.NoError(t, r.stopped())
+
+		require.Equal(t, 1, again.Hits(), "the last transaction was not fenced")
+		second := s.start(s.config("r1"))
+		onceEach(t, 3, s.settled(3))
+		require.NoError(t, second.stopped())
+	})
+}

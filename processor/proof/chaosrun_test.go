@@ -200,6 +200,7 @@ func (c *chaos) run(plan []step) {
 	feeding, stopFeeding := context.WithCancel(c.t.Context())
 	watched := inBackground(watching, c.witness.run, c.marks.run, c.scrapes.run)
 	fed := inBackground(feeding, c.feed.run)
+	_ = within(c.form.load, "", c.fit) // the faults begin when enough is done; who never gets there is told of at the first
 	for _, s := range plan {
 		c.follow(s)
 	}
