@@ -179,7 +179,7 @@ func (s *session) metadataRefused(b *batch, err error) {
 		c.taken = 0 // the limit was lowered since
 	}
 	c.budget = c.taken + (size-1-c.taken)/2
-	if b.bare() {
+	if b.withoutSets() {
 		s.holds.Set(holdMetadata, "", fmt.Sprintf("the brokers do not take %d bytes of commit metadata: raise offset.metadata.max.bytes to %d or more", size, metadataFloor))
 		return
 	}
@@ -187,9 +187,9 @@ func (s *session) metadataRefused(b *batch, err error) {
 	c.failures, c.notBefore = 0, time.Time{} // there is nothing to wait for
 }
 
-// bare says that a batch has no finished set, so that its metadata cannot be
-// smaller.
-func (b *batch) bare() bool {
+// withoutSets says that a batch has no finished set, so that its metadata cannot
+// be smaller.
+func (b *batch) withoutSets() bool {
 	for _, pos := range b.positions {
 		if len(pos.finished) > 0 {
 			return false

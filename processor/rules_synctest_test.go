@@ -5,7 +5,6 @@ package processor
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"hash/fnv"
 	"net/http"
 	"runtime"
@@ -174,22 +173,8 @@ func TestOffsetsAloneNeedNoProof(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64
 		s := newShop(t, 2, takes(50*time.Millisecond, &calls))
-		bareUnknown := func(l *line) {
-			var published atomic.Bool
-			l.answer = func(key kmsg.Key, frame []byte) bool {
-				if key == kmsg.Produce {
-					published.Store(true)
-				}
-				if key == kmsg.EndTxn && !published.Swap(false) {
-					l.hits.Add(1)
-					const tagsAndThrottle = 1 + 4
-					if l.hits.Load()%2 == 1 {
-						binary.BigEndian.PutUint16(frame[tagsAndThrottle:], uint16(0xffff))
-					}
-				}
-				return true
-			}
-		}
+		var bare atomic.Int64
+		bareUnknown := unknownEnds(func(published bool) bool { return !published && bare.Add(1)%2 == 1 })
 		first := s.start(s.config("r1"), bareUnknown)
 		s.spread("a", 40, 2)
 		s.settled(40)

@@ -212,13 +212,19 @@ func TestLostEndTxnAnswer(t *testing.T) {
 // unknownOnce answers one applied EndTxn of a transaction that has published
 // something with UNKNOWN_SERVER_ERROR.
 func unknownOnce(armed *atomic.Bool) func(*line) {
+	return unknownEnds(func(published bool) bool { return published && armed.CompareAndSwap(true, false) })
+}
+
+// unknownEnds answers those applied EndTxn with UNKNOWN_SERVER_ERROR that so picks,
+// told whether the transaction has published something.
+func unknownEnds(so func(published bool) bool) func(*line) {
 	return func(l *line) {
 		var published atomic.Bool
 		l.answer = func(key kmsg.Key, frame []byte) bool {
 			if key == kmsg.Produce {
 				published.Store(true)
 			}
-			if key == kmsg.EndTxn && published.Swap(false) && armed.CompareAndSwap(true, false) {
+			if key == kmsg.EndTxn && so(published.Swap(false)) {
 				l.hits.Add(1)
 				const tagsAndThrottle = 1 + 4
 				binary.BigEndian.PutUint16(frame[tagsAndThrottle:], uint16(0xffff))
