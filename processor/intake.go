@@ -127,6 +127,10 @@ func (s *session) fetchErrors(fetches kgo.Fetches) error {
 			s.holds.Set(holdTopic, p.String(), fmt.Sprintf("reading: %v; check the topic and the rights of this user", fe.Err))
 			return fmt.Errorf("reading %s: %w", p, fe.Err)
 		case o.withheld:
+		case errors.As(fe.Err, &loss) && loss.ResetTo >= o.next:
+			// Nothing that was read is gone. kgo remembers the leader epoch of the last record it handed
+			// out, not that of a marker or an aborted record it passed over later; once leaders have
+			// changed on both sides of those, the broker ends that epoch below the reader's offset.
 		case errors.As(fe.Err, &loss), errors.Is(fe.Err, kerr.OffsetOutOfRange):
 			if s.cfg.AcceptLostInput { // the next assignment steps over the gap
 				return fmt.Errorf("reading %s at offset %d: %w", p, o.next, fe.Err)
