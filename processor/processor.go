@@ -118,7 +118,7 @@ func (p *Processor) sessions(ctx context.Context) error {
 			return nil
 		case errors.Is(err, errOldBrokers):
 			return err
-		case isFenced(err):
+		case isFenced(err) && !errors.Is(err, errOutlived):
 			if time.Since(fenced) < time.Minute {
 				return fmt.Errorf("another process uses kafka.transactional_id %q (fenced twice within a minute): give each replica a name of its own: %w", p.cfg.TransactionalID, err)
 			}
@@ -215,8 +215,8 @@ func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error)
 	s.kafka = kafka
 	s.tx = &transaction{
 		kafka: kafka, group: p.cfg.Group, log: s.log, metrics: p.metrics,
-		publish:  publisher{topics: p.cfg.Topics, codec: p.deps.Codec, version: p.cfg.Version},
-		deadline: endBound(p.cfg), nonce: newNonce(), oversize: map[*end]size{},
+		publish: publisher{topics: p.cfg.Topics, codec: p.deps.Codec, version: p.cfg.Version},
+		timeout: p.cfg.TransactionTimeout, deadline: endBound(p.cfg), nonce: newNonce(), oversize: map[*end]size{},
 	}
 	return s, nil
 }

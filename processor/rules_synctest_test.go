@@ -5,6 +5,7 @@ package processor
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"hash/fnv"
 	"net/http"
 	"runtime"
@@ -216,5 +217,33 @@ func TestFencedStopIsAStop(t *testing.T) {
 		second := s.start(s.config("r1"))
 		onceEach(t, 3, s.settled(3))
 		require.NoError(t, second.stopped())
+	})
+}
+
+// Brokers that freeze end transactions for us, as often as they like: that is no
+// second process under our transactional id.
+func TestTransactionsThatTheBrokersEndAreNoSecondProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls, frozen atomic.Int64
+		var fenced atomic.Bool
+		s := newShop(t, 1, takes(time.Millisecond, &calls))
+		cfg := s.config("r1")
+		r := s.start(cfg, func(l *line) {
+			l.answer = func(key kmsg.Key, frame []byte) bool {
+				switch {
+				case key == kmsg.Produce && frozen.Add(1) <= 3:
+					time.Sleep(cfg.TransactionTimeout + time.Second)
+					fenced.Store(true)
+				case key == kmsg.EndTxn && fenced.Swap(false):
+					const tagsAndThrottle = 1 + 4 // real brokers answer so what the embedded one calls INVALID_TXN_STATE
+					binary.BigEndian.PutUint16(frame[tagsAndThrottle:], uint16(kerr.ProducerFenced.Code))
+				}
+				return true
+			}
+		})
+		s.spread("id", 5, 1)
+		onceEach(t, 5, s.settled(5))
+		require.Greater(t, frozen.Load(), int64(3))
+		require.NoError(t, r.stopped())
 	})
 }

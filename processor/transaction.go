@@ -21,6 +21,7 @@ type transaction struct {
 	publish  publisher
 	log      *slog.Logger
 	metrics  *metrics
+	timeout  time.Duration // kafka.transaction_timeout: the brokers end what takes longer
 	deadline time.Duration // for everything from Begin to the proof
 	nonce    nonce
 
@@ -48,6 +49,10 @@ var (
 	errBareAborted   = errors.New("a transaction of offsets alone was aborted")
 )
 
+// errOutlived: the transaction took so long that the brokers ended it, which
+// they tell us as if another producer had our transactional id.
+var errOutlived = errors.New("the transaction took longer than kafka.transaction_timeout")
+
 // commit publishes a batch. nil: it is committed. An error of the five above:
 // it is not, as far as anyone can tell from it, everything in memory is as it
 // was, and it can be tried again. Any
@@ -63,7 +68,11 @@ func (tx *transaction) commit(ctx context.Context, b *batch) error {
 	tx.nonce, tx.howCommitted = tx.nonce.next(), "committed"
 
 	err := tx.run(ctx, b)
-	tx.metrics.endSeconds.Observe(time.Since(began).Seconds())
+	took := time.Since(began)
+	tx.metrics.endSeconds.Observe(took.Seconds())
+	if isFenced(err) && took >= tx.timeout {
+		err = fmt.Errorf("%w: %w", errOutlived, err)
+	}
 	switch {
 	case err == nil:
 		tx.metrics.transactions.WithLabelValues(tx.howCommitted).Inc()
