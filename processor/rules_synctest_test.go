@@ -206,8 +206,9 @@ func TestFencedStopIsAStop(t *testing.T) {
 		s.settled(2)
 		require.Equal(t, 1, first.Hits())
 		again := s.fault(kmsg.Produce, kerr.InvalidProducerEpoch)
+		before := calls.Load()
 		s.spread("stopped", 1, 1)
-		for n := calls.Load(); calls.Load() == n; {
+		for calls.Load() == before {
 			time.Sleep(10 * time.Millisecond)
 		}
 
