@@ -14,7 +14,7 @@ GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 GO_LICENSES := go run github.com/google/go-licenses@v1.6.0
 ALL_TAGS    := integration chaos apart synctests
 
-.PHONY: help run build test lint fuzz kafka-test chaos chaos-short chaos-long audit-scale apart apart-short figures vuln licenses clean
+.PHONY: help run build test lint fuzz kafka-test chaos chaos-short chaos-long trouble audit-scale apart apart-short figures vuln licenses clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,7 +67,7 @@ $(NODE)/ready: $(addprefix topclient/topsim/testdata/foreign/,package.json packa
 # distribution. A run is repeated with SEED=n; PROTOCOL=consumer runs the group as KIP-848 says.
 CHAOS_RESULTS ?= $(CURDIR)/bin/chaos
 CHAOS_ARGS     = $(if $(SEED),-seed $(SEED)) $(if $(PROTOCOL),-protocol $(PROTOCOL)) -results $(CHAOS_RESULTS)
-CHAOS_SHORT   ?= (Plan|Every|ChaosOn|ChaosSees)
+CHAOS_SHORT   ?= (Plan|Every|ChaosOn|ChaosSees|TruthOnKfake|TruthSees)
 CHAOS          = go test -tags chaos -count=1 -v ./processor/proof/
 
 chaos-short: ## kills and other faults for minutes, on kfake and on three real brokers: needs Java 17 and REAL_KAFKA_LIBS
@@ -80,6 +80,14 @@ chaos: ## every fault again and again, for half an hour of load on three real br
 
 chaos-long: ## the same SLICES (6) times, each with a seed of its own: more than a million requests
 	set -e; for slice in $$(seq $(or $(SLICES),6)); do $(MAKE) chaos; done
+
+# One case alone: CASE=TruthOnKafka, TruthOfAForgetfulGateway, OutageOnKafka or QuotaOnKafka.
+TROUBLE = (TruthOnKafka|TruthOfAForgetfulGateway|OutageOnKafka|QuotaOnKafka)
+
+trouble: ## lost answers and every way of answering repeats, outages, the quota through changes, on a real broker: needs Java 17 and REAL_KAFKA_LIBS
+	mkdir -p $(CHAOS_RESULTS) docs/raw
+	$(CHAOS) -timeout 60m -run '^Test$(or $(CASE),$(TROUBLE))$$' -args $(CHAOS_ARGS); held=$$?; \
+		cp $(CHAOS_RESULTS)/trouble-*.json docs/raw/; exit $$held
 
 audit-scale: ## the audit of a million requests with three breaches among them, its memory and time: needs Java 17 and REAL_KAFKA_LIBS
 	mkdir -p docs/raw

@@ -51,7 +51,7 @@ type brokerSetup struct {
 // chaosBrokers start and end quickly: each spends less on becoming fast than
 // its short life would bring in.
 func chaosBrokers(w *wires) brokerSetup {
-	return brokerSetup{brokerCount, []string{"-Xms256m", "-Xmx448m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"}, w}
+	return brokerSetup{len(w.lines), []string{"-Xms256m", "-Xmx448m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"}, w}
 }
 
 // realBrokers are Kafka processes from the jars in REAL_KAFKA_LIBS. Each has a

@@ -3,9 +3,11 @@
 package proof_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -18,6 +20,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/sr/srfake"
+
+	"github.com/coupongrant/coupongrant/processor/proof"
 )
 
 // The settings of every run that its figures depend on.
@@ -72,6 +76,14 @@ type form struct {
 	control string        // a planted bug; empty: none
 	older   string        // another build of the program, beside this one; empty: none
 
+	// What only some runs have otherwise than all others; zero: they do not.
+	brokers    int
+	replicas   int
+	partitions int
+	settings   map[string]string
+	gateway    gatewaySetup
+	shape      func(*proof.Event) (wanted bool)
+
 	protocol string // of the group
 }
 
@@ -80,15 +92,17 @@ func (f form) planned() int { return int(f.load.Seconds()) * f.rate }
 // newChaos starts everything but the load.
 func newChaos(t testing.TB, f form, seed uint64, dir string) *chaos {
 	t.Helper()
+	f.brokers, f.replicas = cmp.Or(f.brokers, brokerCount), cmp.Or(f.replicas, baseReplicas)
+	f.partitions = cmp.Or(f.partitions, partitions)
 	c := &chaos{t: t, form: f, seed: seed, found: &findings{}, done: tally{}, began: time.Now(), version: sourceVersion()}
 	c.dir, c.journal = dir, newJournal(t, dir)
-	c.wires = newWires(t, brokerCount)
+	c.wires = newWires(t, f.brokers)
 	if f.real {
 		c.cluster = startBrokers(t, dir, chaosBrokers(c.wires))
 	} else {
 		c.cluster = startFakeBrokers(t, c.wires)
 	}
-	c.gateway = newGatewayProcess(t, dir, seed)
+	c.gateway = newGatewayProcess(t, dir, f.gateway, seed)
 	c.trap = &trap{fit: c.fit, spare: c.spare}
 	c.calls = &callLog{trap: c.trap}
 	c.wires.trap = c.trap
@@ -99,9 +113,12 @@ func newChaos(t testing.TB, f form, seed uint64, dir string) *chaos {
 	t.Setenv("COUPONGRANT_TEST_REGISTRY_URL", c.schemas.url)
 	c.system = newSystem(t, c.cluster.addresses(), c.gateway.gateway)
 	c.configure()
-	c.system.createTopics(partitions)
+	c.system.createTopics(f.partitions)
 	c.wires.topics = topicIDs(t, c.system)
 	c.feed = newFeed(c.system, seed, f.rate)
+	if f.shape != nil {
+		c.feed.shape = f.shape
+	}
 	c.witness = newWitness(c.system, c.found)
 	c.marks = &watermarks{system: c.system, admin: adminClient(t, c.cluster.addresses()), found: c.found, marks: map[topicPartition][]mark{}}
 	c.startCrew(dir)
@@ -123,6 +140,7 @@ func (c *chaos) configure() {
 	} {
 		c.system.settings[key] = value
 	}
+	maps.Copy(c.system.settings, c.form.settings)
 }
 
 // topicIDs names the inputs, which the consumer protocol knows by id, once every
@@ -157,7 +175,7 @@ func (c *chaos) startCrew(dir string) {
 	c.crew.system, c.crew.binary, c.crew.older, c.crew.logs = c.system, binary, c.form.older, logs
 	c.crew.target = strings.TrimPrefix(c.gateway.url, "http://")
 	c.t.Cleanup(c.crew.close)
-	for i := range baseReplicas {
+	for i := range c.form.replicas {
 		_, err := c.crew.start(slotName(i))
 		require.NoError(c.t, err)
 	}
@@ -196,17 +214,33 @@ func (c *chaos) spare(m *member) bool { return !c.form.real && m.joining.Load() 
 // run lets the load flow, follows the plan, and waits until all is ended.
 func (c *chaos) run(plan []step) {
 	c.t.Helper()
+	c.underLoad(func() {
+		_ = within(c.form.load, "", c.fit) // the faults begin when enough is done; who never gets there is told of at the first
+		for _, s := range plan {
+			c.follow(s)
+		}
+		_ = within(c.form.load, "", func() bool { return c.feed.count() >= c.form.planned() }) // the plan may take longer, or not
+	})
+}
+
+// underLoad feeds as long as something happens.
+func (c *chaos) underLoad(happens func()) {
+	c.t.Helper()
+	c.watched(func() {
+		feeding, stopFeeding := context.WithCancel(c.t.Context())
+		fed := inBackground(feeding, c.feed.run)
+		happens()
+		stopFeeding()
+		require.NoError(c.t, fed())
+	})
+}
+
+// watched lets something happen, and looks on until all is ended.
+func (c *chaos) watched(happens func()) {
+	c.t.Helper()
 	watching, stopWatching := context.WithCancel(c.t.Context())
-	feeding, stopFeeding := context.WithCancel(c.t.Context())
 	watched := inBackground(watching, c.witness.run, c.marks.run, c.scrapes.run)
-	fed := inBackground(feeding, c.feed.run)
-	_ = within(c.form.load, "", c.fit) // the faults begin when enough is done; who never gets there is told of at the first
-	for _, s := range plan {
-		c.follow(s)
-	}
-	_ = within(c.form.load, "", func() bool { return c.feed.count() >= c.form.planned() }) // the plan may take longer, or not
-	stopFeeding()
-	require.NoError(c.t, fed())
+	happens()
 	c.drain()
 	stopWatching()
 	require.NoError(c.t, watched())

@@ -33,7 +33,7 @@ func startFakeBrokers(t testing.TB, w *wires) *fakeBrokers {
 	t.Helper()
 	next := 0
 	kafka, err := kfake.NewCluster(
-		kfake.NumBrokers(brokerCount), kfake.GroupMinSessionTimeout(time.Second),
+		kfake.NumBrokers(len(w.lines)), kfake.GroupMinSessionTimeout(time.Second),
 		kfake.ListenFn(func(network, _ string) (net.Listener, error) {
 			listener, err := net.Listen(network, "127.0.0.1:0")
 			if err != nil {

@@ -222,7 +222,7 @@ func (c *chaos) scale(s step) error {
 		return err
 	}
 	settle()
-	return c.growTo(baseReplicas)
+	return c.growTo(c.form.replicas)
 }
 
 func (c *chaos) shrinkTo(n int) error {

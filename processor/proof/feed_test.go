@@ -43,6 +43,7 @@ type sent struct {
 type feed struct {
 	system *system
 	every  time.Duration
+	shape  func(*proof.Event) (wanted bool) // what becomes of an event before it is sent
 
 	mu      sync.Mutex
 	load    *proof.Load
@@ -63,7 +64,7 @@ func newFeed(s *system, seed uint64, rate int) *feed {
 	other := cfg
 	other.Seed = ^seed
 	return &feed{
-		system: s, every: cfg.Every, load: proof.NewLoad(cfg), phantom: proof.NewLoad(other), aborted: map[string]bool{},
+		system: s, every: cfg.Every, shape: hurry, load: proof.NewLoad(cfg), phantom: proof.NewLoad(other), aborted: map[string]bool{},
 	}
 }
 
@@ -86,12 +87,11 @@ func (f *feed) next(batch int) (*kgo.Record, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	e := f.load.Next()
-	for e.Repeat && (slices.Contains(limitedCoupons(), e.Request.CouponCode) || isHurried(e)) {
-		e = f.load.Next() // a repeat would truly be refused: no promise covers that
+	for !f.shape(&e) {
+		e = f.load.Next()
 	}
-	hurry(&e)
 	number := len(f.sent)
-	f.sent = append(f.sent, sent{requestID: e.Request.RequestID, flaw: e.Flaw, batch: batch, hurried: isHurried(e)})
+	f.sent = append(f.sent, sent{requestID: e.Request.RequestID, flaw: e.Flaw, batch: batch, hurried: hasLittleTime(e)})
 	return f.record(e, eventHeader, strconv.Itoa(number))
 }
 
@@ -111,12 +111,25 @@ func isHurried(e proof.Event) bool {
 	return e.Request.Trigger.Kind == "store-checkout" && lot(e)%expiringOf == 0
 }
 
-// hurry gives some requests so little time that it passes in a fault.
-func hurry(e *proof.Event) {
-	if isHurried(*e) {
-		left := time.Duration(300+lot(*e)%4000) * time.Millisecond
-		e.Request.ExpiresAt = time.Now().UTC().Truncate(time.Millisecond).Add(left)
+// hurry gives some requests so little time that it passes in a fault. Repeats
+// that would truly be refused are not wanted: no promise covers them.
+func hurry(e *proof.Event) (wanted bool) {
+	hurried := isHurried(*e)
+	if e.Repeat && (slices.Contains(limitedCoupons(), e.Request.CouponCode) || hurried) {
+		return false
 	}
+	if hurried {
+		expireIn(e, time.Duration(300+lot(*e)%4000)*time.Millisecond)
+	}
+	return true
+}
+
+func expireIn(e *proof.Event, left time.Duration) {
+	e.Request.ExpiresAt = time.Now().UTC().Truncate(time.Millisecond).Add(left)
+}
+
+func hasLittleTime(e proof.Event) bool {
+	return !e.Request.ExpiresAt.IsZero() && time.Until(e.Request.ExpiresAt) < time.Minute
 }
 
 func lot(e proof.Event) uint64 {

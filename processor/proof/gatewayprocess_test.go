@@ -4,6 +4,7 @@ package proof_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,6 +37,8 @@ const gatewayOrder = "COUPONGRANT_CHAOS_GATEWAY"
 type gatewaySetup struct {
 	Address, DataFile string
 	Seed              uint64
+	Script            string      // of what it does wrong all the time
+	Ways              []repeatWay // in which it answers repeats; none: as limitedCoupons says
 }
 
 // limitedCoupons can be had once: a repeat of their grant is answered with -7,
@@ -83,19 +86,28 @@ func TestGatewayProcess(t *testing.T) {
 	}
 	var setup gatewaySetup
 	require.NoError(t, json.Unmarshal([]byte(order), &setup))
-	cfg := setup.config()
-	var err error
-	cfg.Script, err = topsim.ParseScript(strings.NewReader(baseScript))
-	require.NoError(t, err)
-	sim, err := topsim.New(cfg)
-	require.NoError(t, err)
 	mux := http.NewServeMux()
-	mux.Handle("/", sim)
-	mux.Handle("/control/", sim.Control())
+	if len(setup.Ways) > 0 {
+		newWaysGateway(t, setup).route(mux)
+	} else {
+		sim := newSimulator(t, setup.config(), setup.Script)
+		mux.Handle("/", sim)
+		mux.Handle("/control/", sim.Control())
+	}
 	listener, err := net.Listen("tcp", setup.Address)
 	require.NoError(t, err)
 	go func() { _ = http.Serve(listener, mux) }()
 	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
+func newSimulator(t testing.TB, cfg topsim.Config, script string) *topsim.Simulator {
+	t.Helper()
+	var err error
+	cfg.Script, err = topsim.ParseScript(strings.NewReader(script))
+	require.NoError(t, err)
+	sim, err := topsim.New(cfg)
+	require.NoError(t, err)
+	return sim
 }
 
 // gatewayProcess is the simulator as the run sees it.
@@ -108,15 +120,17 @@ type gatewayProcess struct {
 }
 
 // newGatewayProcess starts it on a port that it keeps.
-func newGatewayProcess(t testing.TB, dir string, seed uint64) *gatewayProcess {
+func newGatewayProcess(t testing.TB, dir string, setup gatewaySetup, seed uint64) *gatewayProcess {
 	t.Helper()
 	address := freeAddress(t)
 	log, err := os.Create(filepath.Join(dir, "gateway.log"))
 	require.NoError(t, err)
 	g := &gatewayProcess{
 		gateway: &gateway{url: "http://" + address}, log: log,
-		setup: gatewaySetup{Address: address, DataFile: filepath.Join(dir, "ledger"), Seed: seed},
+		setup: setup,
 	}
+	g.setup.Address, g.setup.DataFile, g.setup.Seed = address, filepath.Join(dir, "ledger"), seed
+	g.setup.Script = cmp.Or(setup.Script, baseScript)
 	require.NoError(t, g.start())
 	t.Cleanup(func() {
 		_ = g.kill()

@@ -3,14 +3,10 @@
 package proof_test
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -32,12 +28,6 @@ type trial struct {
 	measures []apartMeasure
 	run      func(t *testing.T, on grounds, kind string) map[string]float64
 }
-
-// The kinds of most trials.
-const (
-	without = "without"
-	with    = "with"
-)
 
 // hold makes all runs of a trial on one cluster. The short form makes too few of them for medians: it requires
 // what one run must show.
@@ -75,7 +65,7 @@ func (c trial) finish(t *testing.T, r *apartResult) {
 	t.Helper()
 	r.Seconds = time.Since(r.Began).Seconds()
 	r.judge(c.measures, !t.Failed())
-	path, err := r.keep()
+	path, err := r.keep("apart")
 	require.NoError(t, err)
 	t.Logf("%s\nresult: %s", r.summary(), path)
 	for _, m := range r.Measures {
@@ -99,73 +89,4 @@ func (c trial) command(t *testing.T) string {
 		text += " -length " + lengthFlag.String()
 	}
 	return text
-}
-
-func (r *apartResult) judge(measures []apartMeasure, complete bool) {
-	r.Verdict = "held"
-	for _, m := range measures {
-		r.Measures = append(r.Measures, m.over(r.Runs))
-		if !r.Measures[len(r.Measures)-1].Held {
-			r.Verdict = "broken"
-		}
-	}
-	if !complete {
-		r.Verdict = "incomplete"
-	}
-}
-
-// keep writes the result where -results says.
-func (r *apartResult) keep() (string, error) {
-	if *resultFlag == "" {
-		return "none was asked for", nil
-	}
-	text, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(*resultFlag, "apart-"+strings.ReplaceAll(r.Case, " ", "-")+".json")
-	return path, os.WriteFile(path, append(text, '\n'), 0o644) //nolint:gosec // a figure is for everybody
-}
-
-// The measures of a trial.
-
-func ratio(what, figure string) apartMeasure {
-	return apartMeasure{What: what, Figure: figure, Kind: with, Than: without, By: byRatio}
-}
-
-func difference(what, figure string) apartMeasure {
-	return apartMeasure{What: what, Figure: figure, Kind: with, Than: without, By: byDifference}
-}
-
-func highest(what, figure string) apartMeasure {
-	return apartMeasure{What: what, Figure: figure, Kind: with, By: byMost}
-}
-
-func lowest(what, figure string) apartMeasure {
-	return apartMeasure{What: what, Figure: figure, Kind: with, By: byLeast}
-}
-
-func (m apartMeasure) atLeast(v float64) apartMeasure {
-	m.AtLeast = &v
-	return m
-}
-
-func (m apartMeasure) atMost(v float64) apartMeasure {
-	m.AtMost = &v
-	return m
-}
-
-func (m apartMeasure) quietly() apartMeasure {
-	m.Quiet = true
-	return m
-}
-
-func (m apartMeasure) in(kind string) apartMeasure {
-	m.Kind = kind
-	return m
-}
-
-func (m apartMeasure) of(kind, than string) apartMeasure {
-	m.Kind, m.Than = kind, than
-	return m
 }

@@ -105,7 +105,9 @@ func (c *chaos) audit(ctx context.Context) proof.Report {
 		Codec: c.system.codec, Registry: c.system.schemas,
 	})
 	require.NoError(c.t, err)
-	require.NoError(c.t, proof.ReadLedger(ctx, &http.Client{}, c.gateway.url, checker))
+	for _, base := range c.gateway.ledgers() {
+		require.NoError(c.t, proof.ReadLedger(ctx, &http.Client{}, base, checker))
+	}
 	report := checker.Report()
 	for kind, all := range report.Violations {
 		for range all.Total - int64(len(all.Named)) {
@@ -148,7 +150,7 @@ func (c *chaos) result(report proof.Report) chaosResult {
 		Began: c.began.UTC().Truncate(time.Second), Seconds: time.Since(c.began).Seconds(), Drained: c.drained.Seconds(),
 		Version: c.version, Kafka: c.cluster.name(), Go: runtime.Version(),
 		Machine:  fmt.Sprintf("%s/%s, %d CPUs", runtime.GOOS, runtime.GOARCH, runtime.NumCPU()),
-		Settings: settingsOfRuns(), Faults: c.done.list(), TakeOvers: c.takeOvers,
+		Settings: c.settings(), Faults: c.done.list(), TakeOvers: c.takeOvers,
 		Load: loadCounts{
 			Rate: c.form.rate, Events: len(c.feed.sent), Aborted: len(c.feed.aborted),
 			Requests: report.Requests, Repeats: report.Repeats,
@@ -204,12 +206,16 @@ func (c *chaos) countDeaths(r *chaosResult) {
 	}
 }
 
-func settingsOfRuns() map[string]any {
-	return map[string]any{
-		"kafka.session_timeout": sessionTimeout.String(), "kafka.transaction_timeout": transactionTimeout.String(),
-		"gateway.timeout": callTimeout.String(), "retry.give_up_after": giveUpAfter.String(),
-		"partitions": partitions, "replicas": baseReplicas,
+// settings are those that the figures depend on.
+func (c *chaos) settings() map[string]any {
+	all := map[string]any{"partitions": c.form.partitions, "replicas": c.form.replicas}
+	for _, key := range []string{"kafka.session_timeout", "kafka.transaction_timeout", "gateway.timeout", "retry.give_up_after"} {
+		all[key] = c.system.settings[key]
 	}
+	for key, value := range c.form.settings {
+		all[key] = value
+	}
+	return all
 }
 
 func verdictOf(r chaosResult) string {
