@@ -2,9 +2,36 @@
 // knows nothing of HTTP, of requests or of retries, never sleeps, and has no
 // goroutine: the scheduler asks for leave, and waits itself when told to.
 //
-// It stands on github.com/sony/gobreaker and keeps its traps away: Validate
-// refuses a window that slow calls outlive, the open time is spread so that a
-// fleet does not probe as one, and listeners run outside its lock.
+// It opens when too many calls fail, and, where Config.SlowCall is set, when too
+// many are slow. A call is slow from the moment on at which it has lasted that
+// long, which is before it ends: a gateway that hangs is noticed, and probed
+// again, without waiting for any deadline. What the call comes to is the
+// caller's business all the same.
+//
+// It stands on github.com/sony/gobreaker and keeps its traps away:
+//
+//   - Results of calls that outlive the window are dropped, so that a short one
+//     never opens. Validate refuses it: TestBreakerSlowFailingCallsOpenWhatValidateAccepts.
+//   - A window without end goes numb. It must be above 0, and failures in a row
+//     open whatever the ratio: TestBreakerForgetsWhatTheWindowHasLeft,
+//     TestBreakerFailuresInARowOpenAfterALongGoodSpell.
+//   - Half-open has no timer, a hung probe blocks everyone. The caller's deadline
+//     ends it, Config.SlowCall sooner: TestBreakerHungProbesBlockNoLongerThanTheirDeadline,
+//     TestBreakerHungProbesBlockNoLongerThanSlowCall.
+//   - No more than the probes run, as many successes close, one failure opens:
+//     TestBreakerHalfOpenLetsNoMoreThanItsProbesRun, TestBreakerFailedProbeOpensAgain.
+//   - An excluded probe must give its slot back: TestBreakerExcludedProbeGivesItsSlotBack.
+//   - A result reported twice, or never: TestBreakerMisusePanics.
+//   - Results from before an opening are dropped in silence:
+//     TestBreakerResultsOfCallsFromBeforeTheOpeningAreDropped.
+//   - The open time is the same for all, a fleet would probe as one:
+//     TestBreakerOpenTimeIsSpreadOverAFleet.
+//   - Open becomes half-open only when somebody asks: Allow says when to ask,
+//     TestBreakerWaitEndsExactlyWhenAProbeMayRun.
+//   - Callbacks run under the lock. Ours do not: TestBreakerTellsEachChangeOnceAndInOrder,
+//     TestBreakerSlowListenerHoldsUpNobodyElse.
+//   - A refusal is no attempt and no failure: TestBreakerOpenRefusesAndCountsNothing;
+//     that none becomes an outcome shows in package processor.
 package breaker
 
 import (
@@ -79,6 +106,7 @@ const (
 type Breaker struct {
 	gb       *gobreaker.TwoStepCircuitBreaker[struct{}]
 	openFor  time.Duration // drawn once: Config.OpenFor plus the spread
+	slowCall time.Duration
 	onChange func(from, to State)
 
 	// Lock order: gobreaker's mutex, then mu; gobreaker is never called with
@@ -93,14 +121,15 @@ type change struct{ from, to State }
 
 // New returns a closed breaker. onChange (nil: nobody listens) is told of each
 // change once and in order, outside any lock, in the goroutine whose Allow,
-// done or State brought the change about; while it runs, no other caller waits
-// for it. It may call the Breaker. New panics on a Config that Validate refuses
+// done or State brought the change about, or in one of its own for a slow call;
+// while it runs, no other caller waits for it. It may call the Breaker. New panics on a Config that Validate refuses
 // whatever the call timeout.
 func New(cfg Config, onChange func(from, to State)) *Breaker {
 	if err := cfg.Validate(0); err != nil {
 		panic(fmt.Sprintf("breaker: New without Validate: %v", err))
 	}
 	b := &Breaker{
+		slowCall: cfg.SlowCall,
 		openFor:  cfg.OpenFor + time.Duration(rand.Float64()*openSpread*float64(cfg.OpenFor)),
 		onChange: onChange,
 	}
@@ -117,9 +146,9 @@ func New(cfg Config, onChange func(from, to State)) *Breaker {
 }
 
 // Allow asks for leave to call. ok: call, then done(result) exactly once,
-// whatever becomes of the call, and within its deadline: a probe that never
-// ends keeps everyone waiting, since nothing else ends the half-open state. A
-// second done panics. Not ok: nothing was counted and no attempt was made; ask
+// whatever becomes of the call, and within its deadline: without Config.SlowCall
+// a probe that never ends keeps everyone waiting, since nothing else ends the
+// half-open state. A second done panics. Not ok: nothing was counted and no attempt was made; ask
 // again after wait, which is above zero.
 func (b *Breaker) Allow() (done func(Result), wait time.Duration, ok bool) {
 	defer b.tell()
@@ -141,16 +170,29 @@ func (b *Breaker) State() State {
 }
 
 // once turns gobreaker's report into a done that guards itself: a second report
-// of one call would count it twice and hand out a half-open slot too many.
+// of one call would count it twice and hand out a half-open slot too many. A call
+// that is slow has been reported when done comes, which then changes nothing.
 func (b *Breaker) once(report func(error)) func(Result) {
-	var called atomic.Bool
+	var called, reported atomic.Bool
+	first := func(err error) {
+		if !reported.Swap(true) {
+			report(err)
+			b.tell()
+		}
+	}
+	var slow *time.Timer
+	if b.slowCall > 0 {
+		slow = time.AfterFunc(b.slowCall, func() { first(errFailure) })
+	}
 	return func(r Result) {
 		err := r.err()
 		if called.Swap(true) {
 			panic("breaker: done called twice")
 		}
-		report(err)
-		b.tell()
+		if slow != nil {
+			slow.Stop()
+		}
+		first(err)
 	}
 }
 

@@ -18,17 +18,21 @@ type Config struct {
 	Interval     time.Duration // the moving window that calls are counted over
 	MinCalls     uint32        // counted calls in the window before the ratio is looked at; as many failures in a row open it whatever the ratio
 	FailureRatio float64       // of failures among counted calls that opens it; above 0, at most 1
+	SlowCall     time.Duration // a call that lasts longer is a failure, whatever it comes to; 0: none is, but by its deadline
 	OpenFor      time.Duration // how long nobody calls; lengthened by up to a fifth, drawn once for each Breaker
 	Probes       uint32        // calls at once when half-open; as many successes close it, one failure opens it again
 }
 
-// DefaultConfig suits call timeouts of up to 12 s.
+// DefaultConfig suits call timeouts of up to 12 s. No call that ends before its
+// deadline is slow: how fast the gateway is in good health, only its users know.
+// OpenFor is short, so that calls go on within 5 s of the end of an outage: it takes
+// OpenFor and its spread, SlowCall if the probes hang, and one call.
 func DefaultConfig() Config {
 	return Config{
 		Interval:     time.Minute,
 		MinCalls:     20,
 		FailureRatio: 0.5,
-		OpenFor:      15 * time.Second,
+		OpenFor:      2 * time.Second,
 		Probes:       3,
 	}
 }
@@ -50,6 +54,9 @@ func (c Config) Validate(callTimeout time.Duration) error {
 	refuse(c.MinCalls < 1, "breaker.min_calls is %d: set at least 1", c.MinCalls)
 	refuse(!(c.FailureRatio > 0 && c.FailureRatio <= 1),
 		"breaker.failure_ratio is %v: set it above 0 and at most 1", c.FailureRatio)
+	refuse(c.SlowCall < 0, "breaker.slow_call is %s: set how long a call may take, or 0 for gateway.timeout", c.SlowCall)
+	refuse(callTimeout > 0 && c.SlowCall >= callTimeout,
+		"breaker.slow_call is %s, but no call takes longer than gateway.timeout (%s): set it below that, or 0", c.SlowCall, callTimeout)
 	refuse(c.OpenFor <= 0, "breaker.open_for is %s: set it above 0", c.OpenFor)
 	refuse(c.Probes < 1, "breaker.probes is %d: set at least 1", c.Probes)
 	return errors.Join(errs...)

@@ -25,6 +25,8 @@ func TestConfigValidateNamesSettingValueAndMend(t *testing.T) {
 		{"ratio zero", func(c *Config) { c.FailureRatio = 0 }, "breaker.failure_ratio is 0: set it above 0 and at most 1"},
 		{"ratio above one", func(c *Config) { c.FailureRatio = 1.5 }, "breaker.failure_ratio is 1.5: set it above 0 and at most 1"},
 		{"ratio no number", func(c *Config) { c.FailureRatio = math.NaN() }, "breaker.failure_ratio is NaN: set it above 0 and at most 1"},
+		{"slow below zero", func(c *Config) { c.SlowCall = -time.Second }, "breaker.slow_call is -1s: set how long a call may take, or 0 for gateway.timeout"},
+		{"slow never", func(c *Config) { c.SlowCall = 5 * time.Second }, "breaker.slow_call is 5s, but no call takes longer than gateway.timeout (5s): set it below that, or 0"},
 		{"never open", func(c *Config) { c.OpenFor = -time.Second }, "breaker.open_for is -1s: set it above 0"},
 		{"no probes", func(c *Config) { c.Probes = 0 }, "breaker.probes is 0: set at least 1"},
 	} {

@@ -104,7 +104,7 @@ func DefaultConfig() Config {
 		MaxInFlight:        256,
 		IdempotencyWindow:  24 * time.Hour,
 		Retry: Retry{
-			MinBackoff: 200 * time.Millisecond, MaxBackoff: 30 * time.Second,
+			MinBackoff: 200 * time.Millisecond, MaxBackoff: 5 * time.Second,
 			DoubtfulAttempts: 5, BusinessAttempts: 3, RefusalInDoubt: ParkRefusal,
 			Delay: 5 * time.Minute, ParkAfter: 30 * time.Second, GiveUpAfter: 12 * time.Hour,
 		},

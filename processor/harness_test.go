@@ -36,6 +36,7 @@ type shop struct {
 	topics   Topics
 	codec    *schemas.Codec
 	client   *kgo.Client
+	breaker  breaker.Config
 }
 
 // handlerTransport answers requests from a handler, without a socket.
@@ -49,7 +50,7 @@ func (h handlerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func newShop(t *testing.T, partitions int32, gateway http.RoundTripper, with ...kfake.Opt) *shop {
 	t.Helper()
-	s := &shop{t: t, network: &kfake.VirtualNetwork{}, gateway: gateway, topics: DefaultConfig().Topics}
+	s := &shop{t: t, network: &kfake.VirtualNetwork{}, gateway: gateway, topics: DefaultConfig().Topics, breaker: breaker.DefaultConfig()}
 	cluster, err := kfake.NewCluster(append(with, kfake.ListenFn(s.network.Listen), kfake.Ports(9092, 9093),
 		kfake.SeedTopics(partitions, s.topics.All()...), kfake.GroupMinSessionTimeout(time.Second))...)
 	require.NoError(t, err)
@@ -89,9 +90,10 @@ func (s *shop) config(replica string) Config {
 // replica is one running Processor.
 type replica struct {
 	*Processor
-	stop context.CancelFunc
-	done chan error
-	line *line
+	stop    context.CancelFunc
+	done    chan error
+	line    *line
+	scraped *prometheus.Registry
 }
 
 // start runs a Processor until the test ends, or stopped or killed is called.
@@ -107,16 +109,17 @@ func (s *shop) start(cfg Config, with ...func(*line)) *replica {
 		&http.Client{Transport: s.gateway})
 	require.NoError(s.t, err)
 	log := slog.New(slog.NewTextHandler(testWriter{s.t}, nil))
+	metrics := prometheus.NewRegistry()
 	p, err := New(cfg, Deps{
-		Logger: log, Metrics: prometheus.NewRegistry(), Registry: reg,
+		Logger: log, Metrics: metrics, Registry: reg,
 		Codec:  schemas.NewCodec(reg, schemas.Rules{CouponTypes: schemas.DefaultCouponTypes()}),
 		Client: client, Credentials: topclient.Static(topclient.Credentials{AppKey: "app", AppSecret: topclient.NewSecret("secret"), Session: topclient.NewSecret("session")}),
-		Breaker: breaker.New(breaker.DefaultConfig(), nil),
+		Breaker: breaker.New(s.breaker, nil),
 		Kafka:   []kgo.Opt{kgo.SeedBrokers(s.kafka.ListenAddrs()...), kgo.Dialer(way.DialContext), kgo.WithHooks(way.hooks...)},
 	})
 	require.NoError(s.t, err)
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &replica{Processor: p, stop: cancel, done: make(chan error, 1), line: way}
+	r := &replica{Processor: p, stop: cancel, done: make(chan error, 1), line: way, scraped: metrics}
 	go func() { r.done <- p.Run(ctx) }()
 	s.t.Cleanup(func() { _ = r.stopped() })
 	return r

@@ -262,7 +262,7 @@ func (s *scheduler) dispatch(ctx context.Context, now time.Time) time.Duration {
 		}
 		done, wait, ok := s.breaker.Allow()
 		if !ok {
-			s.holds.Set(holdGateway, "", fmt.Sprintf("the gateway is in trouble, %d calls in a row failed, and the breaker is %s: requests wait and the gateway is probed by itself; check gateway.url and the gateway's status if this lasts", s.failures, s.breaker.State()))
+			s.holds.Set(holdGateway, "", fmt.Sprintf("the gateway is in trouble, too many calls failed or were slow, and the breaker is %s: requests wait and the gateway is probed by itself; check gateway.url and the gateway's status if this lasts", s.breaker.State()))
 			return min(wait, idle)
 		}
 		s.turns.start()

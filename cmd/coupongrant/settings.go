@@ -77,7 +77,7 @@ func (c *Config) settings() []setting {
 		{key: "request.coupon_types", value: numbersValue(&c.CouponTypes), about: "Tmall's numbers that are accepted"},
 
 		{key: "retry.min_backoff", value: durationValue(&retry.MinBackoff), about: "before the second attempt; doubles from there"},
-		{key: "retry.max_backoff", value: durationValue(&retry.MaxBackoff), about: "never longer than this between two attempts"},
+		{key: "retry.max_backoff", value: durationValue(&retry.MaxBackoff), about: "never longer than this between two attempts; what waited through an outage is called this long after it at the latest"},
 		{key: "retry.doubtful_attempts", value: intValue(&retry.DoubtfulAttempts), about: "answers that leave doubt, before a request is parked"},
 		{key: "retry.business_attempts", value: intValue(&retry.BusinessAttempts), about: "answers that said -11, before a request is refused"},
 		{key: "retry.refusal_in_doubt", value: wordValue(&retry.RefusalInDoubt, processor.ParkRefusal, processor.FailRefusal), about: "what a refusal of a request in doubt ends in"},
@@ -92,7 +92,8 @@ func (c *Config) settings() []setting {
 		{key: "breaker.interval", value: durationValue(&c.Breaker.Interval), about: "the moving window that calls are counted over"},
 		{key: "breaker.min_calls", value: uint32Value(&c.Breaker.MinCalls), about: "calls in the window before the ratio is looked at; as many failures in a row open it"},
 		{key: "breaker.failure_ratio", value: floatValue(&c.Breaker.FailureRatio), about: "share of failures that opens it"},
-		{key: "breaker.open_for", value: durationValue(&c.Breaker.OpenFor), about: "how long nobody calls then"},
+		{key: "breaker.slow_call", value: durationValue(&c.Breaker.SlowCall), about: "a call that lasts longer counts as a failure, though its answer is taken; 0: only those that run into gateway.timeout"},
+		{key: "breaker.open_for", value: durationValue(&c.Breaker.OpenFor), about: "how long nobody calls then, lengthened by up to a fifth; so long, and breaker.slow_call, it takes at most to see that the gateway works again"},
 		{key: "breaker.probes", value: uint32Value(&c.Breaker.Probes), about: "calls that then probe; as many successes close it"},
 
 		{key: "admin.listen", value: textValue(&c.AdminListen), about: "host:port of /livez, /readyz, /metrics and /api/status"},
