@@ -21,13 +21,22 @@ func (t Topics) All() []string {
 	return []string{t.Store, t.Loyalty, t.Granted, t.Failed, t.DeadLetter, t.Retry}
 }
 
-// RefusalInDoubt says what a refusal of a request in doubt ends in.
-type RefusalInDoubt string
+// Refusal says what an answer ends in that refuses, but may not mean it.
+type Refusal string
 
-// What a refusal of a request in doubt can end in.
+// What such an answer can end in.
 const (
-	ParkRefusal RefusalInDoubt = "park" // call again later: the doubtful attempt may be what was refused
-	FailRefusal RefusalInDoubt = "fail" // Tmall is known to recognise a repeat before it looks at limits
+	ParkRefusal Refusal = "park" // call again, and later from the retry topic: a coupon may have been granted
+	FailRefusal Refusal = "fail" // Tmall is known to mean it
+)
+
+// Code10 says whom code 10 (service currently unavailable) is about.
+type Code10 string
+
+// Whom code 10 can be about.
+const (
+	Code10Gateway Code10 = "gateway" // call again for as long as it lasts; parked only if others are answered meanwhile
+	Code10Request Code10 = "request" // Tmall is known to hide bad requests behind it: a few times, then park
 )
 
 // GroupProtocol is how partitions are shared among the replicas of a group.
@@ -49,7 +58,9 @@ type Retry struct {
 	MaxBackoff       time.Duration // never longer than this between two attempts
 	DoubtfulAttempts int           // answers that leave doubt, before the request is parked
 	BusinessAttempts int           // answers that said -11, before the request is refused
-	RefusalInDoubt   RefusalInDoubt
+	RefusalInDoubt   Refusal       // of a request that an earlier attempt may have granted
+	Code10           Code10
+	Code42           Refusal       // and 43
 	Delay            time.Duration // a parked request waits this long, always the same
 	ParkAfter        time.Duration // a request that waits longer than this while others are answered is parked
 	GiveUpAfter      time.Duration // a parked request in doubt becomes a dead letter after waiting this long while others are answered
@@ -106,6 +117,7 @@ func DefaultConfig() Config {
 		Retry: Retry{
 			MinBackoff: 200 * time.Millisecond, MaxBackoff: 5 * time.Second,
 			DoubtfulAttempts: 5, BusinessAttempts: 3, RefusalInDoubt: ParkRefusal,
+			Code10: Code10Gateway, Code42: ParkRefusal,
 			Delay: 5 * time.Minute, ParkAfter: 30 * time.Second, GiveUpAfter: 12 * time.Hour,
 		},
 		StopTimeout: 15 * time.Second,
@@ -176,6 +188,8 @@ func (r Retry) validate() []error {
 	check(r.DoubtfulAttempts >= 1, "retry.doubtful_attempts is %d: use at least 1", r.DoubtfulAttempts)
 	check(r.BusinessAttempts >= 1, "retry.business_attempts is %d: use at least 1", r.BusinessAttempts)
 	check(r.RefusalInDoubt == ParkRefusal || r.RefusalInDoubt == FailRefusal, "retry.refusal_in_doubt is %q: use park or fail", r.RefusalInDoubt)
+	check(r.Code10 == Code10Gateway || r.Code10 == Code10Request, "retry.code_10 is %q: use gateway or request", r.Code10)
+	check(r.Code42 == ParkRefusal || r.Code42 == FailRefusal, "retry.code_42 is %q: use park or fail", r.Code42)
 	check(r.Delay > 0, "retry.delay is %v: use a positive duration such as 5m", r.Delay)
 	check(r.ParkAfter > 0, "retry.park_after is %v: use a positive duration such as 30s", r.ParkAfter)
 	check(r.GiveUpAfter >= r.Delay, "retry.give_up_after is %v: it must not be below retry.delay (%v)", r.GiveUpAfter, r.Delay)

@@ -47,6 +47,8 @@ func TestConfigSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		"no doubtful attempt": {func(c *Config) { c.Retry.DoubtfulAttempts = 0 }, "retry.doubtful_attempts is 0: use at least 1"},
 		"no business attempt": {func(c *Config) { c.Retry.BusinessAttempts = 0 }, "retry.business_attempts is 0: use at least 1"},
 		"unknown way":         {func(c *Config) { c.Retry.RefusalInDoubt = "ignore" }, `retry.refusal_in_doubt is "ignore": use park or fail`},
+		"unknown code 10":     {func(c *Config) { c.Retry.Code10 = "park" }, `retry.code_10 is "park": use gateway or request`},
+		"unknown code 42":     {func(c *Config) { c.Retry.Code42 = "" }, `retry.code_42 is "": use park or fail`},
 		"no delay":            {func(c *Config) { c.Retry.Delay = 0 }, "retry.delay is 0s: use a positive duration such as 5m"},
 		"no parking":          {func(c *Config) { c.Retry.ParkAfter = 0 }, "retry.park_after is 0s: use a positive duration such as 30s"},
 		"gives up at once":    {func(c *Config) { c.Retry.GiveUpAfter = time.Minute }, "retry.give_up_after is 1m0s: it must not be below retry.delay (5m0s)"},
@@ -70,6 +72,6 @@ func TestConfigReportsEveryProblemAtOnce(t *testing.T) {
 		"topics.store", "topics.loyalty", "topics.granted", "topics.failed", "topics.dead_letter", "topics.retry",
 		"kafka.session_timeout", "kafka.heartbeat_interval", "kafka.group_protocol", "kafka.transaction_timeout",
 		"window.records", "window.bytes", "gateway.timeout", "gateway.max_in_flight", "gateway.idempotency_window", "stop_timeout",
-		"retry.min_backoff", "retry.doubtful_attempts", "retry.business_attempts", "retry.refusal_in_doubt", "retry.delay", "retry.park_after",
+		"retry.min_backoff", "retry.doubtful_attempts", "retry.business_attempts", "retry.refusal_in_doubt", "retry.code_10", "retry.code_42", "retry.delay", "retry.park_after",
 	}, keys)
 }

@@ -12,7 +12,8 @@ import (
 
 // policy says what an answer means for a request. It decides and does nothing.
 type policy struct {
-	cfg Config
+	cfg    Config
+	steady bool // waits without jitter: for the table that people read
 }
 
 // action is what to do with a request after an answer.
@@ -41,6 +42,24 @@ const (
 	probeApp         = 30 * time.Second // between two tries while the app is in trouble
 )
 
+// read is an answer as the configuration says that it is to be understood, where
+// the gateway's documentation leaves it open.
+func (p policy) read(answer *topclient.Error) *topclient.Error {
+	if answer == nil {
+		return nil
+	}
+	read := *answer
+	switch {
+	case answer.Code == "10" && p.cfg.Retry.Code10 == Code10Request:
+		read.About = topclient.AboutUnknown
+	case (answer.Code == "42" || answer.Code == "43") && p.cfg.Retry.Code42 == FailRefusal:
+		read.About, read.MayHaveGranted = topclient.AboutRequest, false
+	default:
+		return answer
+	}
+	return &read
+}
+
 // next judges the newest answer for t, whose counters already include it; nil
 // is a grant. parked says that t came from the retry topic.
 func (p policy) next(answer *topclient.Error, t *task, parked bool) verdict {
@@ -50,7 +69,7 @@ func (p policy) next(answer *topclient.Error, t *task, parked bool) verdict {
 	case answer.Canceled:
 		return verdict{action: actRetry, why: "the call was given up by us"}
 	case answer.Throttled:
-		return verdict{action: actBan, wait: banLength(answer), why: "the gateway limits our calls"}
+		return verdict{action: actBan, wait: p.banLength(answer), why: "the gateway limits our calls"}
 	case answer.About == topclient.AboutApp:
 		return p.appTrouble(answer, t)
 	case answer.About == topclient.AboutGateway:
@@ -143,14 +162,22 @@ func (p policy) backoff(attempts int) time.Duration {
 	if shift := max(attempts-1, 0); shift < 32 && p.cfg.Retry.MinBackoff <= d>>shift {
 		d = p.cfg.Retry.MinBackoff << shift
 	}
-	return d - rand.N(d/2+1)
+	return p.jittered(d, d/2)
 }
 
-func banLength(answer *topclient.Error) time.Duration {
+func (p policy) banLength(answer *topclient.Error) time.Duration {
 	if answer.RetryAfter > 0 {
 		return answer.RetryAfter
 	}
-	return banWithoutNumber - rand.N(banWithoutNumber/4)
+	return p.jittered(banWithoutNumber, banWithoutNumber/4)
+}
+
+// jittered is a wait less a random part of at most by.
+func (p policy) jittered(d, by time.Duration) time.Duration {
+	if p.steady {
+		return d
+	}
+	return d - rand.N(by+1)
 }
 
 func failureReason(answer *topclient.Error) schemas.FailureReason {

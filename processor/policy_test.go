@@ -16,7 +16,7 @@ import (
 
 var policyNow = time.Date(2026, 11, 11, 12, 0, 0, 0, time.UTC)
 
-func testPolicy() policy { return policy{DefaultConfig()} }
+func testPolicy() policy { return policy{cfg: DefaultConfig()} }
 
 // answers are one of each kind that the policy tells apart.
 func answers() map[string]*topclient.Error {
@@ -54,24 +54,7 @@ func inWords(v verdict) string {
 	return words[v.action]
 }
 
-// situation is where a task is when an answer comes.
-type situation struct {
-	often   bool // as often as the caps allow
-	inDoubt bool // before this answer
-	parked  bool // it came from the retry topic
-	waited  time.Duration
-}
-
-// verdictOn has a task in a situation count an answer, as the scheduler does,
-// and judges it.
-func verdictOn(p policy, at situation, answer *topclient.Error) verdict {
-	t := &task{inDoubt: at.inDoubt, waited: at.waited, attempts: 1}
-	if at.often {
-		t.attempts, t.doubtful, t.business = 20, 20, 20
-	}
-	count(t, answer)
-	return p.next(answer, t, at.parked)
-}
+func verdictOn(p policy, at situation, answer *topclient.Error) verdict { return p.on(answer, at) }
 
 func TestPolicy(t *testing.T) {
 	situations := []situation{

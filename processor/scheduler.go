@@ -54,7 +54,7 @@ type report struct {
 func newScheduler(cfg Config, d Deps, m *metrics, h *holds, reports *mailbox[report]) *scheduler {
 	return &scheduler{
 		cfg: cfg, log: d.Logger.With("component", "scheduler"), metrics: m, holds: h,
-		policy: policy{cfg}, breaker: d.Breaker,
+		policy: policy{cfg: cfg}, breaker: d.Breaker,
 		attempts: &attempter{client: d.Client, credentials: d.Credentials, timeout: cfg.CallTimeout},
 		inbox:    newMailbox[func()](newBell()),
 		results:  make(chan answered, cfg.MaxInFlight),
@@ -282,6 +282,7 @@ func (s *scheduler) start(ctx context.Context, t *task, done func(breaker.Result
 	}
 	go func() {
 		ans := s.attempts.Attempt(ctx, t)
+		ans.err = s.policy.read(ans.err)
 		done(health(ans.err))
 		s.results <- ans
 	}()

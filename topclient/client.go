@@ -83,9 +83,7 @@ func (c *Client) Send(ctx context.Context, cred Credentials, g Grant) (Coupon, e
 
 func (c *Client) send(ctx context.Context, cred Credentials, g Grant) (Coupon, *Error) {
 	if !cred.complete() {
-		return Coupon{}, &Error{
-			About: AboutApp, Code: CodeNoCredentials, Message: "app key, app secret or session is empty",
-		}
+		return Coupon{}, noCredentials()
 	}
 	form, refused := c.forms.newForm(cred, g, time.Now())
 	if refused != nil {
@@ -108,12 +106,12 @@ func (c *Client) exchange(ctx context.Context, body []byte) (reply, *Error) {
 	req, left := c.prepare(ctx, body)
 	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
-		return reply{}, noAnswer(ctx, err, left.sent())
+		return reply{}, noAnswer(ctx.Err(), err, left.sent())
 	}
 	defer func() { _ = resp.Body.Close() }()
 	rep, err := c.bodies.newReply(resp)
 	if err != nil {
-		return reply{}, noAnswer(ctx, err, true)
+		return reply{}, noAnswer(ctx.Err(), err, true)
 	}
 	return rep, nil
 }
@@ -127,11 +125,15 @@ func (c *Client) limit(ctx context.Context) (context.Context, context.CancelFunc
 	return context.WithTimeout(ctx, c.timeout)
 }
 
+func noCredentials() *Error {
+	return &Error{About: AboutApp, Code: CodeNoCredentials, Message: "app key, app secret or session is empty"}
+}
+
 // noAnswer is the error of an attempt that no complete answer came to. What may
-// have left may have granted.
-func noAnswer(ctx context.Context, err error, sent bool) *Error {
+// have left may have granted. ended is the error of its context.
+func noAnswer(ended, err error, sent bool) *Error {
 	e := &Error{About: AboutGateway, Sent: sent, MayHaveGranted: sent}
-	e.Code, e.Message, e.err = failureCode(ctx, err, sent)
+	e.Code, e.Message, e.err = failureCode(ended, err, sent)
 	if e.Code == CodeCanceled {
 		e.About, e.Canceled = AboutUnknown, true
 	}
@@ -140,7 +142,7 @@ func noAnswer(ctx context.Context, err error, sent bool) *Error {
 
 // failureCode names a failure, in the order of what is surest. The cause given
 // back is one that holds no bytes of an answer: net/http quotes malformed ones.
-func failureCode(ctx context.Context, err error, sent bool) (code, message string, cause error) {
+func failureCode(ended, err error, sent bool) (code, message string, cause error) {
 	var (
 		dns     *net.DNSError
 		cert    *tls.CertificateVerificationError
@@ -153,9 +155,9 @@ func failureCode(ctx context.Context, err error, sent bool) (code, message strin
 		cause = errno
 	}
 	switch {
-	case errors.Is(ctx.Err(), context.Canceled):
+	case errors.Is(ended, context.Canceled):
 		return CodeCanceled, "the caller cancelled", context.Canceled
-	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded):
+	case ended != nil, errors.Is(err, context.DeadlineExceeded):
 		return CodeTimeout, "no complete answer in time", context.DeadlineExceeded
 	case sent:
 		return CodeConnectionLost, "the connection broke before the answer was complete" + detail(cause), cause

@@ -1,7 +1,6 @@
 package topclient
 
 import (
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -235,42 +234,6 @@ func banIn(text string) time.Duration {
 		return 0
 	}
 	return time.Duration(n) * time.Second
-}
-
-// CodeRow is one row of the code table, as people read it.
-type CodeRow struct {
-	Code           string // of the error envelope, or the business code in any of its forms
-	SubCode        string // a family of sub-codes; a star is any text; empty: any
-	About          About
-	MayHaveGranted bool
-	Throttled      bool
-	Meaning        string
-}
-
-// CodeTable is the whole table that answers are judged by, in order. What is in
-// no row is about nobody known and may have granted.
-func CodeTable() []CodeRow {
-	var rows []CodeRow
-	add := func(code, subCode string, v verdict, meaning string) {
-		rows = append(rows, CodeRow{code, subCode, v.about, v.mayHaveGranted, v.throttled, meaning})
-	}
-	for _, n := range slices.Sorted(maps.Keys(platformCodes)) {
-		row, code := platformCodes[n], strconv.Itoa(n)
-		switch row.by {
-		case byArgument:
-			add(code, "", ofRequest, row.meaning+": of the request")
-			add(code, "", ofApp, row.meaning+": of the system parameters")
-		case bySubCode, byCode:
-			add(code, "", row.verdict, row.meaning)
-		}
-	}
-	for _, row := range subCodes {
-		add("15, 50, 100 and above", row.pattern, row.verdict, row.meaning)
-	}
-	for _, code := range slices.Sorted(maps.Keys(businessCodes)) {
-		add(code, "", businessCodes[code], businessMeanings[code])
-	}
-	return rows
 }
 
 // ownCodes are the words of this package that Error.Code can be.

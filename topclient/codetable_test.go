@@ -56,3 +56,27 @@ func (r CodeRow) grantedInWords() string {
 	}
 	return "no"
 }
+
+func TestOwnCodesAllHaveARow(t *testing.T) {
+	rows := map[string]bool{}
+	for _, row := range OwnCodeTable() {
+		rows[row.Code] = true
+		require.True(t, isListed(row.Code), row.Code)
+	}
+	for _, code := range ownCodes {
+		require.True(t, rows[code], code)
+	}
+}
+
+// What a row gives for its answer is what the gateway's answer would be judged.
+func TestAnswerOfARowIsJudgedAsTheRowSays(t *testing.T) {
+	for _, row := range CodeTable() {
+		msg := "Invalid arguments:timestamp"
+		if row.About == AboutRequest {
+			msg = "Invalid arguments:uuid"
+		}
+		answer := row.Answer()
+		got := judge(answer.Code, strings.Replace(answer.SubCode, "*", "x", 1), msg)
+		require.Equal(t, verdict{answer.About, answer.MayHaveGranted, answer.Throttled, answer.Business}, got, "%+v", row)
+	}
+}

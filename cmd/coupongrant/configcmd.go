@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/coupongrant/coupongrant/topclient"
+	"github.com/coupongrant/coupongrant/processor"
 )
 
 func (c *cli) configCommand() *cobra.Command {
@@ -56,23 +56,30 @@ func (c *cli) configPrintCommand() *cobra.Command {
 		Use: "print", Short: "Print every setting and where it comes from; secrets are hidden", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if policy {
-				return printPolicy(c.stdout)
+				return c.printPolicy(cmd)
 			}
 			return c.configPrint(cmd)
 		},
 	}
-	cmd.Flags().BoolVar(&policy, "policy", false, "print how the gateway's codes are understood instead")
+	cmd.Flags().BoolVar(&policy, "policy", false, "print instead what becomes of a request with each answer of the gateway")
 	return cmd
 }
 
-// printPolicy shows the table that every answer of the gateway is judged by.
-func printPolicy(w io.Writer) error {
-	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(out, "CODE\tSUB-CODE\tABOUT\tMAY HAVE GRANTED\tTHROTTLE\tMEANING")
-	for _, row := range topclient.CodeTable() {
-		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\t%s\n", row.Code, row.SubCode, row.About, yesNo(row.MayHaveGranted), yesNo(row.Throttled), row.Meaning)
+// printPolicy shows what becomes of a request with every answer of the gateway,
+// by the settings in force.
+func (c *cli) printPolicy(cmd *cobra.Command) error {
+	cfg, err := c.config(cmd, defaultConfig())
+	if err != nil {
+		return err
 	}
-	fmt.Fprintln(out, "anything else\t\tunknown\tyes\tno\tcalled again with the same out_id, then parked")
+	retry := cfg.Processor.Retry
+	fmt.Fprintf(c.stdout, "retry.business_attempts: %d, retry.doubtful_attempts: %d, retry.refusal_in_doubt: %s, retry.code_10: %s, retry.code_42: %s\n\n",
+		retry.BusinessAttempts, retry.DoubtfulAttempts, retry.RefusalInDoubt, retry.Code10, retry.Code42)
+	out := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(out, "CODE\tSUB-CODE\tABOUT\tMAY HAVE GRANTED\t%s\tMEANING\n", strings.ToUpper(strings.Join(processor.PolicySituations(), "\t")))
+	for _, row := range processor.PolicyTable(retry) {
+		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\t%s\n", row.Code, row.SubCode, row.About, yesNo(row.MayHaveGranted), strings.Join(row.Actions, "\t"), row.Meaning)
+	}
 	return out.Flush()
 }
 

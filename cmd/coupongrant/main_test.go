@@ -110,10 +110,31 @@ func TestEveryErrorLineHasTheProgramsName(t *testing.T) {
 	require.Contains(t, got.stderr, "window.records")
 }
 
-func TestPolicyShowsEveryCode(t *testing.T) {
+func TestPolicyShowsEveryAnswer(t *testing.T) {
 	got := runWith(t, "", "config", "print", "--policy")
-	require.Equal(t, exitDone, got.code)
-	require.Equal(t, len(topclient.CodeTable())+2, strings.Count(got.stdout, "\n"))
+	require.Equal(t, exitDone, got.code, got.stderr)
+	rows := 2 + len(topclient.CodeTable()) + len(topclient.OwnCodeTable()) // a grant, and a code that is in no table
+	require.Equal(t, 3+rows, strings.Count(got.stdout, "\n"))
+	require.NotContains(t, row(t, got.stdout, "43 "), "REJECTED")
+}
+
+func TestPolicyIsOfTheSettingsInForce(t *testing.T) {
+	got := runWith(t, "", "config", "print", "--policy", "--retry.code_42", "fail", "--retry.code_10", "request")
+	require.Equal(t, exitDone, got.code, got.stderr)
+	require.Contains(t, row(t, got.stdout, "43 "), "failed REJECTED")
+	require.Contains(t, row(t, got.stdout, "10 "), "parked")
+	require.Equal(t, exitUsage, runWith(t, "", "config", "print", "--policy", "--retry.code_42", "drop").code)
+}
+
+func row(t *testing.T, table, begins string) string {
+	t.Helper()
+	for line := range strings.Lines(table) {
+		if strings.HasPrefix(line, begins) {
+			return line
+		}
+	}
+	require.Fail(t, "no row", begins)
+	return ""
 }
 
 func TestHelpIsShortAndNamesEveryCommand(t *testing.T) {

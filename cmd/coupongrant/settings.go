@@ -81,6 +81,8 @@ func (c *Config) settings() []setting {
 		{key: "retry.doubtful_attempts", value: intValue(&retry.DoubtfulAttempts), about: "answers that leave doubt, before a request is parked"},
 		{key: "retry.business_attempts", value: intValue(&retry.BusinessAttempts), about: "answers that said -11, before a request is refused"},
 		{key: "retry.refusal_in_doubt", value: wordValue(&retry.RefusalInDoubt, processor.ParkRefusal, processor.FailRefusal), about: "what a refusal of a request in doubt ends in"},
+		{key: "retry.code_10", value: wordValue(&retry.Code10, processor.Code10Gateway, processor.Code10Request), about: "whom code 10 is about: the gateway, called again for as long as it lasts; or the request, parked after a few attempts"},
+		{key: "retry.code_42", value: wordValue(&retry.Code42, processor.ParkRefusal, processor.FailRefusal), about: "what codes 42 and 43, which no page explains, end in"},
 		{key: "retry.delay", value: durationValue(&retry.Delay), about: "how long a parked request waits"},
 		{key: "retry.park_after", value: durationValue(&retry.ParkAfter), about: "a request that waits longer than this while the gateway answers others is parked"},
 		{key: "retry.give_up_after", value: durationValue(&retry.GiveUpAfter), about: "a parked request in doubt becomes a dead letter, after waiting this long while the gateway answers others"},
