@@ -21,7 +21,7 @@ import (
 // ownership once more (rule 5).
 type assignments struct {
 	events          *mailbox[event]
-	inputs          []string
+	topics          Topics
 	protocol        GroupProtocol
 	acceptForeign   bool
 	acceptLostInput bool
@@ -33,13 +33,13 @@ type assignments struct {
 
 // event is a change of what we own.
 type event struct {
-	joining         bool               // a new generation of the group is being formed
-	joined          bool               // and we are in it, though we may get nothing
-	blocked         bool               // a rebalance waits for AllowRebalance
-	synced          map[string][]int32 // what the new generation gives us; nil: not news of that
-	dropped         []partition
-	opened          []opening
-	inputPartitions int // that there are; 0: not looked
+	joining bool               // a new generation of the group is being formed
+	joined  bool               // and we are in it, though we may get nothing
+	blocked bool               // a rebalance waits for AllowRebalance
+	synced  map[string][]int32 // what the new generation gives us; nil: not news of that
+	dropped []partition
+	opened  []opening
+	inputs  float64 // that there are, by weight; 0: not looked
 }
 
 // opening is a partition that came to us.
@@ -52,7 +52,7 @@ type opening struct {
 
 func newAssignments(events *mailbox[event], cfg Config) *assignments {
 	return &assignments{
-		events: events, inputs: cfg.Topics.Inputs(), protocol: cfg.GroupProtocol, acceptForeign: cfg.AcceptForeignOffsets, acceptLostInput: cfg.AcceptLostInput,
+		events: events, topics: cfg.Topics, protocol: cfg.GroupProtocol, acceptForeign: cfg.AcceptForeignOffsets, acceptLostInput: cfg.AcceptLostInput,
 		fetched: map[partition]metadata{}, foreign: map[partition]error{},
 	}
 }
@@ -131,13 +131,16 @@ func (as *assignments) readPartition(at partition, p kmsg.OffsetFetchResponseGro
 // rewind it to an offset that is gone (rule 10), and compares it with the log:
 // what vanished before it was read is a hold, never a silent skip (P1).
 func (as *assignments) open(ctx context.Context, cl *kgo.Client, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
-	l, err := readLogs(ctx, cl, as.inputs)
+	l, err := readLogs(ctx, cl, as.topics.Inputs())
 	if err != nil {
 		return nil, err
 	}
 	as.mu.Lock()
 	defer as.mu.Unlock()
-	e := event{inputPartitions: len(l.bounds)}
+	e := event{}
+	for p := range l.bounds {
+		e.inputs += as.topics.weight(p.topic)
+	}
 	for topic, numbers := range offsets {
 		for number := range numbers {
 			p := partition{topic, number}

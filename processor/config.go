@@ -16,6 +16,19 @@ type Topics struct {
 // Inputs are the topics a Processor consumes.
 func (t Topics) Inputs() []string { return []string{t.Store, t.Loyalty, t.Retry} }
 
+// retryWeight is that of the retry topic, where an input's is 1: what was parked
+// has waited long and is mostly in trouble; what is new should not wait for it.
+const retryWeight = 1.0 / 8
+
+// weight of a consumed topic where what is scarce is shared: call slots, and the
+// calls of the fleet.
+func (t Topics) weight(topic string) float64 {
+	if topic == t.Retry {
+		return retryWeight
+	}
+	return 1
+}
+
 // All are all six topics.
 func (t Topics) All() []string {
 	return []string{t.Store, t.Loyalty, t.Granted, t.Failed, t.DeadLetter, t.Retry}

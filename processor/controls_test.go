@@ -26,6 +26,8 @@ func TestPlantedBugsAreSeen(t *testing.T) {
 		{"ceiling", "TestDoubtSurvivesACrash"},
 		{"finished-set", "TestFinishedSetSurvivesAKill"},
 		{"fetch-wait", "TestComingAndGoingStallsNobody"},
+		{"lease", "TestNoCallOnAShareThatMayBeAnothers"},
+		{"share-kept", "TestFleetKeepsWithinItsRate"},
 	} {
 		t.Run(control.patch, func(t *testing.T) {
 			out, err := runPatched(t, control.patch, "synctests", control.test)

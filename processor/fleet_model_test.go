@@ -138,7 +138,7 @@ func (f *fleet) newReplica() *modelReplica {
 			cfg: f.cfg, log: fleetLog, metrics: fleetMetrics, holds: fleetHolds, undecoded: undecoded{},
 			windows: newWindows(f.cfg.WindowRecords, f.cfg.WindowBytes, f.cfg.WindowTotalBytes),
 			tx:      &transaction{nonce: newNonce()}, commits: commits{budget: 40},
-			scheduler: newScheduler(f.cfg, Deps{Logger: fleetLog, Breaker: fleetBreaker}, fleetMetrics, fleetHolds, reports),
+			scheduler: newScheduler(f.cfg, Deps{Logger: fleetLog, Breaker: fleetBreaker}, fleetMetrics, fleetHolds, reports, newLease(time.Hour)),
 		},
 		at: map[partition]int{},
 	}

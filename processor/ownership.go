@@ -34,8 +34,8 @@ func (s *session) applyEvents(ctx context.Context) error {
 			s.open(o)
 		}
 		s.logOpened(e.opened)
-		if e.inputPartitions > 0 {
-			s.windows.inputPartitions = e.inputPartitions
+		if e.inputs > 0 {
+			s.windows.inputs = e.inputs
 		}
 		s.share()
 		if e.joined {
@@ -115,7 +115,11 @@ func (s *session) drop(p partition) {
 }
 
 func (s *session) share() {
-	s.scheduler.Share(len(s.windows.open), s.windows.inputPartitions)
+	held := 0.0
+	for p := range s.windows.open {
+		held += s.cfg.Topics.weight(p.topic)
+	}
+	s.scheduler.Share(held, s.windows.inputs)
 	s.metrics.partitions.Set(float64(len(s.windows.open)))
 }
 

@@ -28,6 +28,7 @@ func (s *scheduler) sweep(now time.Time) {
 		return
 	}
 	s.nextSweep = now.Add(idle)
+	s.quota.Look(now)
 	othersEnd := s.answersOthers(now)
 	type ending struct {
 		task    *task

@@ -197,7 +197,7 @@ func (p *Processor) refused(err error) {
 }
 
 func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error) {
-	bell := newBell()
+	bell, member := newBell(), newLease(p.cfg.SessionTimeout)
 	s := &session{
 		cfg: p.cfg, log: p.deps.Logger.With("component", "session"), metrics: p.metrics, holds: p.holds,
 		codec: p.deps.Codec, windows: newWindows(p.cfg.WindowRecords, p.cfg.WindowBytes, p.cfg.WindowTotalBytes),
@@ -206,8 +206,8 @@ func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error)
 	}
 	s.resolver = &resolver{registry: p.deps.Registry, holds: p.holds, wanted: newMailbox[int](newBell()), resolved: s.resolved}
 	p.holds.ClearKind(holdTopic, holdGateway, holdApp, holdMetadata, holdLostInput, holdTransaction, holdRegistry) // of the session before
-	s.scheduler = newScheduler(p.cfg, p.deps, p.metrics, p.holds, s.reports)
-	opts := slices.Concat(p.deps.Kafka, p.options(ctx, c), newAssignments(s.events, p.cfg).options())
+	s.scheduler = newScheduler(p.cfg, p.deps, p.metrics, p.holds, s.reports, member)
+	opts := slices.Concat(p.deps.Kafka, p.options(ctx, c, member), newAssignments(s.events, p.cfg).options())
 	kafka, err := kgo.NewGroupTransactSession(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("preparing the Kafka session: %w", err)
@@ -222,10 +222,10 @@ func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error)
 }
 
 // options are those that the promises need.
-func (p *Processor) options(ctx context.Context, c cluster) []kgo.Opt {
+func (p *Processor) options(ctx context.Context, c cluster, member *lease) []kgo.Opt {
 	return []kgo.Opt{
 		kgo.WithContext(ctx),
-		kgo.WithHooks(&contact{holds: p.holds}),
+		kgo.WithHooks(&contact{holds: p.holds}, member),
 
 		kgo.ConsumerGroup(p.cfg.Group),
 		kgo.ConsumeTopics(p.cfg.Topics.Inputs()...),

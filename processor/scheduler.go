@@ -51,7 +51,7 @@ type report struct {
 	drained *drained  // an assignment that was to be released has no call in flight
 }
 
-func newScheduler(cfg Config, d Deps, m *metrics, h *holds, reports *mailbox[report]) *scheduler {
+func newScheduler(cfg Config, d Deps, m *metrics, h *holds, reports *mailbox[report], l *lease) *scheduler {
 	return &scheduler{
 		cfg: cfg, log: d.Logger.With("component", "scheduler"), metrics: m, holds: h,
 		policy: policy{cfg: cfg}, breaker: d.Breaker,
@@ -59,7 +59,7 @@ func newScheduler(cfg Config, d Deps, m *metrics, h *holds, reports *mailbox[rep
 		inbox:    newMailbox[func()](newBell()),
 		results:  make(chan answered, cfg.MaxInFlight),
 		reports:  reports,
-		quota:    newQuota(cfg.Rate),
+		quota:    newQuota(cfg.Rate, l, h),
 		lanes:    lanes{},
 		supplies: map[assignment]*supply{},
 		turns:    newTurns(cfg.MaxInFlight, cfg.Topics),
@@ -153,8 +153,8 @@ func (s *scheduler) Raise(a assignment, ceiling int64) {
 	})
 }
 
-// Share says how many of all input partitions this replica holds.
-func (s *scheduler) Share(held, all int) {
+// Share says how much of all input partitions this replica holds.
+func (s *scheduler) Share(held, all float64) {
 	s.inbox.put(func() { s.quota.SetShare(held, all) })
 }
 
@@ -257,7 +257,7 @@ func (s *scheduler) dispatch(ctx context.Context, now time.Time) time.Duration {
 		if wait, ok := s.gate.open(now, s.turns.inFlight); !ok {
 			return min(wait, idle)
 		}
-		if wait, ok := s.quota.Take(now); !ok {
+		if wait, ok := s.quota.Take(time.Now()); !ok { // now may be of before this process was stopped
 			return min(wait, idle)
 		}
 		done, wait, ok := s.breaker.Allow()

@@ -36,18 +36,10 @@ type turn struct {
 	pass     float64 // grows by 1/weight a call; the least is next
 }
 
-// retryWeight is that of the retry topic, where an input's is 1: what was parked
-// has waited long and is mostly in trouble; what is new should not wait for it.
-const retryWeight = 1.0 / 8
-
 func newTurns(slots int, topics Topics) *turns {
 	q := &turns{slots: slots}
 	for _, topic := range topics.Inputs() {
-		weight := 1.0
-		if topic == topics.Retry {
-			weight = retryWeight
-		}
-		q.topics = append(q.topics, &turn{topic: topic, weight: weight})
+		q.topics = append(q.topics, &turn{topic: topic, weight: topics.weight(topic)})
 	}
 	return q
 }

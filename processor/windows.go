@@ -5,12 +5,12 @@ import "time"
 // windows are the partitions this replica owns. The session goroutine owns
 // them.
 type windows struct {
-	open            map[partition]*owned
-	inputPartitions int // that there are, ours or not
-	lastEpoch       uint64
-	maxRecords      int // of one
-	maxBytes        int // of one
-	totalBytes      int // of all
+	open       map[partition]*owned
+	inputs     float64 // partitions that there are, ours or not, by weight
+	lastEpoch  uint64
+	maxRecords int // of one
+	maxBytes   int // of one
+	totalBytes int // of all
 }
 
 // owned is one partition in one go of ownership.

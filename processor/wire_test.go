@@ -23,9 +23,10 @@ import (
 type line struct {
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	mu    sync.Mutex
-	dead  bool
-	conns map[net.Conn]struct{}
+	mu     sync.Mutex
+	dead   bool
+	frozen chan struct{} // closed when it thaws; nil: it is not frozen
+	conns  map[net.Conn]struct{}
 
 	// answer sees each answer and may change it in place; false loses it and
 	// breaks the connection. Set before the line is used.
@@ -73,6 +74,30 @@ func (l *line) mend() {
 	l.dead = false
 }
 
+// freeze lets nothing through in either direction, and breaks nothing: to the
+// brokers the replica is as good as stopped. thaw lets all of it through, late.
+func (l *line) freeze() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.frozen = make(chan struct{})
+}
+
+func (l *line) thaw() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.frozen)
+	l.frozen = nil
+}
+
+func (l *line) passes() {
+	l.mu.Lock()
+	frozen := l.frozen
+	l.mu.Unlock()
+	if frozen != nil {
+		<-frozen
+	}
+}
+
 type tappedConn struct {
 	net.Conn
 	line *line
@@ -90,6 +115,7 @@ func (c *tappedConn) Write(b []byte) (int, error) {
 		c.keys[int32(binary.BigEndian.Uint32(b[8:]))] = kmsg.Key(binary.BigEndian.Uint16(b[4:]))
 		c.mu.Unlock()
 	}
+	c.line.passes()
 	return c.Conn.Write(b)
 }
 
@@ -98,6 +124,7 @@ func (c *tappedConn) Read(b []byte) (int, error) {
 		if err := c.readFrame(); err != nil {
 			return 0, err
 		}
+		c.line.passes()
 	}
 	n := copy(b, c.unread)
 	c.unread = c.unread[n:]

@@ -70,7 +70,7 @@ func (c *Config) settings() []setting {
 		{key: "gateway.sign_method", value: wordValue(&c.Gateway.SignMethod, topclient.SignHMACSHA256, topclient.SignHMAC, topclient.SignMD5), about: "how calls are signed"},
 		{key: "gateway.timeout", value: durationValue(&p.CallTimeout), about: "of one whole call"},
 		{key: "gateway.max_in_flight", value: intValue(&p.MaxInFlight), about: "calls at once of this replica"},
-		{key: "gateway.rate", value: floatValue(&p.Rate), about: "calls per second of the whole fleet; 0: no limit"},
+		{key: "gateway.rate", value: floatValue(&p.Rate), about: "calls per second of the whole fleet, of which each replica makes its share of the partitions; 0: no limit"},
 		{key: "gateway.idempotency_window", value: durationValue(&p.IdempotencyWindow), about: "how long Tmall is taken to honour an out_id, from the record's Kafka timestamp"},
 
 		{key: "request.max_age", value: durationValue(&p.MaxAge), about: "of a request without expires_at, after which it fails as EXPIRED; 0: none"},
