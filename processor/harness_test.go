@@ -281,8 +281,6 @@ func (s *shop) position(group string, p partition) (int64, metadata) {
 	return o.At, m
 }
 
-var discard = slog.New(slog.DiscardHandler)
-
 func (s *shop) produceRaw(partition int32, value []byte) {
 	s.t.Helper()
 	require.NoError(s.t, s.client.ProduceSync(s.t.Context(), &kgo.Record{Topic: s.topics.Store, Partition: partition, Value: value}).FirstErr())

@@ -9,7 +9,8 @@ import "time"
 // Shares of a window (window.records), and of its span. With more than crowdShare
 // behind a request in trouble, or the others further beyond it than spanShare, it
 // is parked before retry.park_after: the window would fill, and hold up everybody.
-// More than laneShare do not stay in a lane of which nobody is answered.
+// Of a lane of which nobody is answered no more than laneShare stay, and no more
+// than half of all that wait in the partition.
 const (
 	crowdShare = 64
 	laneShare  = 8
@@ -71,8 +72,9 @@ func (s *scheduler) overdue(t *task) (v verdict, over bool) {
 // parkBehind parks, with the first of a lane, the earliest of those behind it that
 // are more than a lane in trouble may hold. Where nothing of one key is answered,
 // and its requests come faster than one after the other can be parked, its lane
-// would fill the window. They were not called, and leave the order of their key:
-// the only ones that do so before their first attempt.
+// would fill the window; where many keys wait, a long lane is no more than its
+// part of a backlog, and stays whole. They were not called, and leave the order of
+// their key: the only ones that do so before their first attempt.
 func (s *scheduler) parkBehind(first *task, parked *end) {
 	if first.lane == nil {
 		return
@@ -80,10 +82,11 @@ func (s *scheduler) parkBehind(first *task, parked *end) {
 	if first.lane.parkedInRow++; first.lane.parkedInRow < fewParked || !s.answersOthers(time.Now()) {
 		return
 	}
-	for _, t := range first.lane.takeBehind(func(t *task, left int) bool {
-		return !t.pending && left > s.cfg.WindowRecords/laneShare
-	}) {
+	sup := s.supplies[first.assignment]
+	stay := max(s.cfg.WindowRecords/laneShare, sup.tasks/2)
+	for _, t := range first.lane.takeBehind(func(t *task, left int) bool { return !t.pending && left > stay }) {
 		s.answering.count(t)
+		sup.ended(t)
 		s.reports.put(report{assignment: t.assignment, end: &end{task: t, kind: endParked, at: parked.at, next: parked.next}})
 	}
 }

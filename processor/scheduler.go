@@ -113,7 +113,7 @@ func (s *scheduler) Add(tasks []*task) {
 			if !ok {
 				continue
 			}
-			sup.newest = t.offset
+			sup.admit(t)
 			if s.lanes.join(t, s.cfg.Topics.Retry) {
 				s.enqueue(t)
 			}

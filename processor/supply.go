@@ -16,6 +16,7 @@ type supply struct {
 	calls     int     // first calls since the ceiling was last raised
 	wished    int64
 	newest    int64 // offset handed over
+	tasks     int   // handed over, without an end
 
 	inFlight int
 	released bool               // on its way to another replica: no more calls
@@ -52,8 +53,17 @@ func (s *supply) leave(t *task) {
 	s.called[t.offset] = struct{}{}
 }
 
+// admit counts a task that was handed over.
+func (s *supply) admit(t *task) {
+	s.newest = t.offset
+	s.tasks++
+}
+
 // ended forgets a task that has its end.
-func (s *supply) ended(t *task) { delete(s.called, t.offset) }
+func (s *supply) ended(t *task) {
+	delete(s.called, t.offset)
+	s.tasks--
+}
 
 // forget takes a task out of what is available: it ended without a call.
 func (s *supply) forget(t *task) {

@@ -3,7 +3,7 @@
 package proof_test
 
 import (
-	"errors"
+	"slices"
 	"time"
 )
 
@@ -40,8 +40,7 @@ func (c *chaos) networkCut(s step) error {
 	r := s.rand()
 	wire := c.wires.lines[r.IntN(brokerCount)]
 	wire.cutOff()
-	time.Sleep(between(r, time.Second, 2*sessionTimeout))
-	return missed(wire.heal())
+	return untilMet(between(r, time.Second, 2*sessionTimeout), wire)
 }
 
 // networkHold lets nothing through to a broker, and then what was held, late.
@@ -49,8 +48,7 @@ func (c *chaos) networkHold(s step) error {
 	r := s.rand()
 	wire := c.wires.lines[r.IntN(brokerCount)]
 	wire.holdUp()
-	time.Sleep(between(r, time.Second, 2*sessionTimeout))
-	return missed(wire.heal())
+	return untilMet(between(r, time.Second, 2*sessionTimeout), wire)
 }
 
 // networkSlow delays every message of all brokers.
@@ -60,18 +58,18 @@ func (c *chaos) networkSlow(s step) error {
 	for _, wire := range c.wires.lines {
 		wire.slow(delay)
 	}
-	time.Sleep(between(r, 2*time.Second, 5*time.Second))
-	var met int64
-	for _, wire := range c.wires.lines {
-		met += wire.heal()
-	}
-	return missed(met)
+	return untilMet(between(r, 2*time.Second, 5*time.Second), c.wires.lines...)
 }
 
-// missed says that a trouble met nobody.
-func missed(met int64) error {
-	if met == 0 {
-		return errors.New("no connection and no message met it")
+// untilMet lets a trouble last so long, and longer if it has met nobody yet, and
+// ends it.
+func untilMet(lasts time.Duration, lines ...*wire) error {
+	time.Sleep(lasts)
+	err := within(leaderMoveTime, "no connection and no message met it", func() bool {
+		return slices.ContainsFunc(lines, (*wire).wasMet)
+	})
+	for _, wire := range lines {
+		wire.heal()
 	}
-	return nil
+	return err
 }

@@ -76,6 +76,7 @@ type endCounts struct {
 	DeadLetters map[string]int64 `json:"dead_letters"`
 	Unfinished  int64            `json:"unfinished"`
 	ParkedEver  int              `json:"parked_ever"`
+	LeftLanes   int              `json:"left_lanes_uncalled"` // parked behind one in trouble, before a first attempt
 }
 
 type callCounts struct {

@@ -16,6 +16,10 @@ type lane struct {
 	ids    []string
 	parked map[string]bool // those leave their lane
 
+	// A request that was parked before anybody called it has left its lane
+	// without a first attempt: when it was.
+	leftUncalled map[string]time.Time
+
 	// An owner whose clock says that a request has expired ends it without an
 	// attempt. Should it die before that is committed, the next owner may find
 	// the request in doubt, and then must call it, after later ones.
@@ -23,15 +27,18 @@ type lane struct {
 }
 
 func newLane(name string) *lane {
-	return &lane{name: name, parked: map[string]bool{}, hurried: map[string]bool{}}
+	return &lane{name: name, parked: map[string]bool{}, leftUncalled: map[string]time.Time{}, hurried: map[string]bool{}}
 }
 
-func (l *lane) add(event sent, parked bool) {
+func (l *lane) add(event sent, parked []parking) {
 	id := event.requestID
 	if _, known := l.parked[id]; !known {
 		l.ids = append(l.ids, id)
 	}
-	l.parked[id] = l.parked[id] || parked
+	l.parked[id] = l.parked[id] || len(parked) > 0
+	if len(parked) > 0 && parked[0].uncalled {
+		l.leftUncalled[id] = parked[0].at
+	}
 	l.hurried[id] = event.hurried
 }
 
@@ -68,7 +75,7 @@ func (l *lane) checkOrder(byID map[string][]*call, found *findings) {
 	var of string
 	for _, id := range l.ids {
 		made := byID[id]
-		if len(made) == 0 || l.hurried[id] {
+		if len(made) == 0 || l.hurried[id] || l.leftBefore(id, made[0]) {
 			continue
 		}
 		if first := made[0].began; first.Before(last) {
@@ -78,6 +85,12 @@ func (l *lane) checkOrder(byID map[string][]*call, found *findings) {
 			last, of = first, id
 		}
 	}
+}
+
+// leftBefore says that a request had left its lane before its first attempt.
+func (l *lane) leftBefore(id string, first *call) bool {
+	left, ok := l.leftUncalled[id]
+	return ok && !first.began.Before(left)
 }
 
 func (l *lane) checkOverlaps(byID map[string][]*call, found *findings, all *overlaps) {

@@ -38,7 +38,9 @@ type input struct {
 // parking is a parked copy.
 type parking struct {
 	position
-	due time.Time
+	at       time.Time
+	due      time.Time
+	uncalled bool // by who parked it
 }
 
 // lookLate reads all topics from their starts to their ends.
@@ -110,7 +112,7 @@ func (v *lateView) take(r *kgo.Record, s *system, found *findings) {
 		return
 	case s.topics.Retry:
 		due, _ := time.Parse(time.RFC3339Nano, headerOf(r, "coupongrant-next-at"))
-		v.parked[source] = append(v.parked[source], parking{at, due})
+		v.parked[source] = append(v.parked[source], parking{at, r.Timestamp, due, headerOf(r, "coupongrant-attempts") == "0"})
 		v.newest[at.topicPartition] = r.Offset
 	case s.topics.DeadLetter:
 		v.reasons[source] = headerOf(r, "coupongrant-reason")
@@ -196,7 +198,7 @@ func (v *lateView) lanes(f *feed) map[string]*lane {
 		if lanes[name] == nil {
 			lanes[name] = newLane(name)
 		}
-		lanes[name].add(f.sent[in.event], len(v.parked[in.String()]) > 0)
+		lanes[name].add(f.sent[in.event], v.parked[in.String()])
 	}
 	return lanes
 }

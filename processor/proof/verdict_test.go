@@ -83,12 +83,16 @@ func (c *chaos) judge() chaosResult {
 	c.marks.sample(ctx)
 	c.marks.check(view)
 	c.checkCalls()
-	over := checkLanes(view.lanes(c.feed), c.calls.all(), c.found)
+	lanes := view.lanes(c.feed)
+	over := checkLanes(lanes, c.calls.all(), c.found)
 	require.NoError(c.t, c.writeTables(view))
 	lines, err := checkLogs(c.crew.all(), c.found)
 	require.NoError(c.t, err)
 	r := c.result(report)
 	r.Ends.ParkedEver = len(view.parked)
+	for _, l := range lanes {
+		r.Ends.LeftLanes += len(l.leftUncalled)
+	}
 	r.Calls.OverlapProcesses, r.Calls.OverlapAssigned = over.processes, over.assignments
 	r.Readers.During, r.Readers.Late = len(c.witness.seen), len(view.results)
 	r.Bounds.LogLines = lines

@@ -160,15 +160,21 @@ func (w *wire) slow(delay time.Duration) {
 	w.delay, w.met = delay, 0
 }
 
-// heal ends every trouble and returns how many connections and messages met it.
-func (w *wire) heal() int64 {
+// wasMet says that a connection or a message met the trouble.
+func (w *wire) wasMet() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.met > 0
+}
+
+// heal ends every trouble.
+func (w *wire) heal() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.held != nil {
 		close(w.held)
 	}
 	w.cut, w.held, w.delay = false, nil, 0
-	return w.met
 }
 
 // trouble waits out what stands in the way of a process's message.

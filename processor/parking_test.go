@@ -1,0 +1,59 @@
+package processor
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupongrant/coupongrant/breaker"
+)
+
+// A lane of which nobody is answered may not fill its window; but in a backlog
+// of few keys every lane is long, and each keeps its order.
+func TestOnlyALaneThatCrowdsTheOthersOutIsParkedBehind(t *testing.T) {
+	for name, row := range map[string]struct{ trouble, others, lanes, parked int }{
+		"short":                       {trouble: 400, others: 10, lanes: 3, parked: 0},
+		"a backlog of seven keys":     {trouble: 600, others: 585, lanes: 6, parked: 0},
+		"one of two alike":            {trouble: 2000, others: 2000, lanes: 1, parked: 0},
+		"crowds the others out":       {trouble: 2000, others: 10, lanes: 3, parked: 2000 - 2030/2 - 1},
+		"alone":                       {trouble: 2000, parked: 2000 - 2000/2 - 1},
+		"just more than may stay":     {trouble: 600, others: 10, lanes: 3, parked: 600 - 4096/8 - 1},
+		"no more than an eighth stay": {trouble: 512, others: 10, lanes: 3, parked: 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := DefaultConfig()
+			a := assignment{partition{cfg.Topics.Store, 0}, 1}
+			s := &scheduler{
+				cfg: cfg, policy: policy{cfg: cfg}, breaker: breaker.New(breaker.DefaultConfig(), nil), reports: newMailbox[report](newBell()),
+				supplies: map[assignment]*supply{a: newSupply(0)}, lanes: lanes{}, answered: time.Now(),
+			}
+			var offset int64
+			fill := func(key string, n int) *task {
+				var first *task
+				for range n {
+					t := &task{assignment: a, offset: offset, record: &kgo.Record{Key: []byte(key)}}
+					offset++
+					s.supplies[a].admit(t)
+					if s.lanes.join(t, cfg.Topics.Retry) {
+						first = t
+					}
+				}
+				return first
+			}
+			first := fill("trouble", row.trouble)
+			for i := range row.lanes {
+				fill(fmt.Sprint("other-", i), row.others)
+			}
+			first.lane.parkedInRow = fewParked - 1
+
+			s.parkBehind(first, &end{task: first, kind: endParked})
+
+			require.Len(t, s.reports.take(), row.parked)
+			require.Len(t, first.lane.tasks, row.trouble-row.parked)
+			require.Equal(t, int(offset)-row.parked, s.supplies[a].tasks)
+		})
+	}
+}
