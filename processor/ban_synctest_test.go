@@ -1,0 +1,61 @@
+//go:build synctests
+
+package processor
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The app's calls of the day are used up ten minutes before midnight in Beijing.
+// Each replica is told once, by the answer to a call of its own; those that are
+// killed or stopped, and who takes over from them, call nobody until it is over.
+func TestBanUntilMidnightIsObeyedByTheFleetAndItsSuccessors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const partitions, requests = 6, 60
+		midnight := time.Now().UTC().Truncate(24 * time.Hour).Add(16 * time.Hour)
+		time.Sleep(time.Until(midnight.Add(-10 * time.Minute)))
+		var m meter
+		s := newShop(t, partitions, nil)
+		start := func(name string) *replica {
+			cfg := s.config(name)
+			cfg.MaxInFlight = 1
+			s.gateway = m.of(name, func(r *http.Request) (*http.Response, error) {
+				if left := time.Until(midnight); left > 0 {
+					return platform(7, fmt.Sprintf(`,"sub_code":"accesscontrol.limited-by-app-access-count","sub_msg":"This ban will last for %d more seconds"`, (left+time.Second-1)/time.Second))(r)
+				}
+				return granted(1), nil
+			})
+			return s.start(cfg)
+		}
+		killed, stopped, stays := start("killed"), start("stopped"), start("stays")
+		time.Sleep(10 * time.Second) // each has its part
+		s.spread("id", requests, partitions)
+		time.Sleep(time.Minute)
+		for _, name := range []string{"killed", "stopped", "stays"} {
+			require.Len(t, m.by[name], 1, "%s is told once", name)
+		}
+		require.Contains(t, reasons(stays.Health().Holds, holdGateway), "until "+midnight.Format(time.RFC3339))
+
+		killed.killed()
+		require.NoError(t, stopped.stopped())
+		time.Sleep(time.Minute) // one has all of it
+		again, successor := start("stopped"), start("successor")
+		time.Sleep(time.Until(midnight))
+		require.Len(t, m.calls, 3, "nobody calls again before midnight")
+		require.Len(t, on(s.topics.Granted, s.allEnds()), 0)
+
+		onceEach(t, requests, s.settled(requests))
+		require.Len(t, on(s.topics.Granted, s.allEnds()), requests)
+		require.Less(t, m.calls[3].Sub(midnight), 2*time.Second, "it is over to the second")
+		require.NotEmpty(t, m.by["successor"])
+		for _, r := range []*replica{stays, again, successor} {
+			require.NoError(t, r.stopped())
+		}
+	})
+}
