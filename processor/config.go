@@ -97,6 +97,7 @@ type Config struct {
 	CallTimeout       time.Duration // gateway.timeout, of one whole call
 	MaxInFlight       int           // calls at once of this replica
 	Rate              float64       // calls per second of the whole fleet; 0: no limit
+	DailyBudget       int           // calls of the whole fleet per day in Beijing; 0: no limit
 	IdempotencyWindow time.Duration // how long Tmall is taken to honour an out_id
 
 	MaxAge time.Duration // of a request that has no expires_at; 0: none
@@ -159,6 +160,7 @@ func (c Config) Validate() error {
 	check(c.CallTimeout > 0, "gateway.timeout is %v: use a positive duration such as 10s", c.CallTimeout)
 	check(c.MaxInFlight >= 1, "gateway.max_in_flight is %d: use at least 1", c.MaxInFlight)
 	check(c.Rate >= 0, "gateway.rate is %v: use calls per second, or 0 for no limit", c.Rate)
+	check(c.DailyBudget >= 0, "gateway.daily_budget is %d: use calls per day, or 0 for no limit", c.DailyBudget)
 	check(c.IdempotencyWindow > 0, "gateway.idempotency_window is %v: use how long Tmall honours an out_id, such as 24h", c.IdempotencyWindow)
 	check(c.MaxAge >= 0, "request.max_age is %v: use a positive duration, or 0 for none", c.MaxAge)
 	check(c.StopTimeout > c.CallTimeout, "stop_timeout is %v: it must be longer than gateway.timeout (%v), so that a call in flight can end", c.StopTimeout, c.CallTimeout)

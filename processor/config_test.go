@@ -37,6 +37,7 @@ func TestConfigSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		"no time to call":     {func(c *Config) { c.CallTimeout = 0 }, "gateway.timeout is 0s: use a positive duration such as 10s"},
 		"no calls":            {func(c *Config) { c.MaxInFlight = 0 }, "gateway.max_in_flight is 0: use at least 1"},
 		"negative rate":       {func(c *Config) { c.Rate = -1.5 }, "gateway.rate is -1.5: use calls per second, or 0 for no limit"},
+		"negative budget":     {func(c *Config) { c.DailyBudget = -1 }, "gateway.daily_budget is -1: use calls per day, or 0 for no limit"},
 		"no idempotency":      {func(c *Config) { c.IdempotencyWindow = 0 }, "gateway.idempotency_window is 0s: use how long Tmall honours an out_id, such as 24h"},
 		"negative age":        {func(c *Config) { c.MaxAge = -time.Second }, "request.max_age is -1s: use a positive duration, or 0 for none"},
 		"hasty stop":          {func(c *Config) { c.StopTimeout = 10 * time.Second }, "stop_timeout is 10s: it must be longer than gateway.timeout (10s), so that a call in flight can end"},

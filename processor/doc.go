@@ -107,6 +107,7 @@
 //	answering.go    the clock that runs while the gateway answers others
 //	gate.go         bans, and an app in trouble
 //	quota.go        this replica's share of the fleet's rate
+//	budget.go       and of the calls of its day
 //	lease.go        how long that share is known to be ours
 //	attempt.go      one call of the gateway
 //	judge.go        an answer is counted, judged, acted on

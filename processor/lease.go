@@ -37,10 +37,10 @@ func (l *lease) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E) 
 		return
 	}
 	now := time.Now()
-	switch kmsg.Key(key) {
-	case kmsg.Heartbeat, kmsg.SyncGroup, kmsg.ConsumerGroupHeartbeat:
+	switch key {
+	case int16(kmsg.Heartbeat), int16(kmsg.SyncGroup), int16(kmsg.ConsumerGroupHeartbeat):
 		l.answered(now.Add(-e2e.DurationE2E()))
-	case kmsg.JoinGroup: // is answered when all have joined: the coordinator waits from then on
+	case int16(kmsg.JoinGroup): // is answered when all have joined: the coordinator waits from then on
 		l.answered(now)
 	}
 }
@@ -57,9 +57,12 @@ func (l *lease) answered(sent time.Time) {
 	}
 }
 
-// valid says that nobody else can hold what we hold.
-func (l *lease) valid(now time.Time) bool {
+// end is from when on another may hold what we hold, unless we hear more.
+func (l *lease) end() time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return now.Before(l.until)
+	return l.until
 }
+
+// valid says that nobody else can hold what we hold.
+func (l *lease) valid(now time.Time) bool { return now.Before(l.end()) }

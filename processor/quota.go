@@ -15,6 +15,7 @@ import (
 type quota struct {
 	fleet   float64 // calls per second; 0: no limit
 	limiter *rate.Limiter
+	budget  budget
 	lease   *lease
 	holds   *holds
 }
@@ -23,28 +24,42 @@ type quota struct {
 // that it waits for wake nobody.
 const recheck = 100 * time.Millisecond
 
-func newQuota(fleet float64, l *lease, h *holds) *quota {
-	return &quota{fleet: fleet, limiter: rate.NewLimiter(0, 1), lease: l, holds: h} // nothing is held yet
+func newQuota(fleet float64, daily int, l *lease, h *holds) *quota {
+	q := &quota{fleet: fleet, limiter: rate.NewLimiter(rate.Inf, 1), budget: budget{fleet: float64(daily)}, lease: l, holds: h}
+	if fleet > 0 {
+		q.limiter.SetLimit(0) // nothing is held yet
+	}
+	return q
 }
+
+// limited says that calls need leave at all.
+func (q *quota) limited() bool { return q.fleet > 0 || q.budget.fleet > 0 }
 
 // SetShare says how much of all input partitions this replica holds.
 func (q *quota) SetShare(held, all float64) {
+	q.budget.reckon(time.Now(), q.lease.end())
+	q.budget.share = held / max(all, held, 1)
 	if q.fleet <= 0 {
 		return
 	}
-	share := q.fleet * held / max(all, held, 1)
+	share := q.fleet * q.budget.share
 	q.limiter.SetLimit(rate.Limit(share))
 	q.limiter.SetBurst(max(1, int(share/20))) // 50 ms worth: a burst must not show in a second's count
 }
 
 // Take takes leave for one call, or says how long to wait for it.
 func (q *quota) Take(now time.Time) (wait time.Duration, ok bool) {
-	if q.fleet <= 0 {
+	if !q.limited() {
 		return 0, true
 	}
 	if !q.lease.valid(now) {
-		q.holds.Set(holdKafka, "quota", fmt.Sprintf("the coordinator of kafka.group has not answered for kafka.session_timeout (%v), and our share of gateway.rate may be another replica's by now: calls wait until it answers; check the brokers and the way to them if this lasts", q.lease.timeout))
+		q.holds.Set(holdKafka, "quota", fmt.Sprintf("the coordinator of kafka.group has not answered for kafka.session_timeout (%v), and our share of what the fleet may call may be another replica's by now: calls wait until it answers; check the brokers and the way to them if this lasts", q.lease.timeout))
 		return recheck, false
+	}
+	q.budget.reckon(now, q.lease.end())
+	if wait := q.budget.wait(); wait > 0 {
+		q.holds.Set(holdGateway, "budget", q.budget.hold(now))
+		return wait, false
 	}
 	r := q.limiter.ReserveN(now, 1)
 	if !r.OK() {
@@ -54,12 +69,24 @@ func (q *quota) Take(now time.Time) (wait time.Duration, ok bool) {
 		r.CancelAt(now)
 		return wait, false
 	}
+	q.budget.saved--
 	return 0, true
 }
 
-// Look ends the holds whose reason is gone.
+// Return gives back a leave that was not used. What it is of a second's rate is not
+// worth it, but of a day's budget it is.
+func (q *quota) Return() { q.budget.saved++ }
+
+// Look, once a second, ends the holds whose reason is gone.
 func (q *quota) Look(now time.Time) {
-	if q.fleet > 0 && q.lease.valid(now) {
+	if !q.limited() {
+		return
+	}
+	q.budget.reckon(now, q.lease.end())
+	if q.lease.valid(now) {
 		q.holds.Clear(holdKafka, "quota")
+	}
+	if q.budget.plenty() {
+		q.holds.Clear(holdGateway, "budget")
 	}
 }

@@ -155,3 +155,46 @@ func TestNoCallOnAShareThatMayBeAnothers(t *testing.T) {
 		})
 	}
 }
+
+// An hour before midnight in Beijing there are calls left for an hour, however
+// often replicas leave, die and come; then a new day begins.
+func TestDailyBudgetIsKeptThroughRestarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const partitions, hourly, quarter = 4, 1000, 15 * time.Minute
+		end := time.Now().UTC().Truncate(24 * time.Hour).Add(16 * time.Hour)
+		time.Sleep(time.Until(end.Add(-time.Hour)))
+		var m meter
+		s := newShop(t, partitions, nil)
+		start := func(name string) *replica {
+			cfg := s.config(name)
+			cfg.DailyBudget = 24 * hourly
+			s.gateway = m.of(name, func(*http.Request) (*http.Response, error) { return granted(1), nil })
+			return s.start(cfg)
+		}
+		for partition := range int32(partitions) {
+			s.produce(partition, nil, s.requests(fmt.Sprint("id-", partition), 600)...)
+		}
+		first := start("first")
+		time.Sleep(quarter)
+		require.Contains(t, reasons(first.Health().Holds, holdGateway), "gateway.daily_budget (24000 calls)")
+		second := start("second")
+		time.Sleep(quarter)
+		first.killed()
+		first = start("first")
+		time.Sleep(quarter)
+		require.NoError(t, second.stopped())
+		second = start("second")
+		time.Sleep(time.Until(end.Add(quarter)))
+
+		before, after := between(m.calls, end.Add(-time.Hour), end), between(m.calls, end, end.Add(quarter))
+		require.LessOrEqual(t, before, hourly)
+		require.Greater(t, before, hourly*8/10)
+		require.LessOrEqual(t, after, hourly/4)
+		require.Greater(t, after, hourly/4*8/10)
+		require.Positive(t, s.lag("coupongrant"), "there was more to do")
+		require.NoError(t, first.stopped())
+		require.NoError(t, second.stopped())
+		ends := s.allEnds()
+		require.Len(t, on(s.topics.Granted, ends), len(ends), "nobody fails, nobody is parked")
+	})
+}

@@ -12,7 +12,7 @@ import (
 func testQuota(fleet float64) *quota {
 	l := newLease(1000 * time.Hour)
 	l.answered(time.Now())
-	return newQuota(fleet, l, newHolds(discard, func(string, int) {}))
+	return newQuota(fleet, 0, l, newHolds(discard, func(string, int) {}))
 }
 
 // takenIn takes for a while what there is to take, waiting as it is told.

@@ -59,7 +59,7 @@ func newScheduler(cfg Config, d Deps, m *metrics, h *holds, reports *mailbox[rep
 		inbox:    newMailbox[func()](newBell()),
 		results:  make(chan answered, cfg.MaxInFlight),
 		reports:  reports,
-		quota:    newQuota(cfg.Rate, l, h),
+		quota:    newQuota(cfg.Rate, cfg.DailyBudget, l, h),
 		lanes:    lanes{},
 		supplies: map[assignment]*supply{},
 		turns:    newTurns(cfg.MaxInFlight, cfg.Topics),
@@ -262,6 +262,7 @@ func (s *scheduler) dispatch(ctx context.Context, now time.Time) time.Duration {
 		}
 		done, wait, ok := s.breaker.Allow()
 		if !ok {
+			s.quota.Return()
 			s.holds.Set(holdGateway, "", fmt.Sprintf("the gateway is in trouble, too many calls failed or were slow, and the breaker is %s: requests wait and the gateway is probed by itself; check gateway.url and the gateway's status if this lasts", s.breaker.State()))
 			return min(wait, idle)
 		}

@@ -91,7 +91,7 @@ func TestContractKeysExist(t *testing.T) {
 	for _, key := range strings.Fields(`kafka.brokers kafka.group kafka.transactional_id kafka.session_timeout
 		kafka.transaction_timeout kafka.require_tv2 topics.store topics.loyalty topics.granted topics.failed
 		topics.dead_letter topics.retry registry.url gateway.url gateway.app_key gateway.app_secret_file
-		gateway.session_file gateway.sign_method gateway.timeout gateway.max_in_flight gateway.rate
+		gateway.session_file gateway.sign_method gateway.timeout gateway.max_in_flight gateway.rate gateway.daily_budget
 		gateway.idempotency_window request.max_age request.coupon_types retry.delay retry.park_after
 		retry.give_up_after retry.business_attempts retry.refusal_in_doubt admin.listen`) {
 		require.Contains(t, known, key)

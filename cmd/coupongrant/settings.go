@@ -71,6 +71,7 @@ func (c *Config) settings() []setting {
 		{key: "gateway.timeout", value: durationValue(&p.CallTimeout), about: "of one whole call"},
 		{key: "gateway.max_in_flight", value: intValue(&p.MaxInFlight), about: "calls at once of this replica"},
 		{key: "gateway.rate", value: floatValue(&p.Rate), about: "calls per second of the whole fleet, of which each replica makes its share of the partitions; 0: no limit"},
+		{key: "gateway.daily_budget", value: intValue(&p.DailyBudget), about: "calls of the whole fleet per day in Beijing, coming in evenly over the day; what is not used is saved up until midnight or a restart; 0: no limit"},
 		{key: "gateway.idempotency_window", value: durationValue(&p.IdempotencyWindow), about: "how long Tmall is taken to honour an out_id, from the record's Kafka timestamp"},
 
 		{key: "request.max_age", value: durationValue(&p.MaxAge), about: "of a request without expires_at, after which it fails as EXPIRED; 0: none"},
