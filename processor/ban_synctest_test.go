@@ -38,7 +38,7 @@ func TestBanUntilMidnightIsObeyedByTheFleetAndItsSuccessors(t *testing.T) {
 		s.spread("id", requests, partitions)
 		time.Sleep(time.Minute)
 		for _, name := range []string{"killed", "stopped", "stays"} {
-			require.Len(t, m.by[name], 1, "%s is told once", name)
+			require.Len(t, m.all(name), 1, "%s is told once", name)
 		}
 		require.Contains(t, reasons(stays.Health().Holds, holdGateway), "until "+midnight.Format(time.RFC3339))
 
@@ -47,13 +47,13 @@ func TestBanUntilMidnightIsObeyedByTheFleetAndItsSuccessors(t *testing.T) {
 		time.Sleep(time.Minute) // one has all of it
 		again, successor := start("stopped"), start("successor")
 		time.Sleep(time.Until(midnight))
-		require.Len(t, m.calls, 3, "nobody calls again before midnight")
+		require.Len(t, m.all(""), 3, "nobody calls again before midnight")
 		require.Len(t, on(s.topics.Granted, s.allEnds()), 0)
 
 		onceEach(t, requests, s.settled(requests))
 		require.Len(t, on(s.topics.Granted, s.allEnds()), requests)
-		require.Less(t, m.calls[3].Sub(midnight), 2*time.Second, "it is over to the second")
-		require.NotEmpty(t, m.by["successor"])
+		require.Less(t, m.all("")[3].Sub(midnight), 2*time.Second, "it is over to the second")
+		require.NotEmpty(t, m.all("successor"))
 		for _, r := range []*replica{stays, again, successor} {
 			require.NoError(t, r.stopped())
 		}
