@@ -119,7 +119,8 @@ func TestOthersAreAnsweredWhileTheGatewayWorks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &scheduler{
-				cfg: DefaultConfig(), answered: now.Add(-time.Second),
+				gate: gate{guard: new(guard)},
+				cfg:  DefaultConfig(), answered: now.Add(-time.Second),
 				holds: newHolds(slog.New(slog.DiscardHandler), func(string, int) {}), breaker: breaker.New(breaker.DefaultConfig(), nil),
 			}
 			row.change(s)

@@ -106,6 +106,7 @@ type Config struct {
 	StopTimeout          time.Duration // from the request to stop until calls in flight are given up
 	AcceptForeignOffsets bool
 	AcceptLostInput      bool
+	AcceptRefusals       bool   // fail what is refused as wrong, however much of it
 	Version              string // stamped on dead letters
 }
 

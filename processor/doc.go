@@ -105,7 +105,9 @@
 //	supply.go       which ceilings keep the calls supplied
 //	turns.go        whose turn it is, and who is due later
 //	answering.go    the clock that runs while the gateway answers others
-//	gate.go         bans, and an app in trouble
+//	gate.go         bans, an app in trouble, most answers refusing what we send
+//	guard.go        when that is
+//	trouble.go      what a person reads of it
 //	quota.go        this replica's share of the fleet's rate
 //	budget.go       and of the calls of its day
 //	lease.go        how long that share is known to be ours
@@ -113,6 +115,7 @@
 //	judge.go        an answer is counted, judged, acted on
 //	parking.go      who is parked although no answer says so
 //	policy.go       what an answer means
+//	policytable.go  the same of every answer, for people
 //	outcome.go      an end as the record to publish
 //	handover.go     what leaves us is finished and committed first
 //	commit.go       what goes into the next transaction, and what after it

@@ -11,13 +11,13 @@ import (
 )
 
 func TestGateIsOpenAtFirst(t *testing.T) {
-	_, ok := new(gate).open(time.Now(), 1000)
+	_, ok := (&gate{guard: new(guard)}).open(time.Now(), 1000)
 	require.True(t, ok)
 }
 
 func TestBanClosesTheGateToTheSecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var g gate
+		g := gate{guard: new(guard)}
 		h, _ := loggedHolds()
 		until := time.Now().Add(30 * time.Second)
 		g.ban(until, h)
@@ -36,7 +36,7 @@ func TestBanClosesTheGateToTheSecond(t *testing.T) {
 
 func TestBanIsOverWithTheFirstAnswerAfterIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var g gate
+		g := gate{guard: new(guard)}
 		h, _ := loggedHolds()
 		g.ban(time.Now().Add(30*time.Second), h)
 		g.ended(nil, h) // of a call that was in flight
@@ -51,11 +51,11 @@ func TestBanIsOverWithTheFirstAnswerAfterIt(t *testing.T) {
 }
 
 func TestAppInTroubleIsProbedByOneCallNowAndThen(t *testing.T) {
-	var g gate
+	g := gate{guard: new(guard)}
 	h, _ := loggedHolds()
 	now := time.Now()
 	refused := answers()["app refused"]
-	g.pause(refused, now.Add(probeApp), h)
+	g.pause(refused, now, now.Add(probeApp), h)
 	wait, ok := g.open(now, 0)
 	require.False(t, ok)
 	require.Equal(t, probeApp, wait)
@@ -84,10 +84,10 @@ func TestWhatShowsThatTheAppIsAcceptedAgain(t *testing.T) {
 		"nobody listens": false, "timed out": false, "not understood": false,
 	} {
 		t.Run(name, func(t *testing.T) {
-			var g gate
+			g := gate{guard: new(guard)}
 			h, _ := loggedHolds()
 			now := time.Now()
-			g.pause(answers()["app refused"], now.Add(probeApp), h)
+			g.pause(answers()["app refused"], now, now.Add(probeApp), h)
 			g.ended(answers()[name], h)
 			_, ok := g.open(now, 0)
 			require.Equal(t, open, ok)
@@ -97,24 +97,115 @@ func TestWhatShowsThatTheAppIsAcceptedAgain(t *testing.T) {
 }
 
 func TestNewCredentialsAreProbedAtOnce(t *testing.T) {
-	var g gate
+	g := gate{guard: new(guard)}
 	h, _ := loggedHolds()
 	now := time.Now()
-	g.pause(answers()["app refused"], now.Add(probeApp), h)
-	g.credentialsChanged()
+	g.pause(answers()["app refused"], now, now.Add(probeApp), h)
+	g.credentialsChanged(time.Now())
 	_, ok := g.open(now, 0)
 	require.True(t, ok)
 	require.Len(t, h.Current(), 1, "it has to work first")
 }
 
+// The story: the secret is rotated and the file changes, while calls signed with
+// the old one are in flight, or a probe is. Their refusals come later, and must
+// not put off the first try with the new one.
+func TestRefusalOfOldCredentialsPutsNothingOff(t *testing.T) {
+	g := gate{guard: new(guard)}
+	h, _ := loggedHolds()
+	began := time.Now()
+	g.credentialsChanged(began.Add(time.Second))
+	now := began.Add(2 * time.Second)
+	g.pause(answers()["app refused"], began, now.Add(probeApp), h)
+	_, ok := g.open(now, 0)
+	require.True(t, ok)
+	g.started(now)
+	g.pause(answers()["app refused"], now, now.Add(probeApp), h)
+	_, ok = g.open(now.Add(time.Second), 0)
+	require.False(t, ok, "the new ones are refused too")
+}
+
+func TestProbesOfTheGuardFollowOneAnotherWhileTheyAreAnsweredWell(t *testing.T) {
+	g := gate{guard: new(guard)}
+	h, _ := loggedHolds()
+	for range guardAnswers {
+		g.ended(refusedParameter, h)
+	}
+	require.Equal(t, []string{"app refusals"}, named(h.Current()))
+	require.Equal(t, [2]string{"", troubleRefusals}, g.troubles())
+	now := time.Now()
+	_, ok := g.open(now, 0)
+	require.False(t, ok)
+	g.credentialsChanged(now)
+	_, ok = g.open(now, 0)
+	require.False(t, ok, "credentials have nothing to do with it")
+
+	for range guardAnswers - guardOpens {
+		require.True(t, g.closed(now), "nobody is parked meanwhile")
+		now = now.Add(probeApp)
+		_, ok = g.open(now, 0)
+		require.True(t, ok)
+		g.started(now)
+		_, ok = g.open(now, 0)
+		require.False(t, ok, "one at a time")
+		g.ended(nil, h)
+		_, ok = g.open(now, 0)
+		require.True(t, ok)
+	}
+	require.Empty(t, h.Current())
+	require.Equal(t, [2]string{}, g.troubles())
+}
+
+func TestBanSaysHowLongAndWhatToDo(t *testing.T) {
+	now := time.Date(2026, 11, 11, 12, 0, 0, 0, time.UTC)
+	for until, want := range map[time.Time]string{
+		now.Add(time.Second):                 "until 2026-11-11T12:00:01Z: calls wait, and go on by themselves then; raise the app's quota or lower gateway.rate",
+		now.Add(71 * time.Second):            "until 2026-11-11T12:01:11Z: ",
+		now.Add(4 * time.Hour):               "until 2026-11-11T16:00:00Z, midnight in Beijing: the calls of the day are used up",
+		now.Add(4*time.Hour - 9*time.Second): "until 2026-11-11T15:59:51Z, midnight in Beijing",
+		now.Add(4*time.Hour + 9*time.Second): "until 2026-11-11T16:00:09Z, midnight in Beijing",
+		now.Add(5 * time.Hour):               "until 2026-11-11T17:00:00Z: ",
+	} {
+		require.Contains(t, banMend(now, until), want)
+	}
+	nearMidnight := time.Date(2026, 11, 11, 15, 59, 0, 0, time.UTC)
+	require.NotContains(t, banMend(nearMidnight, nearMidnight.Add(time.Minute)), "midnight", "a short ban that happens to end then")
+}
+
 func TestNewCredentialsDoNotLiftABan(t *testing.T) {
-	var g gate
+	g := gate{guard: new(guard)}
 	h, _ := loggedHolds()
 	now := time.Now()
 	g.ban(now.Add(time.Minute), h)
-	g.credentialsChanged()
+	g.credentialsChanged(time.Now())
 	_, ok := g.open(now, 0)
 	require.False(t, ok)
+}
+
+func TestSubCodeTellsTroublesApart(t *testing.T) {
+	for _, row := range []struct{ code, subCode, kind string }{
+		{"11", "isv.permission-ip-whitelist-limit", "address"},
+		{"11", "isv.permission-api-package-empty", "permission"},
+		{"11", "", "permission"},
+		{"15", "isv.invalid-permission", "permission"},
+		{"15", "isv.permission-denied", "permission"},
+		{"15", "isv.appkey-not-exists", "app-key"},
+		{"27", "session-expired", "session"},
+		{"27", "invalid-sessionkey", "session"},
+		{"25", "", "signature"},
+		{"31", "", "clock"},
+		{"34", "", "other"},
+		{topclient.CodeNoCredentials, "", "credentials"},
+	} {
+		got := troubleOf(&topclient.Error{Code: row.code, SubCode: row.subCode})
+		require.Equal(t, row.kind, got.kind, row)
+		require.Contains(t, troubleKinds(), got.kind)
+	}
+	for _, answer := range answersOfEveryKind() {
+		if answer.About == topclient.AboutApp {
+			require.Contains(t, troubleKinds(), troubleOf(answer).kind, "every label value is known from the start")
+		}
+	}
 }
 
 func TestMendOfAppTroubleNamesTheSetting(t *testing.T) {

@@ -37,6 +37,8 @@ type shop struct {
 	codec    *schemas.Codec
 	client   *kgo.Client
 	breaker  breaker.Config
+
+	credentials *topclient.CredentialSource
 }
 
 // handlerTransport answers requests from a handler, without a socket.
@@ -51,6 +53,7 @@ func (h handlerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 func newShop(t *testing.T, partitions int32, gateway http.RoundTripper, with ...kfake.Opt) *shop {
 	t.Helper()
 	s := &shop{t: t, network: &kfake.VirtualNetwork{}, gateway: gateway, topics: DefaultConfig().Topics, breaker: breaker.DefaultConfig()}
+	s.credentials = topclient.Static(topclient.Credentials{AppKey: "app", AppSecret: topclient.NewSecret("secret"), Session: topclient.NewSecret("session")})
 	cluster, err := kfake.NewCluster(append(with, kfake.ListenFn(s.network.Listen), kfake.Ports(9092, 9093),
 		kfake.SeedTopics(partitions, s.topics.All()...), kfake.GroupMinSessionTimeout(time.Second))...)
 	require.NoError(t, err)
@@ -113,7 +116,7 @@ func (s *shop) start(cfg Config, with ...func(*line)) *replica {
 	p, err := New(cfg, Deps{
 		Logger: log, Metrics: metrics, Registry: reg,
 		Codec:  schemas.NewCodec(reg, schemas.Rules{CouponTypes: schemas.DefaultCouponTypes()}),
-		Client: client, Credentials: topclient.Static(topclient.Credentials{AppKey: "app", AppSecret: topclient.NewSecret("secret"), Session: topclient.NewSecret("session")}),
+		Client: client, Credentials: s.credentials,
 		Breaker: breaker.New(s.breaker, nil),
 		Kafka:   []kgo.Opt{kgo.SeedBrokers(s.kafka.ListenAddrs()...), kgo.Dialer(way.DialContext), kgo.WithHooks(way.hooks...)},
 	})

@@ -18,6 +18,7 @@ func (s *scheduler) judge(ans answered) {
 	s.turns.ended(t.topic)
 	s.metrics.attempt(ans)
 	s.gate.ended(ans.err, s.holds)
+	defer s.showTrouble()
 	s.gatewayHealth(ans.err)
 	sup, ok := s.supplies[t.assignment]
 	if !ok {
@@ -37,6 +38,9 @@ func (s *scheduler) judge(ans answered) {
 		if late, over := s.overdue(t); over {
 			v = late
 		}
+	}
+	if s.gate.guard.keeps(ans.err) {
+		v = verdict{action: actRetry, wait: probeApp, why: "most answers refuse what we send"}
 	}
 	t.lastAnswer = ans.err
 	s.conclude(t, v, ans)
@@ -76,6 +80,22 @@ func (s *scheduler) gatewayHealth(answer *topclient.Error) {
 			s.holds.Set(holdGateway, "", fmt.Sprintf("the gateway is in trouble, %d calls in a row failed, the last with %s: requests wait and are tried again by themselves; check gateway.url and the gateway's status if this lasts", s.failures, answer.Code))
 		}
 	case breaker.Excluded:
+	}
+}
+
+// guardedBy has it go on with the guard of the session before.
+func (s *scheduler) guardedBy(g *guard) {
+	s.gate.guard = g
+	s.gate.tellGuard(nil, s.holds)
+	s.shown = s.gate.troubles()
+	s.metrics.showTrouble(s.shown)
+}
+
+// showTrouble brings the metric up to date with the gate.
+func (s *scheduler) showTrouble() {
+	if now := s.gate.troubles(); now != s.shown {
+		s.shown = now
+		s.metrics.showTrouble(now)
 	}
 }
 
@@ -123,7 +143,7 @@ func (s *scheduler) conclude(t *task, v verdict, ans answered) {
 		s.enqueue(t)
 		return
 	case actPause:
-		s.gate.pause(ans.err, e.at.Add(v.wait), s.holds)
+		s.gate.pause(ans.err, ans.at, e.at.Add(v.wait), s.holds)
 		s.enqueue(t)
 		return
 	case actRetry:

@@ -23,6 +23,7 @@ type metrics struct {
 	rebuilds     prometheus.Counter
 	staleResults prometheus.Counter
 	holds        *prometheus.GaugeVec // by kind
+	trouble      *prometheus.GaugeVec // by kind
 	unfinished   prometheus.Gauge
 	windowBytes  prometheus.Gauge
 	partitions   prometheus.Gauge
@@ -54,6 +55,9 @@ func newMetrics(reg prometheus.Registerer, b *breaker.Breaker) (*metrics, error)
 		holds: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "coupongrant_holds", Help: "Reasons why something waits at this moment, by kind.",
 		}, []string{"reason"}),
+		trouble: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "coupongrant_app_trouble", Help: "1 while all calls are stopped for this trouble of our app, which a person must mend.",
+		}, []string{"trouble"}),
 		unfinished:  gauge("requests_unfinished", "Requests taken in that have no committed end."),
 		windowBytes: gauge("window_bytes", "Bytes of records in the windows of this replica."),
 		partitions:  gauge("partitions_assigned", "Input partitions this replica holds."),
@@ -64,7 +68,7 @@ func newMetrics(reg prometheus.Registerer, b *breaker.Breaker) (*metrics, error)
 	m.startAtZero()
 	for _, c := range []prometheus.Collector{
 		m.polled, m.redelivered, m.outcomes, m.deadLetters, m.parked, m.attempts, m.callSeconds, m.inFlight,
-		m.transactions, m.endSeconds, m.rebuilds, m.staleResults, m.holds, m.unfinished, m.windowBytes,
+		m.transactions, m.endSeconds, m.rebuilds, m.staleResults, m.holds, m.trouble, m.unfinished, m.windowBytes,
 		m.partitions, state,
 	} {
 		if err := reg.Register(c); err != nil {
@@ -97,6 +101,19 @@ func (m *metrics) startAtZero() {
 	}
 	for _, kind := range holdKinds {
 		m.holds.WithLabelValues(kind)
+	}
+	m.showTrouble([2]string{})
+}
+
+// showTrouble shows the kinds of trouble that stop all calls, and no others.
+func (m *metrics) showTrouble(now [2]string) {
+	for _, kind := range troubleKinds() {
+		m.trouble.WithLabelValues(kind).Set(0)
+	}
+	for _, kind := range now {
+		if kind != "" {
+			m.trouble.WithLabelValues(kind).Set(1)
+		}
 	}
 }
 

@@ -40,6 +40,7 @@ type Processor struct {
 	holds    *holds
 	watchdog *watchdog
 	know     knowledge // of the goroutine that runs the sessions
+	guard    *guard    // of the scheduler of the moment
 
 	mu     sync.Mutex // guards what Start and Stop share
 	cancel context.CancelFunc
@@ -69,6 +70,7 @@ func New(cfg Config, d Deps) (*Processor, error) {
 			m.holds.WithLabelValues(kind).Set(float64(count))
 		}),
 		watchdog: newWatchdog(2 * endBound(cfg)),
+		guard:    &guard{accept: cfg.AcceptRefusals},
 	}
 	p.holds.Set(holdStarting, "", "not yet a member of the consumer group")
 	return p, nil
@@ -207,6 +209,7 @@ func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error)
 	s.resolver = &resolver{registry: p.deps.Registry, holds: p.holds, wanted: newMailbox[int](newBell()), resolved: s.resolved}
 	p.holds.ClearKind(holdTopic, holdGateway, holdApp, holdMetadata, holdLostInput, holdTransaction, holdRegistry) // of the session before
 	s.scheduler = newScheduler(p.cfg, p.deps, p.metrics, p.holds, s.reports, member)
+	s.scheduler.guardedBy(p.guard)
 	opts := slices.Concat(p.deps.Kafka, p.options(ctx, c, member), newAssignments(s.events, p.cfg).options())
 	kafka, err := kgo.NewGroupTransactSession(opts...)
 	if err != nil {

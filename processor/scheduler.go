@@ -34,7 +34,8 @@ type scheduler struct {
 	turns    *turns
 	timers   timers
 	gate     gate
-	failures int // calls in a row that found the gateway in trouble
+	shown    [2]string // what the metric says that the gate is closed for
+	failures int       // calls in a row that found the gateway in trouble
 	draining bool
 
 	nextSweep time.Time
@@ -63,6 +64,7 @@ func newScheduler(cfg Config, d Deps, m *metrics, h *holds, reports *mailbox[rep
 		lanes:    lanes{},
 		supplies: map[assignment]*supply{},
 		turns:    newTurns(cfg.MaxInFlight, cfg.Topics),
+		gate:     gate{guard: new(guard)},
 	}
 }
 
@@ -185,7 +187,7 @@ func (s *scheduler) run(ctx context.Context) {
 		case ans := <-s.results:
 			s.judge(ans)
 		case <-s.attempts.credentials.Changed():
-			s.gate.credentialsChanged()
+			s.gate.credentialsChanged(time.Now())
 		case <-timer.C:
 		case <-ctx.Done():
 			s.abandon()

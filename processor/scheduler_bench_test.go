@@ -14,7 +14,8 @@ import (
 func waitingScheduler(n int, due time.Time) *scheduler {
 	cfg := DefaultConfig()
 	s := &scheduler{
-		cfg: cfg, policy: policy{cfg: cfg}, turns: newTurns(cfg.MaxInFlight, cfg.Topics), breaker: breaker.New(breaker.DefaultConfig(), nil),
+		gate: gate{guard: new(guard)},
+		cfg:  cfg, policy: policy{cfg: cfg}, turns: newTurns(cfg.MaxInFlight, cfg.Topics), breaker: breaker.New(breaker.DefaultConfig(), nil),
 		supplies: map[assignment]*supply{}, lanes: lanes{}, answered: time.Now(),
 	}
 	a := assignment{partition{cfg.Topics.Retry, 0}, 1}

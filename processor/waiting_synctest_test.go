@@ -416,11 +416,11 @@ func TestExpiredRequestFailsWithoutACall(t *testing.T) {
 }
 
 func TestNewCredentialsAreTriedAtOnce(t *testing.T) {
-	g := gate{}
-	g.pause(&topclient.Error{About: topclient.AboutApp, Code: "25"}, time.Now().Add(time.Hour), newHolds(discard, func(string, int) {}))
+	g := gate{guard: new(guard)}
+	g.pause(&topclient.Error{About: topclient.AboutApp, Code: "25"}, time.Now(), time.Now().Add(time.Hour), newHolds(discard, func(string, int) {}))
 	_, ok := g.open(time.Now(), 0)
 	require.False(t, ok)
-	g.credentialsChanged()
+	g.credentialsChanged(time.Now())
 	_, ok = g.open(time.Now(), 0)
 	require.True(t, ok)
 }

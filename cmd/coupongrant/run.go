@@ -6,7 +6,7 @@ import (
 )
 
 func (c *cli) runCommand() *cobra.Command {
-	var foreignOffsets, lostInput bool
+	var foreignOffsets, lostInput, refusals bool
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "The processor, against the configured brokers, registry and gateway",
@@ -26,6 +26,7 @@ metric coupongrant_holds. A second signal ends it at once; nothing is lost by th
 				return usage(err)
 			}
 			cfg.Processor.AcceptForeignOffsets, cfg.Processor.AcceptLostInput = foreignOffsets, lostInput
+			cfg.Processor.AcceptRefusals = refusals
 			log := newLogger(cfg.Log, c.stderr)
 			log.Info("starting", "version", cfg.Processor.Version, "group", cfg.Processor.Group, "transactional_id", cfg.Processor.TransactionalID)
 			end := newEnding()
@@ -37,5 +38,6 @@ metric coupongrant_holds. A second signal ends it at once; nothing is lost by th
 	flags := cmd.Flags()
 	flags.BoolVar(&foreignOffsets, "accept-foreign-offsets", false, "go on over commit metadata that cannot be read: requests may then get a second outcome")
 	flags.BoolVar(&lostInput, "accept-lost-input", false, "go on over a gap in the input: what was in it has no outcome")
+	flags.BoolVar(&refusals, "accept-refusals", false, "fail requests that are refused as wrong, even if most are: for once, when it is known that they are")
 	return cmd
 }
