@@ -80,8 +80,12 @@ func (as *assignments) options() []kgo.Opt {
 		kgo.OnPartitionsCallbackBlocked(func(context.Context, *kgo.Client) {
 			as.events.put(event{blocked: true})
 		}),
-		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) {
-			as.events.put(event{joined: true})
+		kgo.OnPartitionsAssigned(func(ctx context.Context, cl *kgo.Client, added map[string][]int32) {
+			e := event{joined: true}
+			if len(added) == 0 { // else open counts them
+				e.inputs = as.countInputs(ctx, cl)
+			}
+			as.events.put(e)
 		}),
 		kgo.OnPartitionsRevoked(dropped),
 		kgo.OnPartitionsLost(dropped),
@@ -94,6 +98,19 @@ func (as *assignments) options() []kgo.Opt {
 			return as.open(ctx, client, offsets)
 		}),
 	}
+}
+
+// countInputs asks how many input partitions there are, by weight; 0: nobody says.
+// A rebalance may come from partitions that were added, and bring us none of them.
+func (as *assignments) countInputs(ctx context.Context, cl *kgo.Client) (inputs float64) {
+	ctx, cancel := context.WithTimeout(ctx, preflightTimeout)
+	defer cancel()
+	topics, err := kadm.NewClient(cl).ListTopics(ctx, as.topics.Inputs()...)
+	if err != nil || topics.Error() != nil {
+		return 0
+	}
+	topics.EachPartition(func(p kadm.PartitionDetail) { inputs += as.topics.weight(p.Topic) })
+	return inputs
 }
 
 // read keeps the metadata of an OffsetFetch answer. It is by topic name: kgo

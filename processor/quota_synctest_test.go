@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
@@ -164,6 +165,37 @@ func TestNoCallOnAShareThatMayBeAnothers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// When a topic gets more partitions, those that come to one replica are less of a
+// share to the others, who get none.
+func TestSharesFollowPartitionsThatAreAdded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const perSecond, window = 100, 10 * time.Second
+		var m meter
+		s := newShop(t, 1, nil)
+		start := func(name string) *replica {
+			cfg := s.config(name)
+			cfg.Rate = perSecond
+			s.gateway = m.of(name, func(*http.Request) (*http.Response, error) { return granted(1), nil })
+			return s.start(cfg)
+		}
+		first, second := start("first"), start("second")
+		time.Sleep(10 * time.Second)
+		_, err := kadm.NewClient(s.client).UpdatePartitions(t.Context(), 2, s.topics.Store)
+		require.NoError(t, err)
+		time.Sleep(6 * time.Minute) // the clients look now and then
+		s.client.ForceMetadataRefresh()
+		s.produce(0, nil, s.requests("store-0", 2000)...)
+		s.produce(1, nil, s.requests("store-1", 2000)...)
+		s.produceTo(s.topics.Loyalty, 0, nil, s.requests("loyalty", 2000)...)
+		began := time.Now()
+		time.Sleep(3 * window)
+		require.LessOrEqual(t, mostIn(m.all(""), window), int(1.025*perSecond*window.Seconds()))
+		require.Greater(t, between(m.all(""), began, time.Now()), int(0.9*perSecond*3*window.Seconds()))
+		require.NoError(t, first.stopped())
+		require.NoError(t, second.stopped())
+	})
 }
 
 // An hour before midnight in Beijing there are calls left for an hour, however
