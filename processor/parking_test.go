@@ -27,7 +27,8 @@ func TestOnlyALaneThatCrowdsTheOthersOutIsParkedBehind(t *testing.T) {
 			cfg := DefaultConfig()
 			a := assignment{partition{cfg.Topics.Store, 0}, 1}
 			s := &scheduler{
-				cfg: cfg, policy: policy{cfg: cfg}, breaker: breaker.New(breaker.DefaultConfig(), nil), reports: newMailbox[report](newBell()),
+				gate: gate{guard: new(guard)},
+				cfg:  cfg, policy: policy{cfg: cfg}, breaker: breaker.New(breaker.DefaultConfig(), nil), reports: newMailbox[report](newBell()),
 				supplies: map[assignment]*supply{a: newSupply(0)}, lanes: lanes{}, answered: time.Now(),
 			}
 			var offset int64
