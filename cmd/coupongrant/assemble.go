@@ -52,7 +52,7 @@ func commonGraph(log *slog.Logger, end *ending) fx.Option {
 			newGatewayClient,
 			newBreaker,
 		),
-		fx.Invoke(watchCredentials),
+		fx.Invoke(watchCredentials, watchSession),
 		adminModule,
 		processor.Module,
 		fx.Invoke(func(a *admin, p *processor.Processor) { a.health = p.Health }),
@@ -127,15 +127,20 @@ func fileCredentials(cfg Config, log *slog.Logger) (*topclient.CredentialSource,
 	return topclient.FromFiles(files)
 }
 
-// watchCredentials reads the credential files again and again, from start to stop.
+// watchCredentials reads the credential files again and again.
 func watchCredentials(lc fx.Lifecycle, source *topclient.CredentialSource) {
+	background(lc, source.Run)
+}
+
+// background runs something from start to stop.
+func background(lc fx.Lifecycle, run func(context.Context)) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	lc.Append(fx.Hook{
 		OnStart: func(context.Context) error {
 			go func() {
 				defer close(done)
-				source.Run(ctx)
+				run(ctx)
 			}()
 			return nil
 		},

@@ -23,6 +23,7 @@ type Config struct {
 	RegistryPasswordFile string
 	Gateway              topclient.Config
 	Credentials          topclient.FilesConfig
+	SessionExpiresAt     expiry
 	CouponTypes          []int32
 	Breaker              breaker.Config
 	AdminListen          string

@@ -65,6 +65,7 @@ func (c *Config) settings() []setting {
 		{key: "gateway.app_key", value: textValue(&c.Credentials.AppKey), about: "which app calls"},
 		{key: "gateway.app_secret_file", value: textValue(&c.Credentials.AppSecretFile), about: "file with the app's secret, read again when it changes"},
 		{key: "gateway.session_file", value: textValue(&c.Credentials.SessionFile), about: "file with the merchant's session, read again when it changes"},
+		{key: "gateway.session_expires_at", value: expiryValue(&c.SessionExpiresAt), about: "when the session expires, a date or a time: shown as a metric, warned of at 14, 7, 3 and 1 days, stops nothing; empty: not known"},
 		{key: "gateway.app_secret", value: secretValue(&c.Credentials.AppSecret, topclient.NewSecret), about: "the app's secret, where no file is possible", secret: true},
 		{key: "gateway.session", value: secretValue(&c.Credentials.Session, topclient.NewSecret), about: "the merchant's session, where no file is possible", secret: true},
 		{key: "gateway.sign_method", value: wordValue(&c.Gateway.SignMethod, topclient.SignHMACSHA256, topclient.SignHMAC, topclient.SignMD5), about: "how calls are signed"},
