@@ -65,7 +65,7 @@ func (e expiry) warn(ctx context.Context, log *slog.Logger) {
 		n, next := due(left)
 		if n > said {
 			said = n
-			log.Warn(e.sentence(left), "expires_at", e.String())
+			e.tell(log, left)
 		}
 		if n == len(warnings) {
 			<-ctx.Done()
@@ -79,12 +79,13 @@ func (e expiry) warn(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-func (e expiry) sentence(left time.Duration) string {
+func (e expiry) tell(log *slog.Logger, left time.Duration) {
 	const mend = "authorise again, replace the content of gateway.session_file, and set gateway.session_expires_at anew"
 	if left <= 0 {
-		return "the gateway session has expired by what gateway.session_expires_at says; calls go on for as long as the gateway takes them: " + mend
+		log.Warn("the gateway session has expired by what gateway.session_expires_at says; calls go on for as long as the gateway takes them", "expires_at", e.String(), "mend", mend)
+		return
 	}
-	return fmt.Sprintf("the gateway session expires in %.1f days: %s", left.Hours()/24, mend)
+	log.Warn("the gateway session expires soon", "days_left", fmt.Sprintf("%.1f", left.Hours()/24), "expires_at", e.String(), "mend", mend)
 }
 
 // watchSession shows and warns, if it is known when the session ends.

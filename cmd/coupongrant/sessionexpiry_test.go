@@ -60,7 +60,7 @@ func watched(t *testing.T, before, lasts time.Duration) (lines []string, left fl
 func TestSessionsEndIsWarnedOfAt14And7And3And1Days(t *testing.T) {
 	lines, left := watched(t, 20*day, 30*day)
 	require.Len(t, lines, 5, lines)
-	for i, want := range []string{"in 14.0 days", "in 7.0 days", "in 3.0 days", "in 1.0 days", "has expired"} {
+	for i, want := range []string{"days_left=14.0 ", "days_left=7.0 ", "days_left=3.0 ", "days_left=1.0 ", "has expired"} {
 		require.Contains(t, lines[i], want)
 		require.Contains(t, lines[i], "replace the content of gateway.session_file")
 	}
@@ -70,7 +70,7 @@ func TestSessionsEndIsWarnedOfAt14And7And3And1Days(t *testing.T) {
 func TestSessionThatEndsSoonIsWarnedOfOnceAtTheStart(t *testing.T) {
 	lines, left := watched(t, 5*day, time.Hour)
 	require.Len(t, lines, 1, lines)
-	require.Contains(t, lines[0], "in 5.0 days")
+	require.Contains(t, lines[0], "days_left=5.0 ")
 	require.InDelta(t, (5*day - time.Hour).Seconds(), left, 1)
 }
 
