@@ -27,7 +27,7 @@ func TestPlantedBugsAreSeen(t *testing.T) {
 		{"finished-set", "TestFinishedSetSurvivesAKill"},
 		{"fetch-wait", "TestComingAndGoingStallsNobody"},
 		{"lease", "TestNoCallOnAShareThatMayBeAnothers"},
-		{"share-kept", "TestFleetKeepsWithinItsRate"},
+		{"share-kept", "TestFleetKeepsWithinItsRate/classic"},
 	} {
 		t.Run(control.patch, func(t *testing.T) {
 			out, err := runPatched(t, control.patch, "synctests", control.test)
