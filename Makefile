@@ -82,7 +82,7 @@ chaos-long: ## the same SLICES (6) times, each with a seed of its own: more than
 	set -e; for slice in $$(seq $(or $(SLICES),6)); do $(MAKE) chaos; done
 
 # One case alone: CASE=TruthOnKafka, TruthOfAForgetfulGateway, OutageOnKafka or QuotaOnKafka.
-TROUBLE = (TruthOnKafka|TruthOfAForgetfulGateway|OutageOnKafka|QuotaOnKafka)
+TROUBLE = (TruthOnKafka|TruthOfAForgetfulGateway|OutageOnKafka|QuotaOnKafka|QuotaSees.*)
 
 trouble: ## lost answers and every way of answering repeats, outages, the quota through changes, on a real broker: needs Java 17 and REAL_KAFKA_LIBS
 	mkdir -p $(CHAOS_RESULTS) docs/raw

@@ -37,11 +37,7 @@ type change struct {
 // TestQuotaOnKafka has four replicas, with more to do than they may, share a
 // quota through a restart in good order, a kill and a stop beyond the session.
 func TestQuotaOnKafka(t *testing.T) {
-	c, dir := prepare(t, form{
-		name: "quota on Kafka", real: true, brokers: 1, replicas: quotaReplicas, partitions: quotaPartitions,
-		rate: quotaRate, drain: shortDrain, gateway: gatewaySetup{Script: untroubled}, shape: alternately(everyoneGets),
-		settings: map[string]string{"gateway.rate": strconv.Itoa(quotaRate), "retry.give_up_after": "10m"},
-	})
+	c, dir := prepare(t, quotaForm(form{name: "quota on Kafka", real: true}))
 	var whole span
 	var changes []change
 	idle := 0
@@ -71,6 +67,33 @@ func TestQuotaOnKafka(t *testing.T) {
 		highest("promises broken", "violations").in(together).atMost(0),
 		highest("requests that were not granted", "failed").in(together).atMost(0),
 	}, dir)
+}
+
+// TestQuotaSeesSharesThatAreKept is the control: replicas that never let go of a
+// share must be caught calling more often than the fleet may.
+func TestQuotaSeesSharesThatAreKept(t *testing.T) {
+	c, _ := prepare(t, quotaForm(form{name: "control of quota on kfake", control: "share-kept"}))
+	c.watched(func() {
+		require.NoError(t, c.feed.lay(t.Context(), quotaBacklog/4, quotaPartitions))
+		require.NoError(t, c.replace(c.crew.living("")[0])) // the others take over, and keep it
+		time.Sleep(quotaQuiet)
+	})
+	r := c.judge()
+	t.Log(r.summary())
+	figures := c.quotaFigures(span{c.began, time.Now()}, nil)
+	t.Log(figures)
+
+	require.Empty(t, r.Violations, "only the quota is broken")
+	require.Greater(t, figures["arrived in 10 s, most"], float64(quotaMost), "the planted bug was not seen")
+	require.Greater(t, figures["left in 10 s, most"], float64(quotaMost))
+}
+
+// quotaForm has demand in each partition.
+func quotaForm(f form) form {
+	f.brokers, f.replicas, f.partitions, f.rate, f.drain = 1, quotaReplicas, quotaPartitions, quotaRate, shortDrain
+	f.gateway, f.shape = gatewaySetup{Script: untroubled}, alternately(everyoneGets)
+	f.settings = map[string]string{"gateway.rate": strconv.Itoa(quotaRate), "retry.give_up_after": "10m"}
+	return f
 }
 
 // alternately gives each topic every second event.
