@@ -122,9 +122,10 @@ func prepare(t *testing.T, f form) (c *chaos, dir string) {
 		dir = filepath.Join(results, t.Name()+"-"+strconv.FormatUint(seed, 10))
 		require.NoError(t, os.RemoveAll(dir))
 		require.NoError(t, os.MkdirAll(dir, 0o700))
+		written := dir // dir is where results go once this has returned
 		t.Cleanup(func() {
 			if !t.Failed() {
-				_ = os.RemoveAll(dir) // the result says it all
+				_ = os.RemoveAll(written) // the result says it all
 			}
 		})
 	} else {
