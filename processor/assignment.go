@@ -35,6 +35,7 @@ type assignments struct {
 type event struct {
 	joining bool               // a new generation of the group is being formed
 	joined  bool               // and we are in it, though we may get nothing
+	failed  error              // the group cannot be joined, or was left because of this
 	blocked bool               // a rebalance waits for AllowRebalance
 	synced  map[string][]int32 // what the new generation gives us; nil: not news of that
 	dropped []partition
@@ -77,6 +78,7 @@ func (as *assignments) options() []kgo.Opt {
 	var client *kgo.Client // AdjustFetchOffsetsFn is given none; OnOffsetsFetched runs right before it
 	return []kgo.Opt{
 		balancing,
+		kgo.WithHooks(as),
 		kgo.OnPartitionsCallbackBlocked(func(context.Context, *kgo.Client) {
 			as.events.put(event{blocked: true})
 		}),
@@ -97,6 +99,14 @@ func (as *assignments) options() []kgo.Opt {
 		kgo.AdjustFetchOffsetsFn(func(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 			return as.open(ctx, client, offsets)
 		}),
+	}
+}
+
+// OnGroupManageError implements kgo.HookGroupManageError. A poll tells the same, but
+// maybe when we have joined already.
+func (as *assignments) OnGroupManageError(err error) {
+	if !errors.Is(err, context.Canceled) {
+		as.events.put(event{failed: err})
 	}
 }
 

@@ -121,8 +121,9 @@ func (s *session) fetchErrors(fetches kgo.Fetches) error {
 		case errors.Is(fe.Err, context.Canceled), errors.Is(fe.Err, context.DeadlineExceeded):
 		case errors.Is(fe.Err, kgo.ErrClientClosed):
 			return fe.Err
+		case fe.Topic == "" && s.cfg.GroupProtocol == Classic: // of the group, and told in order with what became of it
 		case fe.Topic == "":
-			s.holds.Set(holdKafka, "group", fmt.Sprintf("the group cannot be joined: %v; check the cluster and the rights of this user", fe.Err))
+			s.holds.Set(holdKafka, "group", cannotJoin(fe.Err))
 		case o == nil: // kgo has left the partition out of the assignment: only a new one brings it back
 			s.holds.Set(holdTopic, p.String(), fmt.Sprintf("reading: %v; check the topic and the rights of this user", fe.Err))
 			return fmt.Errorf("reading %s: %w", p, fe.Err)

@@ -16,6 +16,9 @@ func (s *session) applyEvents(ctx context.Context) error {
 		case e.blocked:
 			s.blocked = true
 			continue
+		case e.failed != nil:
+			s.holds.Set(holdKafka, "group", cannotJoin(e.failed))
+			continue
 		case e.synced != nil:
 			s.synced, s.joining = e.synced, false
 			continue
@@ -44,6 +47,10 @@ func (s *session) applyEvents(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func cannotJoin(err error) string {
+	return fmt.Sprintf("the group cannot be joined: %v; check the cluster and the rights of this user", err)
 }
 
 // rearm lets kgo tell us of the next revocation: it swallows all but the first
