@@ -3,6 +3,7 @@
 package processor
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -21,8 +22,8 @@ import (
 const parameterRefused = "isv.invalid-parameter:uuid"
 
 // A change at Tmall, or in this program, makes every request wrong: calls stop, a
-// hold says so, and nobody fails any more; not in ten minutes, not when brokers are
-// gone for a while. When it is mended all goes on. The control is the same with the
+// hold says so, and nobody fails any more; not in ten minutes, not when the session
+// is built anew. When it is mended all goes on. The control is the same with the
 // guard told to let it be: all fail.
 func TestMassRefusalsStopAllCallsAndFailNobody(t *testing.T) {
 	for name, accepted := range map[string]bool{"guarded": false, "control: accepted": true} {
@@ -66,9 +67,10 @@ func massRefusals(t *testing.T, accepted bool) {
 	called := calls.Load()
 	time.Sleep(10 * time.Minute)
 	require.LessOrEqual(t, calls.Load()-called, int64(10*time.Minute/probeApp)+1)
-	r.line.cut()
-	time.Sleep(time.Minute)
-	r.line.mend()
+	require.NoError(t, r.stopped()) // and the same Processor builds another session
+	ctx, cancel := context.WithCancel(t.Context())
+	r.stop, r.done = cancel, make(chan error, 1)
+	go func() { r.done <- r.Run(ctx) }()
 	time.Sleep(10 * time.Minute)
 	require.Contains(t, reasons(r.Health().Holds, holdApp), "refuse what we send as wrong")
 	require.Len(t, on(s.topics.Failed, s.allEnds()), failed)
