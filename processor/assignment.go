@@ -36,6 +36,7 @@ type event struct {
 	joining bool               // a new generation of the group is being formed
 	joined  bool               // and we are in it, though we may get nothing
 	failed  error              // the group cannot be joined, or was left because of this
+	member  string             // what the group calls us; with joined and opened
 	blocked bool               // a rebalance waits for AllowRebalance
 	synced  map[string][]int32 // what the new generation gives us; nil: not news of that
 	dropped []partition
@@ -84,6 +85,7 @@ func (as *assignments) options() []kgo.Opt {
 		}),
 		kgo.OnPartitionsAssigned(func(ctx context.Context, cl *kgo.Client, added map[string][]int32) {
 			e := event{joined: true}
+			e.member, _ = cl.GroupMetadata()
 			if len(added) == 0 { // else open counts them
 				e.inputs = as.countInputs(ctx, cl)
 			}
@@ -165,6 +167,7 @@ func (as *assignments) open(ctx context.Context, cl *kgo.Client, offsets map[str
 	as.mu.Lock()
 	defer as.mu.Unlock()
 	e := event{}
+	e.member, _ = cl.GroupMetadata()
 	for p := range l.bounds {
 		e.inputs += as.topics.weight(p.topic)
 	}

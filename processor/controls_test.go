@@ -27,6 +27,7 @@ func TestPlantedBugsAreSeen(t *testing.T) {
 		{"finished-set", "TestFinishedSetSurvivesAKill"},
 		{"fetch-wait", "TestComingAndGoingStallsNobody"},
 		{"lease", "TestNoCallOnAShareThatMayBeAnothers"},
+		{"expelled", "TestExpelledWhileItHandedOverReadsTheCommittedState"},
 		{"share-kept", "TestFleetKeepsWithinItsRate/classic"},
 	} {
 		t.Run(control.patch, func(t *testing.T) {

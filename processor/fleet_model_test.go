@@ -228,7 +228,7 @@ func (f *fleet) assign(p *modelPartition, to int) {
 	f.assert(slices.Equal(set, m.position.finished), "read back %v, ended %v", m.position.finished, set)
 	p.owner = to
 	r := f.replicas[to]
-	r.open(opening{partition: p.partition, metadata: m})
+	r.open(opening{partition: p.partition, metadata: m}, "")
 	r.told()
 	r.at[p.partition] = len(p.log)
 	if first := slices.IndexFunc(p.log, func(rec *kgo.Record) bool { return rec.Offset >= p.offset }); first >= 0 {

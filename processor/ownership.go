@@ -2,6 +2,7 @@ package processor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -34,7 +35,12 @@ func (s *session) applyEvents(ctx context.Context) error {
 			}
 		}
 		for _, o := range e.opened {
-			s.open(o)
+			s.open(o, e.member)
+		}
+		if e.joined || len(e.opened) > 0 {
+			if err := s.joinedAs(e.member); err != nil {
+				return err
+			}
 		}
 		s.logOpened(e.opened)
 		if e.inputs > 0 {
@@ -64,9 +70,29 @@ func (s *session) rearm(ctx context.Context) error {
 	return nil
 }
 
-func (s *session) open(opened opening) {
+// errExpelled: the group went on without us for a while, and others had our
+// partitions.
+var errExpelled = errors.New("the group had expelled us")
+
+// joinedAs makes sure that every window is of this membership. A member that the
+// group has expelled while it handed over learns of it when it joins again. kgo
+// 1.22.2 then joins under a new name, claims what it had, and if it is given that,
+// takes it for partitions that it kept: it tells of no loss, and fetches no offsets.
+// But others may have finished what is in these windows.
+func (s *session) joinedAs(member string) error {
+	s.tx.member = member
+	for p, o := range s.windows.open {
+		if o.member != member {
+			return fmt.Errorf("%w: what we remember of %s is from before", errExpelled, p)
+		}
+	}
+	return nil
+}
+
+func (s *session) open(opened opening, member string) {
 	s.drop(opened.partition) // kgo may have swallowed the revocation
 	o := s.windows.Assign(opened.partition, opened.metadata.position)
+	o.member = member
 	if opened.note != "" {
 		s.log.Warn("assigned against the odds", "topic", o.topic, "partition", o.number, "note", opened.note)
 		o.dirty = true // commit where we stand, so that the next owner need not be told again

@@ -228,6 +228,7 @@ func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error)
 func (p *Processor) options(ctx context.Context, c cluster, member *lease) []kgo.Opt {
 	return []kgo.Opt{
 		kgo.WithContext(ctx),
+		kgo.MetadataMinAge(metadataMinAge),
 		kgo.WithHooks(&contact{holds: p.holds}, member),
 
 		kgo.ConsumerGroup(p.cfg.Group),
@@ -259,6 +260,12 @@ const (
 	// A partition that is assigned or resumed while a fetch waits at its broker
 	// is not in it: this is how long it can be left out.
 	fetchMaxWait = 200 * time.Millisecond
+
+	// What brokers refuse for the moment goes out again after a look at the
+	// metadata, which kgo takes no sooner than this after the last (5 s by default).
+	// A busy broker refuses the first batch of a transaction while the markers of the
+	// one before are on their way, and everything would wait that long with it.
+	metadataMinAge = 250 * time.Millisecond
 	// kgo keeps one fetch of each broker, and fetches there again when all of it is
 	// taken. So that the partitions of every topic come with each fetch, a backlog of
 	// some takes no more than this; it is also what a fetch holds in memory.

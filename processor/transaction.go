@@ -18,6 +18,7 @@ import (
 type transaction struct {
 	kafka    *kgo.GroupTransactSession
 	group    string
+	member   string // whose windows a batch is made of
 	publish  publisher
 	log      *slog.Logger
 	metrics  *metrics
@@ -246,8 +247,12 @@ func (tx *transaction) end(ctx context.Context, b *batch) error {
 // rewrite replaces the polled heads that kgo would commit with the batch's
 // positions (rule 4), provided that we still hold every partition of it. The
 // look at CommittedOffsets is the one that counts: kgo swallows revocations
-// until End, and a broker accepts a commit of any member (rule 5).
+// until End, and a broker accepts a commit of any member (rule 5). And of this
+// member: under a new name kgo may hold what it has lost in between (joinedAs).
 func (tx *transaction) rewrite(req *kmsg.TxnOffsetCommitRequest, b *batch) error {
+	if req.MemberID != tx.member {
+		return fmt.Errorf("%w: the group has another name for us by now", errAborted)
+	}
 	owned := tx.kafka.Client().CommittedOffsets()
 	tx.metadataSize = 0
 	ids := make(map[string][16]byte, len(req.Topics))

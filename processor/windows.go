@@ -17,6 +17,7 @@ type windows struct {
 type owned struct {
 	assignment
 	*window
+	member   string    // what the group called us when it was opened
 	paused   bool      // its fetching is paused, since the window is full
 	withheld bool      // not to be worked on until a person decides; paused as well
 	wish     int64     // the ceiling that the scheduler would like
