@@ -27,12 +27,16 @@ build: ## bin/coupongrant, with its version stamped in
 
 # Tests in a synctest bubble need the tag: the Kafka client then takes mutexes that the bubble
 # understands. Only the packages that have such tests are built with it; real sockets run without,
-# and what takes long and is the same either way runs once.
+# and what takes long and is the same either way runs once. LONG lasts for minutes to hours of fake
+# time, and runs without the race detector.
+LONG = OutageUnderLoad|FlappingGateway|FleetKeepsWithinItsRate|DailyBudgetIsKeptThroughRestarts|TroubleIsTold.*|GuardDoesNotFlap
+
 test: ## everything that needs only Go: vet, and all tests with the race detector
 	go vet ./...
 	go test -race ./...
 	grep -rl --include='*_test.go' '^//go:build.*[^!]synctests' . | xargs -r -n1 dirname | sort -u | \
-		xargs -r go test -race -tags synctests -skip '^(TestPlantedBugsAreSeen|Test.*InRandomHistories)$$'
+		xargs -r go test -race -timeout 20m -tags synctests -skip '^Test(PlantedBugsAreSeen|.*InRandomHistories|$(LONG))$$'
+	go test -timeout 20m -tags synctests -run '^Test($(LONG))$$' ./processor
 
 lint: ## vet with every build tag, then the linters and formatters of .golangci.yml
 	go vet -tags '$(ALL_TAGS)' ./...
