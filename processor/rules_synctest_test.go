@@ -248,3 +248,22 @@ func TestTransactionsThatTheBrokersEndAreNoSecondProcess(t *testing.T) {
 		require.NoError(t, r.stopped())
 	})
 }
+
+// Busy brokers refuse the first batch of a transaction while they write the
+// markers of the one before: for a moment, and it must not cost more.
+func TestBatchThatIsRefusedForAMomentIsLateByNoMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		s := newShop(t, 1, takes(time.Millisecond, &calls))
+		r := s.start(s.config("r1"))
+		s.spread("before", 1, 1)
+		s.settled(1)
+		refused := s.fault(kmsg.Produce, kerr.ConcurrentTransactions)
+		began := time.Now()
+		s.spread("id", 1, 1)
+		onceEach(t, 2, s.settled(2))
+		require.Equal(t, 1, refused.Hits())
+		require.Less(t, time.Since(began), 2*time.Second) // settled looks once a second
+		require.NoError(t, r.stopped())
+	})
+}
