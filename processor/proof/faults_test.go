@@ -84,9 +84,21 @@ func (c *chaos) killAt(at moment, s step) error {
 }
 
 // killInRecovery kills a process, and its successor as soon as it asks for its
-// producer id. Nobody else may have taken the partitions over in between.
-func (c *chaos) killInRecovery(s step) error {
-	first, err := c.anyone(s.rand())
+// producer id. A connection that is so young that its owner cannot be told springs
+// no trap: then it is another one's turn.
+func (c *chaos) killInRecovery(s step) (err error) {
+	r := s.rand()
+	for range 3 {
+		if err = c.killSuccessor(s, r); !errors.Is(err, errNoMoment) {
+			return err
+		}
+	}
+	return err
+}
+
+// killSuccessor: nobody else may have taken the partitions over in between.
+func (c *chaos) killSuccessor(s step, r *rand.Rand) error {
+	first, err := c.anyone(r)
 	if err != nil {
 		return err
 	}
