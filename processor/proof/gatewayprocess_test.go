@@ -5,6 +5,7 @@ package proof_test
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -240,6 +241,20 @@ func (g *gateway) send(method, what string, order, into any) error {
 		return nil
 	}
 	return json.NewDecoder(answer.Body).Decode(into)
+}
+
+// every does something again and again until ctx ends, which is no error.
+func every(ctx context.Context, interval time.Duration, do func()) error {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			do()
+		}
+	}
 }
 
 // within waits for a condition.

@@ -37,18 +37,11 @@ type gaugeSample struct {
 }
 
 func (g *gauges) run(ctx context.Context) error {
-	tick := time.NewTicker(gaugeEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			for _, m := range g.crew.living("") {
-				g.look(m)
-			}
+	return every(ctx, gaugeEvery, func() {
+		for _, m := range g.crew.living("") {
+			g.look(m)
 		}
-	}
+	})
 }
 
 // look samples one process; one that is starting or gone gives nothing.

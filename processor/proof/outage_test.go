@@ -195,20 +195,13 @@ type breakerLooksOf struct {
 }
 
 func (b *breakerLooksOf) run(ctx context.Context) error {
-	tick := time.NewTicker(breakerLooks)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
+	return every(ctx, breakerLooks, func() {
 		for _, m := range b.crew.living("") {
 			if text, _, err := m.get("/metrics"); err == nil && strings.Contains(string(text), "coupongrant_breaker_state ") {
 				b.note(m, breaker.State(gaugeOf(text, "coupongrant_breaker_state")))
 			}
 		}
-	}
+	})
 }
 
 func (b *breakerLooksOf) note(m *member, state breaker.State) {

@@ -35,18 +35,11 @@ type scraper struct {
 }
 
 func (s *scraper) run(ctx context.Context) error {
-	tick := time.NewTicker(scrapeEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			for _, m := range s.crew.living("") {
-				s.scrape(m)
-			}
+	return every(ctx, scrapeEvery, func() {
+		for _, m := range s.crew.living("") {
+			s.scrape(m)
 		}
-	}
+	})
 }
 
 func (s *scraper) scrape(m *member) {

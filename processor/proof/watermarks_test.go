@@ -35,16 +35,7 @@ type mark struct {
 }
 
 func (w *watermarks) run(ctx context.Context) error {
-	tick := time.NewTicker(sampleEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			w.sample(ctx)
-		}
-	}
+	return every(ctx, sampleEvery, func() { w.sample(ctx) })
 }
 
 // sample looks once; brokers that do not answer are asked the next time.
