@@ -3,6 +3,8 @@ package processor
 import (
 	"fmt"
 	"time"
+
+	"github.com/coupongrant/coupongrant/topclient"
 )
 
 // budget is this replica's share of the calls that the fleet may make in one day
@@ -19,14 +21,12 @@ type budget struct {
 	at    time.Time
 }
 
-var beijing = time.FixedZone("GMT+8", 8*60*60)
-
 const day = 24 * time.Hour
 
 // midnight is when the day of a moment began.
 func midnight(at time.Time) time.Time {
-	year, month, date := at.In(beijing).Date()
-	return time.Date(year, month, date, 0, 0, 0, 0, beijing)
+	year, month, date := at.In(topclient.Zone).Date()
+	return time.Date(year, month, date, 0, 0, 0, 0, topclient.Zone)
 }
 
 // reckon adds what has come in since it was last done, which is once a second: a

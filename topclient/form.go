@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// gatewayZone is fixed: the gateway reads timestamps in it, and the host may
-// have no zone database.
-var gatewayZone = time.FixedZone("GMT+8", 8*60*60)
+// Zone is that of Beijing, in which the gateway reads timestamps and counts its
+// days. It is fixed: the host may have no zone database.
+var Zone = time.FixedZone("GMT+8", 8*60*60)
 
 const upperHex = "0123456789ABCDEF"
 
@@ -63,7 +63,7 @@ func (d *desk) newForm(cred Credentials, at time.Time) signedForm {
 	p.add("session", cred.Session.Reveal())
 	p.add("sign_method", d.signer.method)
 	var room [len(TimeLayout)]byte
-	addParam(&p, "timestamp", at.In(gatewayZone).AppendFormat(room[:0], TimeLayout))
+	addParam(&p, "timestamp", at.In(Zone).AppendFormat(room[:0], TimeLayout))
 	p.add("v", "2.0")
 	d.text = p.text
 	signature := d.signer.sign(cred.AppSecret, p.text)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/fx"
+
+	"github.com/coupongrant/coupongrant/topclient"
 )
 
 // expiry is when the merchant's session ends, as a person has said; zero: nobody
@@ -32,7 +34,7 @@ func parseExpiry(text string) (expiry, error) {
 	if at, err := time.Parse(time.RFC3339, text); err == nil {
 		return expiry{at}, nil
 	}
-	at, err := time.ParseInLocation(time.DateOnly, text, time.FixedZone("GMT+8", 8*60*60))
+	at, err := time.ParseInLocation(time.DateOnly, text, topclient.Zone)
 	if err != nil {
 		return expiry{}, errors.New("use a date such as 2027-02-28, or a time such as 2027-02-28T16:00:00Z")
 	}
