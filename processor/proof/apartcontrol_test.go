@@ -36,6 +36,9 @@ func TestApartSeesPlantedBugs(t *testing.T) {
 			seen := m.over(runs)
 			t.Logf("%s: without %s, with %s; %s %s, %s", m.What, figureText(seen.Without), figureText(seen.With), m.By, figureText(seen.Result), m.limit())
 			require.False(t, t.Failed())
+			for _, r := range runs {
+				require.Contains(t, r.Figures, c.figure, "what was not measured shows nothing")
+			}
 			require.False(t, seen.Held, "the planted bug was not seen")
 		})
 	}
