@@ -14,6 +14,7 @@
 //	state.go    a Checker kept from look to look
 //	report.go   Report, Verdict, and how a program reads them
 //	text.go     how people read them
+//	reader.go   Reader: records and events, for other questions than the Checker's
 //	read.go     Read: one consistent look at the topics of a running system
 //	rounds.go   the history in rounds, so that it need not fit into memory
 //	finished.go what the group has committed as finished above its watermark

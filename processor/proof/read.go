@@ -17,9 +17,6 @@ import (
 // defaultPatience outlasts the broker's scan for transactions that timed out.
 const defaultPatience = 30 * time.Second
 
-// fetchEvery is the pause between questions to a registry that does not answer.
-const fetchEvery = time.Second
-
 // Source says where a system's topics are and how to read them.
 type Source struct {
 	Options  []kgo.Opt // brokers, TLS, SASL; nothing of consuming
@@ -57,7 +54,7 @@ func Read(ctx context.Context, s *Source) (*Checker, error) {
 		return nil, err
 	}
 	defer client.Close()
-	l := &look{Source: s, admin: kadm.NewClient(client), absent: map[int]error{}}
+	l := &look{Reader: NewReader(s), admin: kadm.NewClient(client)}
 	if l.checker, err = l.open(ctx); err != nil {
 		return nil, err
 	}
@@ -100,12 +97,11 @@ func (l *look) run(ctx context.Context) error {
 
 // look is one Read under way.
 type look struct {
-	*Source
+	*Reader
 	admin       *kadm.Client
 	checker     *Checker
-	seen, total int64         // offsets
-	absent      map[int]error // schema ids that the registry does not know, asked for once
-	since, step int64         // milliseconds: up to when ends were read, and how far the next round goes
+	seen, total int64 // offsets
+	since, step int64 // milliseconds: up to when ends were read, and how far the next round goes
 }
 
 func (t *Topics) all() []string {
@@ -193,7 +189,7 @@ func (l *look) progress(offsets int64) {
 }
 
 func (l *look) request(ctx context.Context, r *kgo.Record) error {
-	req, bad, err := decode(ctx, l, l.Codec.Decode, r.Value)
+	req, bad, err := l.Request(ctx, r.Value)
 	if err == nil {
 		l.checker.AddRequest(r, req, bad)
 	}
@@ -201,7 +197,7 @@ func (l *look) request(ctx context.Context, r *kgo.Record) error {
 }
 
 func (l *look) waiting(ctx context.Context, r *kgo.Record) error {
-	req, bad, err := decode(ctx, l, l.Codec.Decode, r.Value)
+	req, bad, err := l.Request(ctx, r.Value)
 	if err == nil {
 		l.checker.AddWaiting(r, req, bad)
 	}
@@ -215,64 +211,11 @@ func (l *look) end(ctx context.Context, r *kgo.Record) error {
 	case l.Topics.DeadLetter:
 		l.checker.AddDeadLetter(r)
 	default:
-		outcome, bad, err := decode(ctx, l, l.Codec.DecodeOutcome, r.Value)
+		outcome, bad, err := l.Outcome(ctx, r.Value)
 		if err != nil {
 			return err
 		}
 		l.checker.AddOutcome(r, outcome, bad)
 	}
 	return nil
-}
-
-// decode fetches the schema when the codec asks for it. bad says that the value
-// cannot be read, err that the registry gave no answer.
-func decode[T any](ctx context.Context, l *look, read func([]byte) (T, error), value []byte) (v T, bad, err error) {
-	v, bad = read(value)
-	missing, ok := errors.AsType[*schemas.NotFetchedError](bad)
-	if !ok {
-		return v, bad, nil
-	}
-	if l.absent[missing.ID] == nil {
-		if err := l.fetch(ctx, missing.ID); err != nil {
-			return v, nil, fmt.Errorf("fetching schema %d: %w", missing.ID, err)
-		}
-		v, bad = read(value)
-		if reasonOf(bad) != schemas.UnknownSchema {
-			return v, bad, nil
-		}
-		l.absent[missing.ID] = bad
-	}
-	return v, l.absent[missing.ID], nil
-}
-
-// fetch returns once the codec knows the schema, or the registry answers but
-// does not give this one. It does not wait until Registry is sure of the
-// absence: here that costs a comparison, not a dead letter, and every id that a
-// producer has made up would cost seconds.
-func (l *look) fetch(ctx context.Context, id int) error {
-	ctx, cancel := context.WithTimeout(ctx, l.patience())
-	defer cancel()
-	again := time.NewTicker(fetchEvery)
-	defer again.Stop()
-	for {
-		err := l.Registry.Fetch(ctx, id)
-		if err == nil {
-			return nil
-		}
-		if l.registryAnswers(ctx) {
-			_ = l.Registry.Fetch(ctx, id) // the first may have met a short failure
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-again.C:
-		}
-	}
-}
-
-func (l *look) registryAnswers(ctx context.Context) bool {
-	err := l.Registry.FetchOwn(ctx, schemas.Topics{Granted: l.Topics.Granted, Failed: l.Topics.Failed})
-	_, missing := errors.AsType[*schemas.MissingSubjectsError](err)
-	return err == nil || missing
 }

@@ -1,0 +1,56 @@
+package proof
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// scanned reads what is stable in t.
+func (k *kafka) scanned(s *Source) (values []string, err error) {
+	k.Helper()
+	reader := NewReader(s)
+	ranges, err := reader.Stable(k.Context(), "t")
+	require.NoError(k, err)
+	err = reader.Scan(k.Context(), ranges, func(r *kgo.Record) error {
+		values = append(values, string(r.Value))
+		return nil
+	})
+	return values, err
+}
+
+func TestReaderIsNotHeldUpByAnOpenTransaction(t *testing.T) {
+	k := newKafka(t, "t")
+	k.produce(k.client(), "first")
+	k.abort(k.begin("gone", "aborted"))
+	open := k.begin("open", "undecided")
+	k.produce(k.client(), "behind it")
+	var progress [][2]int64
+	source := &Source{Options: k.opts, Patience: enough, Progress: func(read, total int64) { progress = append(progress, [2]int64{read, total}) }}
+
+	values, err := k.scanned(source)
+	require.NoError(t, err)
+	require.Equal(t, []string{"first"}, values)
+	require.Equal(t, [2]int64{3, 3}, progress[len(progress)-1], "the aborted record and its marker count as read")
+
+	k.commit(open)
+	values, err = k.scanned(source)
+	require.NoError(t, err)
+	require.Equal(t, []string{"first", "undecided", "behind it"}, values)
+}
+
+func TestReaderTellsOfWhatItCouldNotRead(t *testing.T) {
+	k := newKafka(t, "t")
+	k.produce(k.client(), "first")
+	reader := NewReader(&Source{Options: k.opts, Patience: time.Second})
+	err := reader.Scan(t.Context(), []Range{{Topic: "t", End: 2}}, func(*kgo.Record) error { return nil })
+	require.ErrorContains(t, err, "t/0 cannot be read from offset 1 on")
+}
+
+func TestReaderOfAnAbsentTopic(t *testing.T) {
+	k := newKafka(t, "t")
+	_, err := NewReader(&Source{Options: k.opts}).Stable(t.Context(), "absent")
+	require.ErrorContains(t, err, "listing offsets of absent")
+}
