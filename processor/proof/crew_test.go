@@ -240,6 +240,14 @@ func (m *member) holds() map[topicPartition]bool {
 	return m.assigned
 }
 
+// inputs is what it holds less the partitions of the retry topic: of those an outcome names
+// the input record, and there may be nothing due in them.
+func (m *member) inputs(retry string) map[topicPartition]bool {
+	inputs := maps.Clone(m.holds())
+	maps.DeleteFunc(inputs, func(tp topicPartition, _ bool) bool { return tp.topic == retry })
+	return inputs
+}
+
 func (m *member) fetchesOffsets() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

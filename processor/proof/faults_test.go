@@ -117,13 +117,14 @@ func (c *chaos) killSuccessor(s step, r *rand.Rand) error {
 // succeed brings a killed process back, at once or after others took over, and
 // measures until the first outcome of its partitions.
 func (c *chaos) succeed(m *member, killed time.Time, atOnce bool) error {
-	wait := c.witness.expect(m.holds(), killed)
+	inputs := m.inputs(c.system.topics.Retry)
+	wait := c.witness.expect(inputs, killed)
 	if atOnce {
 		if _, err := c.crew.start(m.slot); err != nil {
 			return err
 		}
 	}
-	if len(m.holds()) > 0 {
+	if len(inputs) > 0 {
 		select {
 		case <-wait.done:
 			c.takeOvers = append(c.takeOvers, takenOver{Fault: m.endedBy(), AtOnce: atOnce, Seconds: wait.took.Seconds()})
