@@ -61,7 +61,7 @@ func (c *cli) commands() []*cobra.Command {
 	return []*cobra.Command{
 		c.devCommand(), c.gatewayCommand(),
 		c.runCommand(), c.topicsCommand(),
-		c.produceCommand(), c.tailCommand(), c.auditCommand(),
+		c.produceCommand(), c.tailCommand(), c.requestCommand(), c.deadLettersCommand(), c.auditCommand(),
 		c.configCommand(), c.versionCommand(),
 	}
 }

@@ -29,9 +29,9 @@ type site struct {
 	reach  []string // flags
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t *testing.T, opts ...kfake.Opt) *site {
 	t.Helper()
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	cluster, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1)}, opts...)...)
 	require.NoError(t, err)
 	t.Cleanup(cluster.Close)
 	registry := srfake.New()

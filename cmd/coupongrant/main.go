@@ -19,10 +19,17 @@
 //	dev.go, devtraffic.go, progress.go  the run of dev, what it sends, how it goes
 //	produce.go, requestline.go          sending, and a request as a line of JSON
 //	tail.go, tailview.go                following, and a record as people see it
+//	request.go, lookup.go               one request: the scan of the topics for it
+//	requesttrace.go, requestview.go     what was found, the verdict, and how people see it
+//	deadletters.go, letters.go          dead letters: listing, reading them
+//	letterfilter.go                     which are chosen
+//	replay.go, replayplan.go, putter.go putting them back: the command, who is, in transactions
 //
 // with these below them:
 //
 //	kafka.go          how to reach the cluster and the registry
+//	topicreader.go    reading the topics for a person who waits
+//	moment.go         times as people say them
 //	httpservice.go    an HTTP server with a start and a stop
 //	schemajournal.go  the embedded registry's memory
 //	brokerundo.go     the embedded broker's commits, all or nothing

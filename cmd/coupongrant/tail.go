@@ -164,9 +164,15 @@ func (v *viewer) decode(ctx context.Context, value []byte) (schemas.Outcome, err
 }
 
 func showJSON(w io.Writer) func(view) error {
+	write := jsonLines(w)
+	return func(v view) error { return write(v) }
+}
+
+// jsonLines writes one object a line.
+func jsonLines(w io.Writer) func(any) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
-	return func(v view) error { return encoder.Encode(v) }
+	return encoder.Encode
 }
 
 func showText(w io.Writer) func(view) error {

@@ -29,25 +29,34 @@ type view struct {
 	Written   time.Time `json:"written"` // Kafka timestamp
 	Source    string    `json:"source"`  // topic/partition/offset of the request record
 
-	RequestID        string       `json:"request_id,omitempty"`
-	OccurredAt       *time.Time   `json:"occurred_at,omitempty"`
-	EndedAt          *time.Time   `json:"ended_at,omitempty"`
-	BizCode          string       `json:"biz_code,omitempty"`
-	Channel          string       `json:"channel,omitempty"`
-	CouponCode       string       `json:"coupon_code,omitempty"`
-	CouponType       int32        `json:"coupon_type,omitempty"`
-	Trigger          *viewTrigger `json:"trigger,omitempty"`
-	Attempts         *int         `json:"attempts,omitempty"`
-	GatewayRequestID *string      `json:"gateway_request_id,omitempty"`
-	Coupon           *viewCoupon  `json:"coupon,omitempty"`
+	RequestID        string        `json:"request_id,omitempty"`
+	OccurredAt       *time.Time    `json:"occurred_at,omitempty"`
+	EndedAt          *time.Time    `json:"ended_at,omitempty"`
+	BizCode          string        `json:"biz_code,omitempty"`
+	Channel          string        `json:"channel,omitempty"`
+	CouponCode       string        `json:"coupon_code,omitempty"`
+	CouponType       int32         `json:"coupon_type,omitempty"`
+	Trigger          *viewTrigger  `json:"trigger,omitempty"`
+	Attempts         *int          `json:"attempts,omitempty"`
+	AttemptLog       []viewAttempt `json:"attempt_log,omitempty"` // the last ten
+	GatewayRequestID *string       `json:"gateway_request_id,omitempty"`
+	Coupon           *viewCoupon   `json:"coupon,omitempty"`
 
 	Reason         string  `json:"reason,omitempty"`
 	GatewayCode    *string `json:"gateway_code,omitempty"`
 	GatewaySubCode *string `json:"gateway_sub_code,omitempty"`
 	GatewayMessage *string `json:"gateway_message,omitempty"`
 
-	Error   string `json:"error,omitempty"`
-	InDoubt bool   `json:"in_doubt,omitempty"`
+	Error          string     `json:"error,omitempty"`
+	InDoubt        bool       `json:"in_doubt,omitempty"`
+	FirstAttemptAt *time.Time `json:"first_attempt_at,omitempty"`
+}
+
+// viewAttempt is one call of the gateway.
+type viewAttempt struct {
+	At    time.Time `json:"at"`
+	About string    `json:"about,omitempty"` // whose trouble the answer was; empty for a grant
+	Code  string    `json:"code,omitempty"`
 }
 
 type viewTrigger struct {
@@ -71,19 +80,37 @@ type viewCoupon struct {
 func viewOf(r *kgo.Record) view {
 	return view{
 		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset,
-		Written: r.Timestamp.UTC(), Source: header(r, "coupongrant-source"),
+		Written: r.Timestamp.UTC(), Source: header(r, headerSource),
 	}
 }
 
 // deadLetter reads headers only: the value holds the open_id.
 func (v *view) deadLetter(r *kgo.Record) {
 	v.Kind = kindDeadLetter
-	v.Reason = header(r, "coupongrant-reason")
-	v.Error = header(r, "coupongrant-error")
-	v.InDoubt = header(r, "coupongrant-in-doubt") == "true"
-	if n, err := strconv.Atoi(header(r, "coupongrant-attempts")); err == nil {
-		v.Attempts = &n
+	v.Reason = header(r, headerReason)
+	v.Error = header(r, headerError)
+	v.InDoubt = header(r, headerInDoubt) == "true"
+	v.Attempts = headerCount(r, headerAttempts)
+	v.EndedAt = headerTime(r, headerFailedAt)
+	v.FirstAttemptAt = headerTime(r, headerFirstAttempt)
+}
+
+// headerCount is nil where a header is no number.
+func headerCount(r *kgo.Record, name string) *int {
+	n, err := strconv.Atoi(header(r, name))
+	if err != nil {
+		return nil
 	}
+	return &n
+}
+
+// headerTime is nil where a header is no time.
+func headerTime(r *kgo.Record, name string) *time.Time {
+	at, err := time.Parse(time.RFC3339, header(r, name))
+	if err != nil {
+		return nil
+	}
+	return &at
 }
 
 func (v *view) outcome(o schemas.Outcome) {
@@ -109,6 +136,9 @@ func (v *view) ending(e schemas.Ending) {
 	v.BizCode, v.Channel, v.CouponCode, v.CouponType = e.BizCode, e.Channel, e.CouponCode, e.CouponType
 	n := int(e.Attempts)
 	v.Attempts, v.GatewayRequestID = &n, e.GatewayRequestID
+	for _, a := range e.AttemptLog {
+		v.AttemptLog = append(v.AttemptLog, viewAttempt(a))
+	}
 	if t := e.Trigger; t != nil {
 		v.Trigger = &viewTrigger{
 			Kind: t.Kind, StoreID: t.StoreID, ReceiptID: t.ReceiptID, ProgramID: t.ProgramID, Milestone: t.Milestone,

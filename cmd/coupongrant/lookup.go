@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupongrant/coupongrant/processor/proof"
+)
+
+// lookup reads the topics for one request id: what was committed when it began,
+// all partitions in parallel. For one look at a time.
+type lookup struct {
+	*topicReader
+	since time.Time // nothing that was written before; zero: all that is kept
+}
+
+func newLookup(cfg Config, kafka []kgo.Opt) (*lookup, error) {
+	reader, err := newTopicReader(cfg, kafka)
+	return &lookup{topicReader: reader}, err
+}
+
+// find tells what the topics hold of a request id. progress is told how many
+// offsets of how many were read.
+//
+// Commits are asked for first, then where the ends end, then the requests: so
+// what is committed as finished has its end in view, but for one of this very
+// moment, and every end has its request.
+func (l *lookup) find(ctx context.Context, id string, progress func(read, total int64)) (requestTrace, error) {
+	filter, err := newIDFilter(id)
+	if err != nil {
+		return requestTrace{}, err
+	}
+	commits, err := l.Commits(ctx)
+	if err != nil {
+		return requestTrace{}, err
+	}
+	ends, err := l.ranges(ctx, l.since, l.topics.Retry, l.topics.Granted, l.topics.Failed, l.topics.DeadLetter)
+	if err != nil {
+		return requestTrace{}, err
+	}
+	requests, err := l.ranges(ctx, l.since, l.topics.Store, l.topics.Loyalty)
+	if err != nil {
+		return requestTrace{}, err
+	}
+	all := slices.Concat(ends, requests)
+	s := &search{lookup: l, filter: filter, records: map[string]*traceRecord{}, empty: map[string]view{}}
+	s.trace.RequestID = id
+	l.Progress = progress
+	if err := l.Scan(ctx, all, func(r *kgo.Record) error { return s.take(ctx, r) }); err != nil {
+		return requestTrace{}, err
+	}
+	for _, r := range all {
+		s.trace.Read += r.End - r.Start
+		s.trimmed = s.trimmed || r.Start > 0
+	}
+	if !l.since.IsZero() {
+		at := l.since.UTC()
+		s.trace.Since = &at
+	}
+	return s.conclude(commits), nil
+}
+
+// search is a look under way.
+type search struct {
+	*lookup
+	filter  idFilter
+	trace   requestTrace
+	records map[string]*traceRecord // by source
+	empty   map[string]view         // dead letters without value: only their source tells whose they are
+	trimmed bool                    // retention, or --since, keeps something out of view
+}
+
+// maxTraced bounds what is kept of an id that a producer uses again and again.
+const maxTraced = 1000
+
+func (s *search) take(ctx context.Context, r *kgo.Record) error {
+	if r.Topic == s.topics.DeadLetter && len(r.Value) == 0 {
+		v := viewOf(r)
+		v.deadLetter(r)
+		s.empty[v.Source] = v
+		return nil
+	}
+	if !s.filter.mayBeIn(r.Value) {
+		return nil
+	}
+	if r.Topic == s.topics.Granted || r.Topic == s.topics.Failed {
+		return s.outcomeRecord(ctx, r)
+	}
+	q, bad, err := s.request(ctx, r.Value)
+	if err != nil || !s.filter.names(q, bad) {
+		return err
+	}
+	switch r.Topic {
+	case s.topics.Retry:
+		s.with(header(r, headerSource), func(t *traceRecord) { t.Parked = append(t.Parked, parkingOf(r)) })
+	case s.topics.DeadLetter:
+		v := viewOf(r)
+		v.deadLetter(r)
+		v.RequestID = q.RequestID
+		s.with(v.Source, func(t *traceRecord) { t.Ends = append(t.Ends, v) })
+	default:
+		s.with(sourceOf(r), func(t *traceRecord) { t.found(r, q, bad) })
+	}
+	return nil
+}
+
+func (s *search) outcomeRecord(ctx context.Context, r *kgo.Record) error {
+	o, bad, err := s.outcome(ctx, r.Value)
+	if err != nil {
+		return err
+	}
+	v := viewOf(r)
+	if bad != nil {
+		v.Kind, v.Error = kindUnreadable, bad.Error()
+	} else {
+		v.outcome(o)
+	}
+	if v.RequestID == s.filter.id || bad != nil && len(s.filter.id) >= tellingID {
+		s.with(v.Source, func(t *traceRecord) { t.Ends = append(t.Ends, v) })
+	}
+	return nil
+}
+
+// with adds to what is known of a request record.
+func (s *search) with(source string, add func(*traceRecord)) {
+	t := s.records[source]
+	if t == nil {
+		if len(s.records) == maxTraced {
+			s.trace.More++
+			return
+		}
+		t = &traceRecord{Source: source, Parked: []traceParking{}, Ends: []view{}}
+		s.records[source] = t
+	}
+	add(t)
+}
+
+func sourceOf(r *kgo.Record) string {
+	return r.Topic + "/" + strconv.Itoa(int(r.Partition)) + "/" + strconv.FormatInt(r.Offset, 10)
+}
+
+// conclude says of each record, and of all together, what became of it.
+func (s *search) conclude(commits proof.Commits) requestTrace {
+	s.trace.Records = make([]traceRecord, 0, len(s.records))
+	for source, t := range s.records {
+		if letter, ok := s.empty[source]; ok {
+			letter.RequestID = s.filter.id
+			t.Ends = append(t.Ends, letter)
+		}
+		t.settle(commits)
+		s.trace.Records = append(s.trace.Records, *t)
+	}
+	slices.SortFunc(s.trace.Records, compareRecords)
+	s.trace.State, s.trace.Verdict = s.verdict()
+	return s.trace
+}

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"fmt"
+	"time"
+)
+
+// momentLayouts are read in the zone of the machine, as its clock shows them.
+var momentLayouts = []string{"2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly}
+
+// parseMoment reads a time as a person at a terminal says it: how long ago it
+// was, or a time. The flag is for the error. Empty: the zero time.
+func parseMoment(flag, text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
+		return now.Add(-ago), nil
+	}
+	if at, err := time.Parse(time.RFC3339, text); err == nil {
+		return at, nil
+	}
+	for _, layout := range momentLayouts {
+		if at, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
+			return at, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%s is %q: say how long ago, such as 90m or 36h, or a time such as 2026-11-26T03:00:00Z or '2026-11-26 03:00'", flag, text)
+}
+
+// clock shows a time as the machine's clock does, with its date.
+func clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/time/rate"
+)
+
+// replacement is a dead letter and the request that takes its place.
+type replacement struct {
+	*planned
+	record *kgo.Record
+}
+
+// putter writes requests, each batch in a transaction of its own.
+type putter struct {
+	client *kgo.Client
+	limit  *rate.Limiter
+	batch  int // records of a transaction at most
+}
+
+// endPatience bounds the end of a transaction, which no interrupt cuts short.
+const endPatience = 30 * time.Second
+
+// newPutter fences whoever puts something back for the same group, and ends what
+// that one has left open.
+func newPutter(ctx context.Context, cfg Config, perSecond float64) (*putter, error) {
+	client, err := connect(ctx, cfg, quiet(),
+		kgo.TransactionalID(replayTransactionalID(cfg)), kgo.TransactionTimeout(cfg.Processor.TransactionTimeout),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		return nil, err
+	}
+	starting, cancel := context.WithTimeout(ctx, endPatience)
+	defer cancel()
+	if _, _, err := client.ProducerID(starting); err != nil {
+		client.Close()
+		return nil, fmt.Errorf("initialising the transactional id %s: %w: check the rights of this user to it", replayTransactionalID(cfg), err)
+	}
+	batch := batchOf(perSecond)
+	return &putter{client: client, batch: batch, limit: rate.NewLimiter(rate.Limit(perSecond), batch)}, nil
+}
+
+// replayTransactionalID is one for the whole group, so that two cannot put back
+// the same dead letter at the same time.
+func replayTransactionalID(cfg Config) string { return cfg.Processor.Group + "-replay" }
+
+// put writes a batch, all or nothing. The order of a key stays.
+func (p *putter) put(ctx context.Context, batch []replacement) error {
+	if err := p.limit.WaitN(ctx, len(batch)); err != nil {
+		return err
+	}
+	if err := p.client.BeginTransaction(); err != nil {
+		return err
+	}
+	records := make([]*kgo.Record, len(batch))
+	for i, one := range batch {
+		records[i] = one.record
+	}
+	err := p.client.ProduceSync(ctx, records...).FirstErr()
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), endPatience)
+	defer cancel()
+	if err != nil {
+		_ = p.client.AbortBufferedRecords(ending)
+		return explainPut(errors.Join(err, p.client.EndTransaction(ending, kgo.TryAbort)))
+	}
+	if err := p.client.EndTransaction(ending, kgo.TryCommit); err != nil {
+		return explainPut(fmt.Errorf("whether the last %d were put back is not known, the same command without --yes tells: %w", len(batch), err))
+	}
+	return nil
+}
+
+func explainPut(err error) error {
+	for _, fenced := range []error{kerr.ProducerFenced, kerr.InvalidProducerEpoch, kerr.InvalidProducerIDMapping} {
+		if errors.Is(err, fenced) {
+			return errFenced
+		}
+	}
+	return err
+}

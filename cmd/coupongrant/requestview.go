@@ -1,0 +1,106 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// text is the trace for people: each record with what became of it, and the
+// verdict last, where it is read first.
+func (t *requestTrace) text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "request %s\n", printable(t.RequestID))
+	for _, r := range t.Records {
+		b.WriteString("\n")
+		r.write(&b)
+	}
+	if t.More > 0 {
+		fmt.Fprintf(&b, "\nand %d more records of this id\n", t.More)
+	}
+	fmt.Fprintf(&b, "\n%s\n", t.Verdict)
+	return b.String()
+}
+
+func (t *traceRecord) write(b *strings.Builder) {
+	fmt.Fprintf(b, "  %s", printable(t.Source))
+	if t.Written == nil {
+		b.WriteString("  the record itself is not in view: older than the topic, or than --since")
+	} else {
+		fmt.Fprintf(b, "  written %s", clock(*t.Written))
+	}
+	b.WriteString("\n")
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(b, "    %-9s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	if t.ReplayOf != "" {
+		row("replay of", "%s%s", printable(t.ReplayOf), doubt(t.InDoubt, nil))
+	}
+	if t.Note != "" {
+		row("note", "%s", printable(t.Note))
+	}
+	if t.ExpiresAt != nil {
+		row("expires", "%s", clock(*t.ExpiresAt))
+	}
+	for _, p := range t.Parked {
+		row("parked", "%s/%d/%d  %s, %s%s%s", p.Topic, p.Partition, p.Offset, clock(p.Written), attempts(p.Attempts), doubt(p.InDoubt, p.FirstAttemptAt), dueAt(p.NextAt))
+	}
+	for _, e := range t.Ends {
+		t.writeEnd(e, row)
+	}
+	if len(t.Ends) == 0 {
+		row(t.State, "no end so far")
+	}
+}
+
+func (t *traceRecord) writeEnd(e view, row func(name, format string, args ...any)) {
+	at := fmt.Sprintf("%s/%d/%d", e.Topic, e.Partition, e.Offset)
+	switch e.Kind {
+	case kindGranted:
+		row("granted", "%s  coupon %s, %s", at, e.Coupon.InstanceID, attempts(e.Attempts))
+	case kindFailed:
+		row("failed", "%s  %s%s, %s", at, printable(e.Reason), e.gatewaySays(), attempts(e.Attempts))
+	case kindDeadLetter:
+		row("dead", "%s  %s, %s%s", at, printable(e.Reason), attempts(e.Attempts), doubt(e.InDoubt, e.FirstAttemptAt))
+		row("", "%s", printable(e.Error))
+		row("", "to put it back: coupongrant dead-letters replay --source %s", shellWord(e.Source))
+	default:
+		row("?", "%s  %s", at, printable(e.Error))
+	}
+	for _, a := range e.AttemptLog {
+		row("", "%s  %s", a.At.Local().Format("15:04:05.000"), strings.TrimSpace(printable(a.About)+" "+printable(a.Code)))
+	}
+}
+
+func doubt(inDoubt bool, since *time.Time) string {
+	switch {
+	case !inDoubt:
+		return ""
+	case since == nil:
+		return ", in doubt"
+	default:
+		return ", in doubt since " + clock(*since)
+	}
+}
+
+func dueAt(at *time.Time) string {
+	if at == nil {
+		return ""
+	}
+	return ", due " + clock(*at)
+}
+
+// shellWord is a text as a shell reads it back.
+func shellWord(s string) string {
+	safe := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._/:", r)
+	}
+	if s != "" && !strings.ContainsFunc(s, func(r rune) bool { return !safe(r) }) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

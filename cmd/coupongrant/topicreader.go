@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupongrant/coupongrant/processor"
+	"github.com/coupongrant/coupongrant/processor/proof"
+	"github.com/coupongrant/coupongrant/schemas"
+)
+
+// The headers of the program's records, as the outside world relies on them.
+const (
+	headerSource       = "coupongrant-source"
+	headerReason       = "coupongrant-reason"
+	headerError        = "coupongrant-error"
+	headerAttempts     = "coupongrant-attempts"
+	headerFirstAttempt = "coupongrant-first-attempt-at"
+	headerInDoubt      = "coupongrant-in-doubt"
+	headerNextAt       = "coupongrant-next-at"
+	headerFailedAt     = "coupongrant-failed-at"
+	headerValueSize    = "coupongrant-value-size"
+	headerReplayOf     = "coupongrant-replay-of"
+)
+
+// topicReader reads the topics for a person who waits: `request`, `dead-letters`.
+type topicReader struct {
+	*proof.Reader
+	cfg      Config
+	topics   processor.Topics
+	registry *schemas.Registry
+}
+
+func newTopicReader(cfg Config, kafka []kgo.Opt) (*topicReader, error) {
+	registry, err := schemas.NewRegistry(cfg.Registry)
+	if err != nil {
+		return nil, usage(err)
+	}
+	source := &proof.Source{
+		Options: kafka, Topics: proofTopics(cfg.Processor.Topics), Group: cfg.Processor.Group,
+		Codec: schemas.NewCodec(registry, schemas.Rules{CouponTypes: cfg.CouponTypes}), Registry: registry,
+		Patience: clusterPatience,
+	}
+	return &topicReader{Reader: proof.NewReader(source), cfg: cfg, topics: cfg.Processor.Topics, registry: registry}, nil
+}
+
+func (t *topicReader) close() { t.registry.Close() }
+
+// ranges is what can be read of topics now, from a time on if one is given.
+func (t *topicReader) ranges(ctx context.Context, since time.Time, topics ...string) ([]proof.Range, error) {
+	ranges, err := t.Stable(ctx, topics...)
+	if err == nil && !since.IsZero() {
+		ranges, err = t.Since(ctx, ranges, since)
+	}
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return nil, fmt.Errorf("%w: check the settings topics.*, or run `coupongrant topics create`", err)
+	}
+	return ranges, err
+}
+
+// request reads the value of a request record, a parked copy or a dead letter.
+// bad says that it is none, or breaks a rule.
+func (t *topicReader) request(ctx context.Context, value []byte) (q schemas.Request, bad, err error) {
+	q, bad, err = t.Request(ctx, value)
+	return q, bad, registryError(t.cfg, err)
+}
+
+func (t *topicReader) outcome(ctx context.Context, value []byte) (o schemas.Outcome, bad, err error) {
+	o, bad, err = t.Outcome(ctx, value)
+	return o, bad, registryError(t.cfg, err)
+}
+
+// idFilter finds records that may be about a request id by their bytes, whatever
+// their schema: Avro writes a string as its length and its UTF-8. To decode all
+// of them would take some ten times as long.
+type idFilter struct {
+	id     string
+	needle []byte
+}
+
+const (
+	maxRequestID = 64
+
+	// tellingID is the length from which on an id is hardly in other bytes by
+	// chance.
+	tellingID = 8
+)
+
+func newIDFilter(id string) (idFilter, error) {
+	if n := len([]rune(id)); n < 1 || n > maxRequestID {
+		return idFilter{}, fmt.Errorf("the request id has %d characters: use one of 1 to %d", n, maxRequestID)
+	}
+	return idFilter{id: id, needle: slices.Concat(binary.AppendVarint(nil, int64(len(id))), []byte(id))}, nil
+}
+
+func (f idFilter) mayBeIn(value []byte) bool { return bytes.Contains(value, f.needle) }
+
+// names says whether a value is about the id, where decoding gave q or bad. What
+// cannot be read is taken for it when its bytes can hardly be there by chance.
+func (f idFilter) names(q schemas.Request, bad error) bool {
+	if bad != nil && q.RequestID == "" {
+		return len(f.id) >= tellingID
+	}
+	return q.RequestID == f.id
+}
