@@ -121,6 +121,12 @@ func decodeMetadata(offset int64, leaderEpoch int32, text string) (metadata, err
 	return m, nil
 }
 
+// CheckMetadata says why this program could not go on from a commit; nil: it can.
+func CheckMetadata(offset int64, text string) error {
+	_, err := decodeMetadata(offset, -1, text)
+	return err
+}
+
 func encodeSet(watermark int64, finished []int64) string {
 	if len(finished) == 0 {
 		return ""

@@ -21,7 +21,7 @@ const clusterPatience = 10 * time.Second
 func kafkaOptions(cfg Config, log *slog.Logger) []kgo.Opt {
 	return []kgo.Opt{
 		kgo.SeedBrokers(cfg.Brokers...),
-		kgo.ClientID("coupongrant"),
+		kgo.ClientID(clientID),
 		kgo.SoftwareNameAndVersion("coupongrant", cfg.Processor.Version),
 		kgo.WithLogger(kafkaLogger{log.With("component", "kafka")}),
 	}

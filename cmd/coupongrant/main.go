@@ -24,6 +24,10 @@
 //	deadletters.go, letters.go          dead letters: listing, reading them
 //	letterfilter.go                     which are chosen
 //	replay.go, replayplan.go, putter.go putting them back: the command, who is, in transactions
+//	doctor.go                           checking what run needs: the command, its report
+//	doctorgateway.go                    the checks of credentials, gateway, clock, registry
+//	doctorkafka.go, doctorbrokers.go,   what brokers tell, and the checks of it
+//	doctortopics.go, doctorgroup.go
 //
 // with these below them:
 //

@@ -141,7 +141,7 @@ func TestHelpIsShortAndNamesEveryCommand(t *testing.T) {
 	got := runWith(t, "", "--help")
 	require.Less(t, strings.Count(got.stdout, "\n"), 45)
 	require.NotContains(t, got.stdout, "--kafka.group", "settings are listed by `config keys`")
-	for _, command := range []string{"dev", "gateway", "run", "topics", "produce", "tail", "request", "dead-letters", "audit", "config", "version"} {
+	for _, command := range []string{"dev", "gateway", "run", "topics", "produce", "tail", "request", "dead-letters", "audit", "doctor", "config", "version"} {
 		require.Contains(t, got.stdout, "\n  "+command)
 	}
 }

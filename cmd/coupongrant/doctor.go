@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/coupongrant/coupongrant/processor"
+)
+
+func (c *cli) doctorCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Check everything that `run` needs, and say what mends it",
+		Long: `Looks at the settings, the credentials and their files, the gateway and the clock, the
+registry and its schemas, the brokers, the topics, this user's rights and the consumer
+group. Each finding says what is wrong and what mends it. It changes nothing, grants
+nothing and fences nobody, so it may run beside replicas: on the host and as the user that
+the processor runs as, or else it looks at other files and other rights.
+
+An error keeps 'run' from working, or would break a promise sooner or later. A warning is
+about what makes it slower to get over a fault.
+
+What it cannot see: whether Tmall accepts secret and session, which only a grant shows;
+and the right to write under the transactional id, which only 'run' shows.
+
+Exit code 0: no errors, whatever the warnings; 1: errors.`,
+		Example: `  coupongrant doctor --config /etc/coupongrant.yaml
+  coupongrant doctor --json | jq -r '.findings[] | .level+" "+.check+": "+.mend'`,
+		GroupID: groupServe,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := loadConfig(defaultConfig(), c.file, c.environ, cmd.Flags())
+			return c.doctor(cmd.Context(), cfg, err, asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object")
+	return cmd
+}
+
+// level of a finding.
+type level string
+
+const (
+	levelError   level = "error"   // `run` does not work, or a promise is in danger
+	levelWarning level = "warning" // it works, and gets over some fault badly
+	levelUnseen  level = "unseen"  // it could not be looked at
+)
+
+// finding is one thing that is wrong, with its mend.
+type finding struct {
+	Check string `json:"check"`
+	Level level  `json:"level"`
+	Says  string `json:"finding"`
+	Mend  string `json:"mend"`
+}
+
+// check is one thing to look at.
+type check struct {
+	name  string // fixed: scripts may go by it
+	about string // what is fine when there is no finding
+	look  func(context.Context, *doctor) []finding
+}
+
+// section is what is looked at together.
+type checkSection struct {
+	title  string
+	checks []check
+}
+
+// checkSections in the order in which a person mends: what comes first is often the
+// cause of what comes later.
+func checkSections() []checkSection {
+	return []checkSection{
+		{"settings", []check{
+			{"settings", "every setting has a value that works", nil}, // by loadConfig
+			{"replica-name", "kafka.transactional_id tells this replica from others", lookReplicaName},
+			{"gateway-url", "calls are encrypted", lookGatewayURL},
+		}},
+		{"credentials and gateway", []check{
+			{"credentials", "app key, secret and session are there", lookCredentials},
+			{"credential-files", "nobody else can read the files", lookCredentialFiles},
+			{"session-expiry", "the session does not expire soon, as far as is known", lookSessionExpiry},
+			{"gateway", "the gateway answers", lookGateway},
+			{"clock", "this host's clock agrees with the gateway's", lookClock},
+		}},
+		{"registry", []check{
+			{"registry", "the registry answers", lookRegistry},
+			{"schemas", "our schemas are registered, and what others register can be read", lookSchemas},
+			{"compatibility", "the registry refuses schemas that would break readers", lookCompatibility},
+		}},
+		{"brokers", brokerChecks()},
+		{"topics", topicChecks()},
+		{"rights and group", groupChecks()},
+	}
+}
+
+// doctor is one look at everything.
+type doctor struct {
+	cfg     Config
+	http    *http.Client
+	gateway gatewayAnswer
+	schemas registryAnswer
+	kafka   kafkaFacts
+}
+
+func (c *cli) doctor(ctx context.Context, cfg Config, broken error, asJSON bool) error {
+	line := newStatusLine(c.stderr)
+	defer line.close()
+	report := diagnosis{Findings: []finding{}}
+	if broken != nil {
+		report.Findings = brokenSettings(broken)
+		report.settingsOnly = true
+	} else {
+		d := &doctor{cfg: cfg, http: &http.Client{
+			Transport:     &http.Transport{DisableKeepAlives: true},
+			Timeout:       lookPatience,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}}
+		line.set("looking at the gateway ...")
+		d.gateway = d.askGateway(ctx)
+		line.set("looking at the registry ...")
+		d.schemas = d.askRegistry(ctx)
+		line.set("looking at the brokers ...")
+		d.kafka = askKafka(ctx, cfg)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		report.Findings = append(report.Findings, d.examine(ctx)...)
+	}
+	line.close()
+	var err error
+	if asJSON {
+		report.Errors, report.Warnings = report.count(levelError), report.count(levelWarning)
+		err = writeIndented(c.stdout, report)
+	} else {
+		_, err = io.WriteString(c.stdout, report.text())
+	}
+	if err == nil && report.count(levelError) > 0 {
+		return exit(exitFailed)
+	}
+	return err
+}
+
+func (d *doctor) examine(ctx context.Context) []finding {
+	var all []finding
+	for _, s := range checkSections() {
+		for _, c := range s.checks {
+			if c.look == nil {
+				continue
+			}
+			for _, f := range c.look(ctx, d) {
+				f.Check = c.name
+				all = append(all, f)
+			}
+		}
+	}
+	return all
+}
+
+// brokenSettings makes a finding of each line of a settings error, which says
+// its mend itself.
+func brokenSettings(err error) (all []finding) {
+	for line := range strings.Lines(err.Error()) {
+		line = strings.TrimSpace(line)
+		f := finding{Check: "settings", Level: levelError, Says: line, Mend: "`coupongrant config keys` lists all settings, and what they mean"}
+		if says, mend, found := strings.Cut(line, ": "); found && strings.Contains(says, " ") {
+			f.Says, f.Mend = says, mend
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
+// diagnosis is all that was found, and the JSON of doctor.
+type diagnosis struct {
+	Errors   int       `json:"errors"`
+	Warnings int       `json:"warnings"`
+	Findings []finding `json:"findings"`
+
+	settingsOnly bool // the rest was not looked at
+}
+
+func (d *diagnosis) count(l level) (n int) {
+	for _, f := range d.Findings {
+		if f.Level == l {
+			n++
+		}
+	}
+	return n
+}
+
+func (d *diagnosis) text() string {
+	var b strings.Builder
+	for _, s := range checkSections() {
+		if d.settingsOnly && s.title != "settings" {
+			break
+		}
+		fmt.Fprintf(&b, "%s\n", s.title)
+		for _, c := range s.checks {
+			if d.settingsOnly && c.name != "settings" {
+				continue
+			}
+			d.writeCheck(&b, c)
+		}
+	}
+	fmt.Fprintf(&b, "\n%s\n", d.summary())
+	return b.String()
+}
+
+func (d *diagnosis) writeCheck(b *strings.Builder, c check) {
+	fine := true
+	for _, f := range d.Findings {
+		if f.Check != c.name {
+			continue
+		}
+		fine = false
+		fmt.Fprintf(b, "  %-8s %s: %s\n", f.Level, c.name, printable(f.Says))
+		if f.Mend != "" {
+			fmt.Fprintf(b, "           mend: %s\n", printable(f.Mend))
+		}
+	}
+	if fine {
+		fmt.Fprintf(b, "  %-8s %s: %s\n", "ok", c.name, c.about)
+	}
+}
+
+func (d *diagnosis) summary() string {
+	errs, warnings := d.count(levelError), d.count(levelWarning)
+	text := plural(errs, "error", "errors") + ", " + plural(warnings, "warning", "warnings")
+	if n := d.count(levelUnseen); n > 0 {
+		text += fmt.Sprintf(", %d not looked at", n)
+	}
+	switch {
+	case d.settingsOnly:
+		return text + "; the rest is looked at when the settings are mended"
+	case errs > 0:
+		return text + "; mend the first error first, others may come of it"
+	default:
+		return text + "; `coupongrant run` can start"
+	}
+}
+
+func wrong(says, mend string) finding   { return finding{Level: levelError, Says: says, Mend: mend} }
+func warning(says, mend string) finding { return finding{Level: levelWarning, Says: says, Mend: mend} }
+func unseen(says, mend string) finding  { return finding{Level: levelUnseen, Says: says, Mend: mend} }
+
+// topicKeys names the setting of each topic.
+func topicKeys(t processor.Topics) map[string]string {
+	return map[string]string{
+		t.Store: "topics.store", t.Loyalty: "topics.loyalty", t.Granted: "topics.granted",
+		t.Failed: "topics.failed", t.DeadLetter: "topics.dead_letter", t.Retry: "topics.retry",
+	}
+}

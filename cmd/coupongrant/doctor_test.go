@@ -1,0 +1,242 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/coupongrant/coupongrant/topclient/topsim"
+)
+
+// patient is a set-up that doctor finds nothing wrong with, until something is
+// done to it.
+type patient struct {
+	*site
+	secret, session string   // files
+	gateway         string   // gateway.url
+	key             string   // gateway.app_key
+	args            []string // more of them
+}
+
+func newPatient(t *testing.T, opts ...kfake.Opt) *patient {
+	t.Helper()
+	sim, err := topsim.New(topsim.Config{Apps: map[string]topsim.App{"42": app("secret", "session")}})
+	require.NoError(t, err)
+	gateway := httptest.NewServer(simulatorHandler(sim))
+	t.Cleanup(func() { gateway.Close(); require.NoError(t, sim.Close()) })
+	dir := t.TempDir()
+	p := &patient{
+		site:   newSite(t, append([]kfake.Opt{kfake.NumBrokers(3)}, opts...)...).ready(),
+		secret: filepath.Join(dir, "secret"), session: filepath.Join(dir, "session"), gateway: gateway.URL + routerPath, key: "42",
+	}
+	require.NoError(t, os.WriteFile(p.secret, []byte(canary+"\n"), 0o600))
+	require.NoError(t, os.WriteFile(p.session, []byte(canary+"\n"), 0o600))
+	return p
+}
+
+// examined is what doctor says, as JSON and as text, which agree.
+func (p *patient) examined() (diagnosis, ran) {
+	p.Helper()
+	args := append([]string{
+		"--gateway.url", p.gateway, "--gateway.app_key", p.key, "--gateway.app_secret_file", p.secret, "--gateway.session_file", p.session,
+		"--kafka.transactional_id", "replica-1",
+	}, p.args...)
+	got := p.run("", append([]string{"doctor", "--json"}, args...)...)
+	var d diagnosis
+	require.NoError(p, json.Unmarshal([]byte(got.stdout), &d), got.stderr)
+	require.Equal(p, d.Errors > 0, got.code == exitFailed)
+	require.Equal(p, d.count(levelError), d.Errors)
+	require.Equal(p, d.count(levelWarning), d.Warnings)
+	text := p.run("", append([]string{"doctor"}, args...)...)
+	require.Equal(p, got.code, text.code)
+	for _, f := range d.Findings {
+		require.Contains(p, text.stdout, string(f.Level))
+		require.Contains(p, text.stdout, f.Check+": ")
+	}
+	require.NotContains(p, got.stdout+got.stderr+text.stdout+text.stderr, canary)
+	return d, text
+}
+
+// The control: nothing is found where nothing is wrong, also beside a commit of
+// the processor's own.
+func TestDoctorFindsNothingWrongWithASoundSetUp(t *testing.T) {
+	p := newPatient(t)
+	p.commit(0, finishedMetadata())
+	d, text := p.examined()
+	require.Empty(t, d.Findings)
+	require.Equal(t, exitDone, text.code)
+	require.Empty(t, text.stderr)
+	for _, s := range checkSections() {
+		require.Contains(t, text.stdout, s.title+"\n")
+		for _, c := range s.checks {
+			require.Contains(t, text.stdout, fmt.Sprintf("  ok       %s: %s\n", c.name, c.about))
+		}
+	}
+	require.Contains(t, text.stdout, "0 errors, 0 warnings; `coupongrant run` can start")
+}
+
+// commit stands for the group's commit of the first partition of the store topic.
+func (p *patient) commit(offset int64, metadata string) {
+	p.Helper()
+	var commits kadm.Offsets
+	commits.Add(kadm.Offset{Topic: defaultConfig().Processor.Topics.Store, Partition: 0, At: offset, LeaderEpoch: -1, Metadata: metadata})
+	require.NoError(p, p.admin.CommitAllOffsets(p.Context(), defaultConfig().Processor.Group, commits))
+}
+
+func (p *patient) alter(topic, key, value string) {
+	p.Helper()
+	altered, err := p.admin.AlterTopicConfigs(p.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: key, Value: &value}}, topic)
+	require.NoError(p, err)
+	require.NoError(p, altered[0].Err)
+}
+
+// answers puts another gateway in the place of the simulator.
+func (p *patient) answers(status int, date time.Time, body string) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Date", date.UTC().Format(http.TimeFormat))
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(body))
+	}))
+	p.Cleanup(server.Close)
+	p.gateway = server.URL + routerPath
+}
+
+// join makes another client a member of the group, which waits for it.
+func (p *patient) join(client string, topics ...string) {
+	p.Helper()
+	other, err := kgo.NewClient(kgo.SeedBrokers(p.reach[1]), kgo.ClientID(client), kgo.ConsumerGroup("coupongrant"), kgo.ConsumeTopics(topics...), kgo.DisableAutoCommit())
+	require.NoError(p, err)
+	p.Cleanup(other.Close)
+	require.Eventually(p, func() bool {
+		described, err := p.admin.DescribeGroups(p.Context(), "coupongrant")
+		return err == nil && described["coupongrant"].State == "Stable"
+	}, 20*time.Second, 10*time.Millisecond)
+}
+
+// needingBrokers are the checks that cannot look without any.
+func needingBrokers() (names []string) {
+	for _, c := range slices.Concat(brokerChecks()[1:], topicChecks(), groupChecks()) {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// Each broken set-up is told by its one check, with its mend, and no other check
+// finds anything that is not a consequence.
+func TestDoctorNamesWhatIsBrokenAndItsMend(t *testing.T) {
+	for name, row := range brokenSetUps {
+		t.Run(name, func(t *testing.T) {
+			p := newPatient(t, row.cluster...)
+			row.do(p)
+			d, text := p.examined()
+			at := slices.IndexFunc(d.Findings, func(f finding) bool { return f.Check == row.check && strings.Contains(f.Says, row.says) })
+			require.GreaterOrEqual(t, at, 0, "%+v", d.Findings)
+			require.Equal(t, row.level, d.Findings[at].Level)
+			require.Contains(t, d.Findings[at].Mend, row.mend)
+			require.Contains(t, text.stdout, row.says)
+			require.Contains(t, text.stdout, "mend: "+d.Findings[at].Mend)
+			for _, f := range d.Findings {
+				require.Contains(t, append(row.also, row.check), f.Check, f.Says)
+			}
+		})
+	}
+}
+
+// Rights are the brokers' word on what this user may do.
+func TestDoctorNamesRightsThatAreMissing(t *testing.T) {
+	allow := func(resource kmsg.ACLResourceType, name string, operations ...kmsg.ACLOperation) (all []kfake.ACL) {
+		for _, op := range operations {
+			all = append(all, kfake.ACL{Resource: resource, Name: name, Pattern: kmsg.ACLResourcePatternTypePrefixed, Operation: op, Allow: true})
+		}
+		return all
+	}
+	const topic, group, tx = kmsg.ACLResourceTypeTopic, kmsg.ACLResourceTypeGroup, kmsg.ACLResourceTypeTransactionalId
+	all := slices.Concat(
+		allow(topic, "coupon-", kmsg.ACLOperationRead, kmsg.ACLOperationDescribe, kmsg.ACLOperationDescribeConfigs, kmsg.ACLOperationCreate),
+		allow(kmsg.ACLResourceTypeCluster, "kafka-cluster", kmsg.ACLOperationDescribe, kmsg.ACLOperationDescribeConfigs, kmsg.ACLOperationCreate),
+	)
+	// Without SASL everybody is ANONYMOUS.
+	p := newPatient(t, kfake.EnableACLs(), kfake.User("PLAIN", "ANONYMOUS", "x", all...))
+	d, _ := p.examined()
+	var said []string
+	for _, f := range d.Findings {
+		if f.Check == "rights" {
+			require.Equal(t, levelError, f.Level)
+			require.Contains(t, f.Mend, "kafka-acls.sh --add")
+			said = append(said, f.Says)
+		}
+	}
+	require.Equal(t, []string{
+		"this user may not write the topic " + topicsOf.Granted,
+		"this user may not write the topic " + topicsOf.Failed,
+		"this user may not write the topic " + topicsOf.DeadLetter,
+		"this user may not write the topic " + topicsOf.Retry,
+		"this user may not join the group coupongrant",
+		"this user may not use the transactional id replica-1",
+	}, said)
+
+	enough := slices.Concat(all, allow(topic, "coupon-", kmsg.ACLOperationWrite),
+		allow(group, "coupongrant", kmsg.ACLOperationRead, kmsg.ACLOperationDescribe), allow(tx, "replica", kmsg.ACLOperationWrite, kmsg.ACLOperationDescribe))
+	p = newPatient(t, kfake.EnableACLs(), kfake.User("PLAIN", "ANONYMOUS", "x", enough...))
+	d, _ = p.examined()
+	require.Empty(t, d.Findings)
+}
+
+// What kfake never does: partitions without leader, brokers that cannot be
+// reached, settings that nobody may see, metadata that hardly fits.
+func TestDoctorJudgesWhatRealBrokersMaySay(t *testing.T) {
+	cfg := defaultConfig()
+	leaderless := topicFacts{TopicDetail: kadm.TopicDetail{Topic: topicsOf.Store, Partitions: kadm.PartitionDetails{
+		3: {Partition: 3, Leader: -1, Replicas: []int32{1, 2, 3}},
+	}}}
+	behind := leaderless
+	behind.Partitions = kadm.PartitionDetails{3: {Partition: 3, Leader: 1, Replicas: []int32{1, 2, 3}, ISR: []int32{1, 2}}}
+	hidden := topicFacts{TopicDetail: kadm.TopicDetail{Topic: topicsOf.Store}, settingsErr: kerr.TopicAuthorizationFailed}
+	topics := func(t topicFacts) map[string]topicFacts { return map[string]topicFacts{topicsOf.Store: t} }
+	for name, row := range map[string]struct {
+		give  kafkaFacts
+		check string
+		level level
+		says  string
+	}{
+		"a broker out of reach":        {kafkaFacts{brokers: []brokerFacts{{"kafka-2:9092", os.ErrDeadlineExceeded}}}, "brokers", levelError, "a broker says that it is at kafka-2:9092"},
+		"no leader":                    {kafkaFacts{topics: topics(leaderless)}, "topics", levelError, "partition 3 of " + topicsOf.Store + " has no leader"},
+		"a copy behind":                {kafkaFacts{topics: topics(behind)}, "replication", levelWarning, "has 2 of 3 copies in sync"},
+		"settings of a topic hidden":   {kafkaFacts{topics: topics(hidden)}, "topic-settings", levelUnseen, "are not told"},
+		"settings of brokers hidden":   {kafkaFacts{settingsErr: kerr.ClusterAuthorizationFailed}, "commit-metadata", levelUnseen, "the brokers do not tell their settings"},
+		"metadata that hardly fits":    {kafkaFacts{settings: map[string]string{"offset.metadata.max.bytes": "512"}}, "commit-metadata", levelWarning, "is 512"},
+		"metadata that does not fit":   {kafkaFacts{settings: map[string]string{"offset.metadata.max.bytes": "63"}}, "commit-metadata", levelError, "no commit fits"},
+		"offsets forgotten in days":    {kafkaFacts{settings: map[string]string{"offsets.retention.minutes": "2880"}}, "offsets-retention", levelWarning, "stand still for 48h0m0s"},
+		"a group that does not answer": {kafkaFacts{group: groupFacts{err: kerr.CoordinatorNotAvailable}}, "group-members", levelError, "cannot be looked at"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := &doctor{cfg: cfg, kafka: row.give}
+			for _, c := range slices.Concat(brokerChecks(), topicChecks(), groupChecks()) {
+				if c.name != row.check {
+					continue
+				}
+				found := c.look(t.Context(), d)
+				at := slices.IndexFunc(found, func(f finding) bool { return strings.Contains(f.Says, row.says) })
+				require.GreaterOrEqual(t, at, 0, "%+v", found)
+				require.Equal(t, row.level, found[at].Level)
+				require.NotEmpty(t, found[at].Mend)
+				return
+			}
+			require.Fail(t, "no such check", row.check)
+		})
+	}
+}

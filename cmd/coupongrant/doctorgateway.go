@@ -1,0 +1,232 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/coupongrant/coupongrant/schemas"
+)
+
+// lookPatience is how long doctor waits for one answer.
+const lookPatience = 5 * time.Second
+
+// How far this host's clock may be from the gateway's: it refuses calls that are
+// ten minutes off.
+const (
+	clockRefused = 9 * time.Minute
+	clockWarned  = time.Minute
+)
+
+func lookReplicaName(_ context.Context, d *doctor) []finding {
+	if d.cfg.Origins["kafka.transactional_id"] != "" {
+		return nil
+	}
+	host, err := os.Hostname()
+	if err != nil || host == "localhost" || strings.HasPrefix(host, "localhost.") {
+		return []finding{warning(
+			fmt.Sprintf("kafka.transactional_id is %s by default, and this host has no name of its own: replicas on other such hosts would have the same, and fence each other for ever", d.cfg.Processor.TransactionalID),
+			"set kafka.transactional_id for each replica, such as by COUPONGRANT_KAFKA_TRANSACTIONAL_ID from the pod's name")}
+	}
+	return nil
+}
+
+func lookGatewayURL(_ context.Context, d *doctor) []finding {
+	at, err := url.Parse(d.cfg.Gateway.URL)
+	if err != nil || at.Scheme == "https" {
+		return nil // what is no URL is a matter of the settings
+	}
+	if ip := net.ParseIP(at.Hostname()); at.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
+		return nil // a simulator
+	}
+	return []finding{warning("gateway.url is "+d.cfg.Gateway.URL+": session and open_id travel readable for everybody on the way", "use https://"+at.Host+at.Path)}
+}
+
+func lookCredentials(_ context.Context, d *doctor) []finding {
+	err := d.cfg.CheckCredentials()
+	if err == nil {
+		return nil
+	}
+	var all []finding
+	for line := range strings.Lines(err.Error()) {
+		says, mend, found := strings.Cut(strings.TrimSpace(line), ": ")
+		switch {
+		case found && strings.HasSuffix(says, "is empty"):
+			all = append(all, wrong(says, mend))
+		default:
+			all = append(all, wrong(strings.TrimSpace(line), "write the secret into the file that is named, readable for the user that the processor runs as"))
+		}
+	}
+	return all
+}
+
+func lookCredentialFiles(_ context.Context, d *doctor) []finding {
+	var all []finding
+	for _, s := range []struct{ key, path string }{
+		{"gateway.app_secret_file", d.cfg.Credentials.AppSecretFile},
+		{"gateway.session_file", d.cfg.Credentials.SessionFile},
+		{"registry.password_file", d.cfg.RegistryPasswordFile},
+	} {
+		info, err := os.Stat(s.path)
+		if s.path == "" || err != nil {
+			continue // lookCredentials tells
+		}
+		if mode := info.Mode().Perm(); mode&0o007 != 0 {
+			all = append(all, warning(
+				fmt.Sprintf("%s is %s, which every user of this host can read (%v)", s.key, s.path, mode),
+				fmt.Sprintf("chmod o= %s, or defaultMode: 0440 of a Kubernetes volume", shellWord(s.path))))
+		}
+	}
+	return all
+}
+
+func lookSessionExpiry(_ context.Context, d *doctor) []finding {
+	at := d.cfg.SessionExpiresAt
+	if at.IsZero() {
+		return nil
+	}
+	const mend = "authorise again, replace the content of gateway.session_file, and set gateway.session_expires_at anew"
+	left := time.Until(at.Time)
+	switch {
+	case left <= 0:
+		return []finding{wrong("gateway.session_expires_at is "+at.String()+", which is past: the gateway refuses all calls", mend)}
+	case left <= warnings[0]:
+		return []finding{warning(fmt.Sprintf("gateway.session_expires_at is %s, in %.1f days", at.String(), left.Hours()/24), mend)}
+	default:
+		return nil
+	}
+}
+
+// gatewayAnswer is what the gateway says to a call that names no method: an
+// error of its own. It holds neither key nor session, so it can grant nothing.
+type gatewayAnswer struct {
+	err      error
+	status   int
+	speaks   bool // it is an error envelope of the gateway
+	date     time.Time
+	from, to time.Time // when it was asked and when it answered
+}
+
+func (d *doctor) askGateway(ctx context.Context) (a gatewayAnswer) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, d.cfg.Gateway.URL, http.NoBody)
+	if err != nil {
+		return gatewayAnswer{err: err}
+	}
+	request.Header.Set("User-Agent", d.cfg.Gateway.UserAgent)
+	a.from = time.Now()
+	response, err := d.http.Do(request)
+	if err != nil {
+		return gatewayAnswer{err: err}
+	}
+	a.to = time.Now()
+	defer func() { _ = response.Body.Close() }()
+	a.status = response.StatusCode
+	a.date, _ = http.ParseTime(response.Header.Get("Date")) // zero if it has none
+	text, err := io.ReadAll(io.LimitReader(response.Body, 64<<10))
+	a.speaks = err == nil && strings.Contains(string(text), "error_response")
+	return a
+}
+
+func lookGateway(_ context.Context, d *doctor) []finding {
+	a := d.gateway
+	var dns *net.DNSError
+	switch {
+	case errors.As(a.err, &dns):
+		return []finding{wrong("gateway.url is "+d.cfg.Gateway.URL+", and its host has no address", "check the name, and the name server of this host")}
+	case a.err != nil:
+		return []finding{wrong(fmt.Sprintf("gateway.url is %s, and nothing answers there: %v", d.cfg.Gateway.URL, withoutURL(a.err)), "check the address, the way out of this network (firewall, proxy) and the certificates of this host")}
+	case !a.speaks:
+		return []finding{warning(fmt.Sprintf("gateway.url is %s, and what answers there with status %d does not speak like the gateway", d.cfg.Gateway.URL, a.status), "use the address of the gateway's /router/rest; a proxy that answers in its place must let it through")}
+	default:
+		return nil
+	}
+}
+
+// withoutURL is the error below the one that repeats method and URL.
+func withoutURL(err error) error {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+		return wrapped.Err
+	}
+	return err
+}
+
+func lookClock(_ context.Context, d *doctor) []finding {
+	a := d.gateway
+	if a.err != nil || a.date.IsZero() {
+		return []finding{unseen("the gateway says no time", "")}
+	}
+	// Its time is of a moment between question and answer, without its fraction
+	// of a second.
+	off := max(a.from.Add(-time.Second).Sub(a.date), a.date.Sub(a.to), 0)
+	ahead := a.from.After(a.date)
+	text := fmt.Sprintf("this host's clock is %v %s the gateway's", off.Round(time.Second), map[bool]string{true: "ahead of", false: "behind"}[ahead])
+	switch mend := "have this host's clock kept by NTP (chrony, systemd-timesyncd)"; {
+	case off > clockRefused:
+		return []finding{wrong(text+", which refuses calls that are ten minutes off", mend)}
+	case off > clockWarned:
+		return []finding{warning(text+"; from ten minutes on it refuses all calls", mend)}
+	default:
+		return nil
+	}
+}
+
+// registryAnswer is what the registry holds of our subjects.
+type registryAnswer struct {
+	err      error
+	subjects []schemas.Subject
+}
+
+func (d *doctor) askRegistry(ctx context.Context) registryAnswer {
+	registry, err := schemas.NewRegistry(d.cfg.Registry)
+	if err != nil {
+		return registryAnswer{err: err}
+	}
+	defer registry.Close()
+	subjects, err := registry.Inspect(ctx, ownTopics(d.cfg.Processor.Topics))
+	return registryAnswer{err, subjects}
+}
+
+func lookRegistry(_ context.Context, d *doctor) []finding {
+	if d.schemas.err == nil {
+		return nil
+	}
+	return []finding{wrong(fmt.Sprintf("registry.url is %s: %v", d.cfg.Registry.URL, d.schemas.err), "check the address, and registry.user and its password if it asks for them")}
+}
+
+func lookSchemas(_ context.Context, d *doctor) []finding {
+	if d.schemas.err != nil {
+		return []finding{unseen("the registry does not answer", "")}
+	}
+	var all []finding
+	for _, s := range d.schemas.subjects {
+		switch {
+		case s.Missing:
+			all = append(all, wrong("the registry lacks the current schema of "+s.Name, "run `coupongrant topics create`; if it exists in another registry, check registry.url"))
+		case s.Refused != nil:
+			all = append(all, wrong(fmt.Sprintf("version %d of %s is none that can be read: %v; records written with it become dead letters", s.Latest, s.Name, s.Refused), "have its producer go back to the version before, and delete this one from the registry"))
+		}
+	}
+	return all
+}
+
+func lookCompatibility(_ context.Context, d *doctor) []finding {
+	if d.schemas.err != nil {
+		return []finding{unseen("the registry does not answer", "")}
+	}
+	var all []finding
+	for _, s := range d.schemas.subjects {
+		if s.Latest > 0 && s.Compatibility != "" && s.Compatibility != schemas.FullTransitive {
+			all = append(all, warning(
+				fmt.Sprintf("the compatibility of %s is %s: somebody can register a schema that readers of the topic cannot read", s.Name, s.Compatibility),
+				"run `coupongrant topics create`, which sets "+schemas.FullTransitive))
+		}
+	}
+	return all
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/coupongrant/coupongrant/processor"
+)
+
+func groupChecks() []check {
+	return []check{
+		{"rights", "this user may read, write and commit", lookRights},
+		{"group-members", "every member of the group is this program", lookMembers},
+		{"commits", "the group's commits can be gone on from", lookCommits},
+		{"transactional-id", "nobody else uses the transactional id, as far as can be seen", lookTransactionalID},
+	}
+}
+
+// clientID is what this program calls itself to the brokers.
+const clientID = "coupongrant"
+
+func isNoGroup(err error) bool       { return errors.Is(err, kerr.GroupIDNotFound) }
+func isNoTransaction(err error) bool { return errors.Is(err, kerr.TransactionalIDNotFound) }
+
+func lookRights(_ context.Context, d *doctor) []finding {
+	topics, group := d.cfg.Processor.Topics, d.cfg.Processor.Group
+	all := d.eachTopic(func(topic string, t topicFacts) []finding {
+		var missing []string
+		if slices.Contains(topics.Inputs(), topic) && t.forbids(kadm.OpRead) {
+			missing = append(missing, "Read")
+		}
+		if topic != topics.Store && topic != topics.Loyalty && t.forbids(kadm.OpWrite) {
+			missing = append(missing, "Write")
+		}
+		if len(missing) == 0 {
+			return nil
+		}
+		operations := ""
+		for _, m := range missing {
+			operations += " --operation " + m
+		}
+		return []finding{wrong(fmt.Sprintf("this user may not %s the topic %s", strings.ToLower(strings.Join(missing, " and ")), topic),
+			fmt.Sprintf("kafka-acls.sh --add --allow-principal User:NAME%s --topic %s", operations, shellWord(topic)))}
+	})
+	if d.kafka.err != nil {
+		return all
+	}
+	groupMend := fmt.Sprintf("kafka-acls.sh --add --allow-principal User:NAME --operation Read --group %s", shellWord(group))
+	if errors.Is(d.kafka.group.err, kerr.GroupAuthorizationFailed) || forbids(d.kafka.group.rights, kadm.OpRead) {
+		all = append(all, wrong("this user may not join the group "+group, groupMend))
+	}
+	if errors.Is(d.kafka.txErr, kerr.TransactionalIDAuthorizationFailed) {
+		all = append(all, wrong("this user may not use the transactional id "+d.cfg.Processor.TransactionalID,
+			fmt.Sprintf("kafka-acls.sh --add --allow-principal User:NAME --operation Write --transactional-id %s --resource-pattern-type prefixed, which `dead-letters replay` needs too", shellWord(group))))
+	}
+	return all
+}
+
+func lookMembers(_ context.Context, d *doctor) []finding {
+	switch {
+	case d.kafka.err != nil:
+		return needBrokers(d)
+	case errors.Is(d.kafka.group.err, kerr.GroupAuthorizationFailed):
+		return []finding{unseen("this user may not see the group", "")}
+	case d.kafka.group.err != nil:
+		return []finding{wrong(fmt.Sprintf("the group %s cannot be looked at: %v", d.cfg.Processor.Group, d.kafka.group.err), "see to it that the coordinator of the group answers; topic __consumer_offsets must have its brokers")}
+	}
+	inputs := slices.Sorted(slices.Values(d.cfg.Processor.Topics.Inputs()))
+	var all []finding
+	for _, m := range d.kafka.group.members {
+		topics := slices.Sorted(slices.Values(m.topics))
+		switch {
+		case m.client != clientID:
+			all = append(all, wrong(
+				fmt.Sprintf("the group %s has a member that is not this program: client id %s at %s", d.cfg.Processor.Group, m.client, m.host),
+				"give that client a group of its own, or set kafka.group to another name for all replicas"))
+		case !slices.Equal(topics, inputs):
+			all = append(all, wrong(
+				fmt.Sprintf("a replica at %s reads other topics in the group %s: %s", m.host, d.cfg.Processor.Group, strings.Join(topics, ", ")),
+				"give all replicas of a group the same settings topics.*"))
+		}
+	}
+	return all
+}
+
+func lookCommits(_ context.Context, d *doctor) []finding {
+	switch {
+	case d.kafka.err != nil:
+		return needBrokers(d)
+	case isNoGroup(d.kafka.commitsErr):
+		return nil // nothing was committed so far
+	case d.kafka.commitsErr != nil:
+		return []finding{unseen(fmt.Sprintf("the group's offsets are not told: %v", d.kafka.commitsErr), "")}
+	}
+	var all []finding
+	for _, o := range d.kafka.commits.Sorted() {
+		if !slices.Contains(d.cfg.Processor.Topics.Inputs(), o.Topic) {
+			continue
+		}
+		where := fmt.Sprintf("%s/%d", o.Topic, o.Partition)
+		start, hasStart := d.kafka.starts.Lookup(o.Topic, o.Partition)
+		end, hasEnd := d.kafka.ends.Lookup(o.Topic, o.Partition)
+		switch err := processor.CheckMetadata(o.At, o.Metadata); {
+		case err != nil:
+			all = append(all, wrong(
+				fmt.Sprintf("the commit of %s at offset %d is not this program's, or of a later version: %v", where, o.At, err),
+				"find out who else commits for the group; if it is known that nothing above the offset was ended, `coupongrant run --accept-foreign-offsets` goes on from it"))
+		case hasStart && start.Err == nil && o.At < start.Offset:
+			all = append(all, wrong(
+				fmt.Sprintf("%s is committed up to offset %d, and begins at %d: what is between vanished before it was read", where, o.At, start.Offset),
+				"see whether its producer can send it again; then `coupongrant run --accept-lost-input` goes on without it"))
+		case hasEnd && end.Err == nil && o.At > end.Offset:
+			all = append(all, wrong(
+				fmt.Sprintf("%s is committed up to offset %d, and ends at %d: the topic was made again, or truncated", where, o.At, end.Offset),
+				"stop all replicas, then kafka-consumer-groups.sh --reset-offsets --to-earliest of that topic, if nothing in it was ended before"))
+		}
+	}
+	return all
+}
+
+// lookTransactionalID finds signs of somebody else: who has it open, and how it
+// was set up. Nobody can see who uses it right now.
+func lookTransactionalID(_ context.Context, d *doctor) []finding {
+	if d.kafka.err != nil {
+		return needBrokers(d)
+	}
+	t, id := d.kafka.transaction, d.cfg.Processor.TransactionalID
+	if t == nil {
+		return nil
+	}
+	const mend = "give every replica of every group a kafka.transactional_id of its own"
+	for topic := range t.Topics {
+		if !slices.Contains(d.cfg.Processor.Topics.All(), topic) && topic != "__consumer_offsets" {
+			return []finding{wrong(fmt.Sprintf("the transactional id %s has a transaction open that writes to %s: somebody else uses it, and both fence each other", id, topic), mend)}
+		}
+	}
+	used := time.Duration(t.TimeoutMillis) * time.Millisecond
+	if used > 0 && used != d.cfg.Processor.TransactionTimeout {
+		return []finding{warning(fmt.Sprintf("the transactional id %s was last used with a transaction timeout of %v, not %v (kafka.transaction_timeout): by an earlier setting, or by somebody else", id, used, d.cfg.Processor.TransactionTimeout), mend)}
+	}
+	return nil
+}

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// kafkaFacts is what the brokers tell a doctor: read once, judged by the checks.
+type kafkaFacts struct {
+	err         error // no broker answers
+	brokers     []brokerFacts
+	txVersion   int16 // transaction.version in force
+	versionsErr error
+	groups848   bool              // they share the partitions of a group themselves
+	settings    map[string]string // of a broker
+	settingsErr error
+	topics      map[string]topicFacts
+	group       groupFacts
+	commits     kadm.OffsetResponses
+	commitsErr  error
+	starts      kadm.ListedOffsets // nil: not told
+	ends        kadm.ListedOffsets
+	transaction *kadm.DescribedTransaction // of our transactional id; nil: it was never used, or is not told
+	txErr       error
+}
+
+type brokerFacts struct {
+	address string
+	err     error // it cannot be reached
+}
+
+type topicFacts struct {
+	kadm.TopicDetail
+	settings    map[string]string
+	settingsErr error
+}
+
+// rights says whether an operation is allowed, as far as is known.
+func (t *topicFacts) forbids(op kadm.ACLOperation) bool { return forbids(t.AuthorizedOperations, op) }
+
+// forbids: without any operation nothing is known, since who may ask may describe.
+func forbids(allowed []kadm.ACLOperation, op kadm.ACLOperation) bool {
+	return len(allowed) > 0 && !slices.Contains(allowed, op)
+}
+
+type groupFacts struct {
+	err     error
+	rights  []kadm.ACLOperation
+	members []memberFacts
+}
+
+type memberFacts struct {
+	client, host string
+	topics       []string // it wants to read
+}
+
+// askKafka asks for everything that the checks look at, and changes nothing.
+func askKafka(ctx context.Context, cfg Config) (f kafkaFacts) {
+	client, err := connect(ctx, cfg, quiet(), kgo.RetryTimeout(lookPatience))
+	if err != nil {
+		return kafkaFacts{err: err}
+	}
+	defer client.Close()
+	admin := kadm.NewClient(client)
+	asking, cancel := context.WithTimeout(ctx, 6*lookPatience)
+	defer cancel()
+	metadata, err := admin.Metadata(kadm.WithAuthorizedOps(asking), cfg.Processor.Topics.All()...)
+	if err != nil {
+		return kafkaFacts{err: fmt.Errorf("asking for the topics: %w", err)}
+	}
+	f.brokers = reach(asking, metadata.Brokers)
+	f.askVersions(asking, client)
+	f.askTopics(asking, admin, metadata, cfg.Processor.Topics.All())
+	f.askSettings(asking, admin, metadata)
+	f.askGroup(asking, admin, cfg.Processor.Group)
+	f.commits, f.commitsErr = admin.FetchOffsets(asking, cfg.Processor.Group)
+	if inputs := f.present(cfg.Processor.Topics.Inputs()); len(inputs) > 0 {
+		f.starts, _ = admin.ListStartOffsets(asking, inputs...)
+		f.ends, _ = admin.ListEndOffsets(asking, inputs...)
+	}
+	f.askTransaction(asking, admin, cfg.Processor.TransactionalID)
+	return f
+}
+
+// reach opens a connection to each broker under the address that it gives to
+// clients.
+func reach(ctx context.Context, brokers kadm.BrokerDetails) []brokerFacts {
+	found := make([]brokerFacts, len(brokers))
+	var all sync.WaitGroup
+	for i, b := range brokers {
+		found[i].address = net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
+		all.Go(func() {
+			dialing, cancel := context.WithTimeout(ctx, lookPatience)
+			defer cancel()
+			conn, err := (&net.Dialer{}).DialContext(dialing, "tcp", found[i].address)
+			if err != nil {
+				found[i].err = err
+				return
+			}
+			_ = conn.Close()
+		})
+	}
+	all.Wait()
+	return found
+}
+
+func (f *kafkaFacts) askVersions(ctx context.Context, client *kgo.Client) {
+	response, err := kmsg.NewPtrApiVersionsRequest().RequestWith(ctx, client)
+	if err != nil {
+		f.versionsErr = err
+		return
+	}
+	for _, feature := range response.FinalizedFeatures {
+		if feature.Name == "transaction.version" {
+			f.txVersion = feature.MaxVersionLevel
+		}
+	}
+	heartbeat := kmsg.NewConsumerGroupHeartbeatRequest()
+	f.groups848 = slices.ContainsFunc(response.ApiKeys, func(k kmsg.ApiVersionsResponseApiKey) bool { return k.ApiKey == heartbeat.Key() })
+}
+
+func (f *kafkaFacts) askTopics(ctx context.Context, admin *kadm.Client, metadata kadm.Metadata, names []string) {
+	f.topics = map[string]topicFacts{}
+	for _, name := range names {
+		t := topicFacts{TopicDetail: metadata.Topics[name]}
+		if t.Err == nil && t.Topic == name {
+			described, err := admin.DescribeTopicConfigs(ctx, name)
+			if err == nil && len(described) == 1 {
+				err = described[0].Err
+			}
+			if t.settingsErr = err; err == nil {
+				t.settings = settingsOf(described[0])
+			}
+		}
+		f.topics[name] = t
+	}
+}
+
+// present are those of topics that exist and can be seen.
+func (f *kafkaFacts) present(names []string) (some []string) {
+	for _, name := range names {
+		if t := f.topics[name]; t.Err == nil && t.Topic == name {
+			some = append(some, name)
+		}
+	}
+	return some
+}
+
+func (f *kafkaFacts) askSettings(ctx context.Context, admin *kadm.Client, metadata kadm.Metadata) {
+	if len(metadata.Brokers) == 0 {
+		return
+	}
+	described, err := admin.DescribeBrokerConfigs(ctx, metadata.Brokers[0].NodeID)
+	if err == nil && len(described) == 1 {
+		err = described[0].Err
+	}
+	if f.settingsErr = err; err == nil {
+		f.settings = settingsOf(described[0])
+	}
+}
+
+func (f *kafkaFacts) askGroup(ctx context.Context, admin *kadm.Client, name string) {
+	if described, err := admin.DescribeConsumerGroups(ctx, name); err == nil && described[name].Err == nil && len(described[name].Members) > 0 {
+		f.group.rights = described[name].AuthorizedOperations
+		for _, m := range described[name].Members {
+			f.group.members = append(f.group.members, memberFacts{m.ClientID, m.ClientHost, m.SubscribedTopics})
+		}
+		return
+	}
+	described, err := admin.DescribeGroups(ctx, name)
+	if err != nil {
+		f.group.err = err
+		return
+	}
+	g := described[name]
+	f.group.rights = g.AuthorizedOperations
+	if !isNoGroup(g.Err) {
+		f.group.err = g.Err
+	}
+	for _, m := range g.Members {
+		member := memberFacts{client: m.ClientID, host: m.ClientHost}
+		if join, ok := m.Join.AsConsumer(); ok {
+			member.topics = join.Topics
+		}
+		f.group.members = append(f.group.members, member)
+	}
+}
+
+func (f *kafkaFacts) askTransaction(ctx context.Context, admin *kadm.Client, id string) {
+	described, err := admin.DescribeTransactions(ctx, id)
+	if err != nil {
+		f.txErr = err
+		return
+	}
+	found := described[id]
+	switch {
+	case isNoTransaction(found.Err):
+	case found.Err != nil:
+		f.txErr = found.Err
+	default:
+		f.transaction = &found
+	}
+}
+
+// number is a setting of a broker or topic; ok is false where it is not told.
+func number(settings map[string]string, key string) (n int64, ok bool) {
+	n, err := strconv.ParseInt(settings[key], 10, 64)
+	return n, err == nil
+}
+
+func milliseconds(n int64) time.Duration {
+	return time.Duration(min(n, int64(1<<63-1)/int64(time.Millisecond))) * time.Millisecond
+}
+
+// needBrokers is what a check says that cannot look.
+func needBrokers(d *doctor) []finding {
+	if d.kafka.err == nil {
+		return nil
+	}
+	return []finding{unseen("no broker answers", "")}
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+func topicChecks() []check {
+	return []check{
+		{"topics", "the six topics exist, and every partition has a leader", lookTopics},
+		{"topic-settings", "the settings of the topics can be seen", lookTopicSettings},
+		{"partitions", "granted and failed can be joined partition by partition", lookPartitions},
+		{"replication", "no single broker can lose records or stop writing", lookReplication},
+		{"cleanup", "no request is deleted because a later one has its key", lookCleanup},
+		{"retention", "requests are kept until they are ended", lookRetention},
+		{"sizes", "what is parked or dead fits as it is", lookSizes},
+		{"elections", "a broker that lags behind is never made leader", lookElections},
+	}
+}
+
+const keyUncleanElection = "unclean.leader.election.enable"
+
+// eachTopic looks at the topics that are there.
+func (d *doctor) eachTopic(look func(topic string, t topicFacts) []finding) []finding {
+	if d.kafka.err != nil {
+		return needBrokers(d)
+	}
+	var all []finding
+	for _, topic := range d.kafka.present(d.cfg.Processor.Topics.All()) {
+		all = append(all, look(topic, d.kafka.topics[topic])...)
+	}
+	return all
+}
+
+func lookTopics(_ context.Context, d *doctor) []finding {
+	if d.kafka.err != nil {
+		return needBrokers(d)
+	}
+	keys := topicKeys(d.cfg.Processor.Topics)
+	var all []finding
+	for _, topic := range d.cfg.Processor.Topics.All() {
+		t := d.kafka.topics[topic]
+		switch {
+		case errors.Is(t.Err, kerr.TopicAuthorizationFailed):
+			all = append(all, wrong(fmt.Sprintf("this user may not see the topic %s (%s)", topic, keys[topic]), "allow it what the check rights names"))
+			continue
+		case t.Err != nil || t.Topic != topic:
+			all = append(all, wrong(fmt.Sprintf("the topic %s (%s) is missing", topic, keys[topic]), "run `coupongrant topics create`; if it has another name, set "+keys[topic]))
+			continue
+		}
+		var leaderless []string
+		for _, p := range t.Partitions.Sorted() {
+			if p.Leader < 0 {
+				leaderless = append(leaderless, fmt.Sprint(p.Partition))
+			}
+		}
+		if len(leaderless) > 0 {
+			all = append(all, wrong(fmt.Sprintf("partition %s of %s has no leader: it can be neither read nor written", strings.Join(leaderless, ", "), topic), "start the brokers that have its replicas"))
+		}
+	}
+	return all
+}
+
+func lookTopicSettings(_ context.Context, d *doctor) []finding {
+	return d.eachTopic(func(topic string, t topicFacts) []finding {
+		if t.settingsErr == nil {
+			return nil
+		}
+		return []finding{unseen(fmt.Sprintf("the settings of %s are not told: %v", topic, t.settingsErr), "allow this user DescribeConfigs of it, or have somebody look who may")}
+	})
+}
+
+func lookPartitions(_ context.Context, d *doctor) []finding {
+	if d.kafka.err != nil {
+		return needBrokers(d)
+	}
+	topics := d.cfg.Processor.Topics
+	granted, failed := len(d.kafka.topics[topics.Granted].Partitions), len(d.kafka.topics[topics.Failed].Partitions)
+	if granted == failed || granted == 0 || failed == 0 {
+		return nil
+	}
+	return []finding{warning(
+		fmt.Sprintf("%s has %d partitions and %s has %d: readers that join both by key find the outcomes of one key in partitions of different numbers", topics.Granted, granted, topics.Failed, failed),
+		"give both as many, before anyone relies on them")}
+}
+
+func lookReplication(_ context.Context, d *doctor) []finding {
+	return d.eachTopic(func(topic string, t topicFacts) []finding {
+		var all []finding
+		copies := int64(t.Partitions.NumReplicas())
+		least, told := number(t.settings, keyMinInSync)
+		switch {
+		case told && least > copies:
+			return []finding{wrong(fmt.Sprintf("%s of %s is %d, and there are %d copies: nothing can be written", keyMinInSync, topic, least, copies), "lower it, or add replicas")}
+		case copies < 2:
+			return []finding{warning(fmt.Sprintf("%s has one copy: with its broker the records are gone, or out of reach", topic), "give it 3 replicas (kafka-reassign-partitions.sh), and "+keyMinInSync+" 2")}
+		case told && least < 2:
+			all = append(all, warning(fmt.Sprintf("%s of %s is %d: what one broker alone has acknowledged is lost with it", keyMinInSync, topic, least), "set it to 2"))
+		case told && least == copies:
+			all = append(all, warning(fmt.Sprintf("%s of %s is %d, as many as there are copies: nothing can be written while one broker is down", keyMinInSync, topic, least), "add a replica, or set it to one less"))
+		}
+		for _, p := range t.Partitions.Sorted() {
+			if p.Leader >= 0 && len(p.ISR) < len(p.Replicas) {
+				return append(all, warning(fmt.Sprintf("partition %d of %s has %d of %d copies in sync", p.Partition, topic, len(p.ISR), len(p.Replicas)), "start the brokers that have the others, and give them time"))
+			}
+		}
+		return all
+	})
+}
+
+func lookCleanup(_ context.Context, d *doctor) []finding {
+	return d.eachTopic(func(topic string, t topicFacts) []finding {
+		if !strings.Contains(t.settings[keyCleanup], "compact") {
+			return nil
+		}
+		return []finding{wrong(
+			fmt.Sprintf("%s of %s is %s: of records with one key only the last stays, and the others are lost", keyCleanup, topic, t.settings[keyCleanup]),
+			fmt.Sprintf("kafka-configs.sh --alter --topic %s --add-config %s=delete", shellWord(topic), keyCleanup))}
+	})
+}
+
+func lookRetention(_ context.Context, d *doctor) []finding {
+	topics := d.cfg.Processor.Topics
+	giveUp := d.cfg.Processor.Retry.GiveUpAfter
+	return d.eachTopic(func(topic string, t topicFacts) []finding {
+		if topic == topics.Granted || topic == topics.Failed || topic == topics.DeadLetter {
+			return nil // how long those are kept is the readers' business
+		}
+		var all []finding
+		if n, ok := number(t.settings, keyRetention); ok && n >= 0 {
+			kept := milliseconds(n)
+			alter := func(to time.Duration) string {
+				return fmt.Sprintf("kafka-configs.sh --alter --topic %s --add-config %s=%d", shellWord(topic), keyRetention, to.Milliseconds())
+			}
+			switch {
+			case topic == topics.Retry && kept <= 2*giveUp:
+				all = append(all, wrong(
+					fmt.Sprintf("%s of %s is %v, and parked requests may wait there for twice retry.give_up_after (%v) and longer: they are deleted without an end", keyRetention, topic, kept, giveUp),
+					alter(max(resultRetention, 2*giveUp+day))))
+			case topic != topics.Retry && kept < day:
+				all = append(all, warning(fmt.Sprintf("%s of %s is %v: an outage of that length loses requests", keyRetention, topic, kept), alter(resultRetention)))
+			}
+		}
+		if n, ok := number(t.settings, "retention.bytes"); ok && n >= 0 {
+			all = append(all, warning(fmt.Sprintf("retention.bytes of %s is %d: when much comes in an outage, requests are deleted before they are read", topic, n),
+				fmt.Sprintf("kafka-configs.sh --alter --topic %s --add-config retention.bytes=-1", shellWord(topic))))
+		}
+		return all
+	})
+}
+
+func lookSizes(_ context.Context, d *doctor) []finding {
+	topics := d.cfg.Processor.Topics
+	largest := int64(0)
+	for _, topic := range []string{topics.Store, topics.Loyalty} {
+		if n, ok := number(d.kafka.topics[topic].settings, keyMaxMessage); ok {
+			largest = max(largest, n)
+		}
+	}
+	return d.eachTopic(func(topic string, t topicFacts) []finding {
+		n, ok := number(t.settings, keyMaxMessage)
+		if wanted := largest + headerRoom; topic != topics.Retry && topic != topics.DeadLetter || !ok || largest == 0 || n >= wanted {
+			return nil
+		}
+		return []finding{warning(
+			fmt.Sprintf("%s of %s is %d, and the inputs take %d: a large request that should go there becomes a dead letter without its value", keyMaxMessage, topic, n, largest),
+			fmt.Sprintf("kafka-configs.sh --alter --topic %s --add-config %s=%d", shellWord(topic), keyMaxMessage, largest+headerRoom))}
+	})
+}
+
+func lookElections(_ context.Context, d *doctor) []finding {
+	return d.eachTopic(func(topic string, t topicFacts) []finding {
+		if t.settings[keyUncleanElection] != "true" {
+			return nil
+		}
+		return []finding{warning(
+			fmt.Sprintf("%s of %s is true: after a fault, records that were acknowledged can vanish", keyUncleanElection, topic),
+			fmt.Sprintf("kafka-configs.sh --alter --topic %s --add-config %s=false", shellWord(topic), keyUncleanElection))}
+	})
+}
