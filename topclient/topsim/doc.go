@@ -23,6 +23,7 @@
 //	faults*.go              all of it by name
 //	script.go               a timeline of behaviours
 //	ledgerreads.go, stats.go, control.go  what tests and audits read
+//	quick.go                a gateway for measurements, without any of this
 //
 // # Grants
 //

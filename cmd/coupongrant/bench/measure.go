@@ -1,0 +1,152 @@
+package bench
+
+import (
+	"fmt"
+	"slices"
+)
+
+// The ways in which runs become one number: always the median over the turns.
+const (
+	byLevel  = "level"  // of the figure itself
+	byRatio  = "ratio"  // of a turn, kind to than
+	byExcess = "excess" // of a turn, kind less Times than
+)
+
+// measure is one number that a case must show, and the runs it is made of.
+type measure struct {
+	What    string   `json:"what"`
+	Line    int      `json:"line,omitempty"` // of the promises of the page that it belongs to
+	Figure  string   `json:"figure"`
+	Kind    string   `json:"kind"`
+	Than    string   `json:"than,omitempty"`
+	By      string   `json:"by"`
+	Times   float64  `json:"times,omitempty"`
+	AtLeast *float64 `json:"at_least,omitempty"` // without a bound it is shown only
+	AtMost  *float64 `json:"at_most,omitempty"`
+
+	Value  float64 `json:"value"` // medians
+	Base   float64 `json:"base,omitempty"`
+	Result float64 `json:"result"`
+	Least  float64 `json:"least"` // of the turns
+	Most   float64 `json:"most"`
+	Held   bool    `json:"held"`
+}
+
+func level(what, figure, kind string) measure {
+	return measure{What: what, Figure: figure, Kind: kind, By: byLevel}
+}
+
+func ratio(what, figure, kind, than string) measure {
+	return measure{What: what, Figure: figure, Kind: kind, Than: than, By: byRatio}
+}
+
+func excess(what, figure, kind string, times float64, than string) measure {
+	return measure{What: what, Figure: figure, Kind: kind, Than: than, By: byExcess, Times: times}
+}
+
+func (m measure) atLeast(v float64) measure {
+	m.AtLeast = &v
+	return m
+}
+
+func (m measure) atMost(v float64) measure {
+	m.AtMost = &v
+	return m
+}
+
+// of says which line of the page's list the measure belongs to.
+func (m measure) of(line int) measure {
+	m.Line = line
+	return m
+}
+
+// over computes the number from all runs of a case.
+func (m measure) over(runs []run) measure {
+	kind, than := figures(runs, m.Kind, m.Figure), figures(runs, m.Than, m.Figure)
+	var values, base, results []float64
+	for turn, v := range kind {
+		values = append(values, v)
+		other, ok := than[turn]
+		if ok {
+			base = append(base, other)
+		}
+		switch {
+		case m.By == byLevel:
+			results = append(results, v)
+		case ok && m.By == byExcess:
+			results = append(results, v-m.Times*other)
+		case ok && other != 0:
+			results = append(results, v/other)
+		}
+	}
+	m.Value, m.Base = median(values), median(base)
+	if len(results) == 0 {
+		m.Held = false // what nobody has measured does not hold
+		return m
+	}
+	m.Result, m.Least, m.Most = median(results), slices.Min(results), slices.Max(results)
+	m.Held = (m.AtLeast == nil || m.Result >= *m.AtLeast) && (m.AtMost == nil || m.Result <= *m.AtMost)
+	return m
+}
+
+// figures are those of one kind of runs, by turn.
+func figures(runs []run, kind, figure string) map[int]float64 {
+	of := map[int]float64{}
+	for _, r := range runs {
+		if v, ok := r.Figures[figure]; ok && r.Kind == kind {
+			of[r.Turn] = v
+		}
+	}
+	return of
+}
+
+func median(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	middle := len(sorted) / 2
+	if len(sorted)%2 == 1 {
+		return sorted[middle]
+	}
+	return (sorted[middle-1] + sorted[middle]) / 2
+}
+
+// bound as people read it.
+func (m measure) bound() string {
+	switch {
+	case m.AtLeast != nil:
+		return "at least " + number(*m.AtLeast)
+	case m.AtMost != nil:
+		return "at most " + number(*m.AtMost)
+	default:
+		return "-"
+	}
+}
+
+// how the number was made, as people read it.
+func (m measure) how() string {
+	switch m.By {
+	case byRatio:
+		return m.Kind + " / " + m.Than
+	case byExcess:
+		if m.Times == 1 {
+			return m.Kind + " - " + m.Than
+		}
+		return fmt.Sprintf("%s - %s x %s", m.Kind, number(m.Times), m.Than)
+	default:
+		return m.Kind
+	}
+}
+
+// number keeps three digits that matter.
+func number(v float64) string {
+	switch {
+	case v == float64(int64(v)):
+		return fmt.Sprintf("%d", int64(v))
+	case v >= 100 || v <= -100:
+		return fmt.Sprintf("%.0f", v)
+	default:
+		return fmt.Sprintf("%.3g", v)
+	}
+}
