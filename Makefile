@@ -14,7 +14,7 @@ GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 GO_LICENSES := go run github.com/google/go-licenses@v1.6.0
 ALL_TAGS    := integration chaos apart synctests
 
-.PHONY: help run build test lint fuzz kafka-test chaos chaos-short chaos-long trouble audit-scale apart apart-short figures vuln licenses clean
+.PHONY: help run build test lint fuzz kafka-test chaos chaos-short chaos-long trouble audit-scale apart apart-short bench bench-control bench-micro figures vuln licenses clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -110,8 +110,17 @@ apart-short: ## the same cases, small and once each: what needs no medians must 
 	mkdir -p bin/apart
 	$(APART) -short -args -pairs 1 -results $(CURDIR)/bin/apart
 
+# For figures the machine must be quiet. BENCH are arguments of coupongrant bench.
+BENCH_ON = go test -tags apart -count=1 -v -timeout 12h -run '^Test$(1)$$' ./processor/proof/
+
+bench: ## throughput, latency, memory and processor time beside their baselines: hours; needs Java 17 and REAL_KAFKA_LIBS
+	$(call BENCH_ON,BenchOnKafka) -args -results $(CURDIR)/docs/raw -bench "$(BENCH)"
+
+bench-control: ## an engine that is made slow must not hold
+	$(call BENCH_ON,BenchSeesSlowness)
+
 figures: ## the figures of docs/raw into their pages
-	go test -count=1 -run 'FiguresAreThoseOfTheRawResults$$' ./processor/proof/ -args -figures
+	go test -count=1 -run 'FiguresAreThoseOfTheRawResults$$' ./processor/proof/ ./cmd/coupongrant/bench/ -args -figures
 
 vuln: ## known vulnerabilities in what we build on; needs the network
 	$(GOVULNCHECK) ./...

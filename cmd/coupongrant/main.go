@@ -28,6 +28,7 @@
 //	doctorgateway.go                    the checks of credentials, gateway, clock, registry
 //	doctorkafka.go, doctorbrokers.go,   what brokers tell, and the checks of it
 //	doctortopics.go, doctorgroup.go
+//	bench.go                            measuring; bench/ is what does it
 //
 // with these below them:
 //

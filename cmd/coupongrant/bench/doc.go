@@ -36,6 +36,6 @@
 //	cluster.go  topics and schemas of a run
 //	measure.go  from runs to one number and whether it holds
 //	result.go   what is kept of a case, and how people read it
-//	page.go     the page of all results
-//	plot.go     and its drawings
+//
+// docs/performance.md and its plots are made from the results by page_test.go.
 package bench
