@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -17,14 +18,15 @@ import (
 const slowMark = "slow"
 
 // load makes the requests of a run. All of them go to the store's topic; a key
-// has one partition, and the keys are spread evenly over them.
+// has one partition, and the keys are spread evenly over them. One goroutine
+// writes the usual ones, and another may disturb.
 type load struct {
 	spec   spec
 	topic  string
 	codec  *schemas.Codec
 	client *kgo.Client
-	rand   *rand.Rand
-	made   int
+	rand   *rand.Rand // of the usual ones
+	made   atomic.Int64
 	seen   *arrivals
 
 	mu      sync.Mutex
@@ -47,8 +49,7 @@ func (l *load) write(ctx context.Context, key int, slow bool, due time.Time) err
 	if slow {
 		mark = slowMark
 	}
-	l.made++
-	value, err := l.codec.EncodeRequest(l.topic, l.request(fmt.Sprintf("%s-%08d", mark, l.made)))
+	value, err := l.codec.EncodeRequest(l.topic, l.request(fmt.Sprintf("%s-%08d", mark, l.made.Add(1))))
 	if err != nil {
 		return fmt.Errorf("encoding a request: %w", err)
 	}

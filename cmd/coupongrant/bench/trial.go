@@ -31,8 +31,8 @@ type trial struct {
 }
 
 const (
-	startLimit  = time.Minute      // from the start of an arm to its first outcome
-	settleLimit = 30 * time.Second // from the last request to the last outcome
+	startLimit  = time.Minute // from the start of an arm to its first outcome
+	settleLimit = time.Minute // from the last request to the last outcome
 	look        = 10 * time.Millisecond
 )
 
