@@ -107,15 +107,12 @@ func (c *cli) audit(ctx context.Context, cfg Config, f auditFlags) error {
 		return err
 	}
 	defer func() { _ = release() }()
-	log := quiet()
-	client, err := connect(ctx, cfg, log) // says sooner and better than reading would that nobody is there
-	if err != nil {
+	if err := reachable(ctx, cfg); err != nil {
 		return err
 	}
-	client.Close()
 	line := newStatusLine(c.stderr)
 	defer line.close()
-	a, err := newAuditor(cfg, kafkaOptions(cfg, log), f.ledger)
+	a, err := newAuditor(cfg, kafkaOptions(cfg, quiet()), f.ledger)
 	if err != nil {
 		return err
 	}

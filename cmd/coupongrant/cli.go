@@ -61,7 +61,7 @@ func (c *cli) commands() []*cobra.Command {
 	return []*cobra.Command{
 		c.devCommand(), c.gatewayCommand(),
 		c.runCommand(), c.topicsCommand(), c.doctorCommand(),
-		c.produceCommand(), c.tailCommand(), c.requestCommand(), c.deadLettersCommand(), c.auditCommand(), c.benchCommand(),
+		c.produceCommand(), c.tailCommand(), c.requestCommand(), c.deadLettersCommand(), c.auditCommand(), c.reportCommand(), c.benchCommand(),
 		c.configCommand(), c.versionCommand(),
 	}
 }

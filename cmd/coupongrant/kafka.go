@@ -45,6 +45,17 @@ func connect(ctx context.Context, cfg Config, log *slog.Logger, opts ...kgo.Opt)
 	return client, nil
 }
 
+// reachable says sooner and better than a reader of topics would that no broker
+// answers.
+func reachable(ctx context.Context, cfg Config) error {
+	client, err := connect(ctx, cfg, quiet())
+	if err != nil {
+		return err
+	}
+	client.Close()
+	return nil
+}
+
 // ownCodec is a codec that can write what these topics hold.
 func ownCodec(ctx context.Context, cfg Config, topics schemas.Topics) (*schemas.Registry, *schemas.Codec, error) {
 	registry, err := schemas.NewRegistry(cfg.Registry)

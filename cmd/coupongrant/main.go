@@ -29,6 +29,8 @@
 //	doctorkafka.go, doctorbrokers.go,   what brokers tell, and the checks of it
 //	doctortopics.go, doctorgroup.go
 //	bench.go                            measuring; bench/ is what does it
+//	report.go, reportread.go            the questions of analysts, and reading the topics for them
+//	report*.go                          one file for each question, or two that read the same
 //
 // with these below them:
 //
@@ -39,6 +41,8 @@
 //	schemajournal.go  the embedded registry's memory
 //	brokerundo.go     the embedded broker's commits, all or nothing
 //	datadir*.go       a folder for one process at a time
+//	sorter.go, tuple.go  rows in order, more than fit into memory
+//	table.go           rows for people, and as CSV
 //	log.go, statusline.go
 package main
 

@@ -18,6 +18,7 @@ import (
 type tailFlags struct {
 	json      bool
 	fromStart bool
+	toEnd     bool
 	limit     int
 }
 
@@ -27,9 +28,11 @@ func (c *cli) tailCommand() *cobra.Command {
 		Use:   "tail",
 		Short: "Show outcomes and dead letters as they come",
 		Long: `Shows granted and failed coupons and dead letters, as committed transactions make them
-visible, until Ctrl-C. It never shows the members' open_id, and no value of a dead letter.`,
+visible, until Ctrl-C, or with --to-end all that is committed now. It never shows the
+members' open_id, and no value of a dead letter.`,
 		Example: `  coupongrant tail
-  coupongrant tail --from-start --limit 100 --json | jq .reason`,
+  coupongrant tail --from-start --limit 100 --json | jq .reason
+  coupongrant tail --to-end --json > records.jsonl    all that is there, for analysis`,
 		GroupID: groupLook,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -46,35 +49,42 @@ visible, until Ctrl-C. It never shows the members' open_id, and no value of a de
 	flags := cmd.Flags()
 	flags.BoolVar(&f.json, "json", false, "one JSON object a line")
 	flags.BoolVar(&f.fromStart, "from-start", false, "begin with the oldest that are kept, not with the next")
+	flags.BoolVar(&f.toEnd, "to-end", false, "begin with the oldest, and end after what is committed now")
 	flags.IntVar(&f.limit, "limit", 0, "end after so many; 0: never")
 	return cmd
 }
 
 func (c *cli) tail(ctx context.Context, cfg Config, f tailFlags) error {
-	registry, err := schemas.NewRegistry(cfg.Registry)
-	if err != nil {
-		return usage(err)
-	}
-	defer registry.Close()
-	from := kgo.NewOffset().AtEnd()
-	if f.fromStart {
-		from = kgo.NewOffset().AtStart()
-	}
-	topics := cfg.Processor.Topics
-	client, err := connect(ctx, cfg, quiet(),
-		kgo.ConsumeTopics(topics.Granted, topics.Failed, topics.DeadLetter),
-		kgo.ConsumeResetOffset(from), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	reader, err := newTopicReader(cfg, kafkaOptions(cfg, quiet()))
 	if err != nil {
 		return err
 	}
-	defer client.Close()
+	defer reader.close()
+	topics := cfg.Processor.Topics
 	v := &viewer{
-		registry: registry, codec: schemas.NewCodec(registry, schemas.Rules{CouponTypes: cfg.CouponTypes}),
+		registry: reader.registry, codec: reader.Codec,
 		deadLetters: topics.DeadLetter, told: c.stderr, show: showText(c.stdout),
 	}
 	if f.json {
 		v.show = showJSON(c.stdout)
 	}
+	shown := []string{topics.Granted, topics.Failed, topics.DeadLetter}
+	if f.toEnd {
+		if err := reachable(ctx, cfg); err != nil {
+			return err
+		}
+		return v.export(ctx, reader, f.limit, shown...)
+	}
+	from := kgo.NewOffset().AtEnd()
+	if f.fromStart {
+		from = kgo.NewOffset().AtStart()
+	}
+	client, err := connect(ctx, cfg, quiet(),
+		kgo.ConsumeTopics(shown...), kgo.ConsumeResetOffset(from), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
 	return v.follow(ctx, client, f.limit)
 }
 
@@ -110,6 +120,32 @@ func (v *viewer) follow(ctx context.Context, client *kgo.Client, limit int) erro
 		}
 	}
 	return nil
+}
+
+// errEnough ends an export early.
+var errEnough = errors.New("as many as were asked for")
+
+// export shows what is committed now, or limit records of it.
+func (v *viewer) export(ctx context.Context, reader *topicReader, limit int, topics ...string) error {
+	ranges, err := reader.ranges(ctx, time.Time{}, topics...)
+	if err != nil {
+		return err
+	}
+	shown := 0
+	err = reader.Scan(ctx, ranges, func(r *kgo.Record) error {
+		one, err := v.view(ctx, r)
+		if err == nil {
+			err = v.show(one)
+		}
+		if shown++; err == nil && shown == limit {
+			err = errEnough
+		}
+		return err
+	})
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
 }
 
 // unlessOver drops an error that is only the way in which a wanted end looks.
