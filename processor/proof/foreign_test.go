@@ -95,7 +95,7 @@ func python(t testing.TB) string {
 	if name == "" {
 		name = "python3"
 	}
-	out, err := exec.Command(name, "-c", "import confluent_kafka, fastavro").CombinedOutput()
+	out, err := exec.Command(name, "-c", "import confluent_kafka, duckdb, fastavro").CombinedOutput()
 	require.NoError(t, err, "%s lacks the packages of %s/requirements.txt (make kafka-test installs them): %s",
 		name, foreignClients, out)
 	return name
