@@ -69,7 +69,7 @@ func (s *reportSite) report(args ...string) string {
 }
 
 func text(s string) *string { return &s }
-func num(n int64) *int64 { return &n }
+func num(n int64) *int64    { return &n }
 func inShanghai(s string) time.Time {
 	at, err := time.Parse("2006-01-02 15:04:05.000 -0700", s+" +0800")
 	if err != nil {
@@ -82,7 +82,7 @@ func store(id string) *schemas.Trigger {
 	return &schemas.Trigger{Kind: "store-checkout", StoreID: &id}
 }
 
-func endingOf(id string, occurred, ended time.Time, trigger *schemas.Trigger) schemas.Ending {
+func endedAs(id string, occurred, ended time.Time, trigger *schemas.Trigger) schemas.Ending {
 	return schemas.Ending{
 		RequestID: id, OccurredAt: occurred, EndedAt: ended, BizCode: "b", Channel: "pos",
 		CouponCode: "c1", CouponType: 276, Trigger: trigger, Attempts: 1,
@@ -117,7 +117,7 @@ func TestReportGrantsByStoreAndDay(t *testing.T) {
 		{"2026-11-12 00:00:00.000", store("S1"), 9},
 	} {
 		s.outcome("t/0/"+fmt.Sprint(i), &schemas.Granted{
-			Ending: endingOf("r", noon, inShanghai(g.at), g.trigger), Coupon: schemas.Coupon{InstanceID: g.instance},
+			Ending: endedAs("r", noon, inShanghai(g.at), g.trigger), Coupon: schemas.Coupon{InstanceID: g.instance},
 		})
 	}
 	of11 := `2026-11-11,,,1,1
@@ -143,7 +143,7 @@ func TestReportFailuresByCoupon(t *testing.T) {
 	s := newReportSite(t)
 	at := inShanghai("2026-11-11 12:00:00.000")
 	fail := func(id, coupon string, reason schemas.FailureReason, code, sub *string) {
-		e := endingOf(id, at, at, nil)
+		e := endedAs(id, at, at, nil)
 		e.CouponCode = coupon
 		s.outcome("t/0/0", &schemas.Failed{Ending: e, Reason: reason, GatewayCode: code, GatewaySubCode: sub})
 	}
@@ -175,15 +175,15 @@ func TestReportTimeToGrant(t *testing.T) {
 	s := newReportSite(t)
 	occurred := inShanghai("2026-11-11 12:00:00.000")
 	for ms := range 101 {
-		e := endingOf("r", occurred, occurred.Add(time.Duration(101-ms)*time.Millisecond), nil)
+		e := endedAs("r", occurred, occurred.Add(time.Duration(101-ms)*time.Millisecond), nil)
 		s.outcome("t/0/1", &schemas.Granted{Ending: e, Coupon: schemas.Coupon{InstanceID: int64(ms)}})
 	}
-	repeat := endingOf("r", occurred, occurred.Add(time.Hour), nil)
+	repeat := endedAs("r", occurred, occurred.Add(time.Hour), nil)
 	s.outcome("t/0/1", &schemas.Granted{Ending: repeat, Coupon: schemas.Coupon{InstanceID: 3}})
 
 	// One of another channel and day, from a clock ahead, of which the request record is there.
 	written := inShanghai("2026-11-12 11:59:59.000")
-	late := endingOf("r2", occurred.Add(24*time.Hour+time.Second), occurred.Add(24*time.Hour), nil)
+	late := endedAs("r2", occurred.Add(24*time.Hour+time.Second), occurred.Add(24*time.Hour), nil)
 	late.Channel = "app"
 	s.outcome(s.request(written, someRequest("r2")), &schemas.Granted{Ending: late, Coupon: schemas.Coupon{InstanceID: 1000}})
 
@@ -216,7 +216,7 @@ func TestReportDiscountByCouponAndStore(t *testing.T) {
 		{4, num(-5), "S2"},
 		{5, nil, "S3"},
 	} {
-		e := endingOf("r", at, at.Add(time.Duration(i)*time.Second), store(g.store))
+		e := endedAs("r", at, at.Add(time.Duration(i)*time.Second), store(g.store))
 		s.outcome("t/0/1", &schemas.Granted{Ending: e, Coupon: schemas.Coupon{InstanceID: g.instance, Discount: g.discount}})
 	}
 	require.Equal(t, `coupon_code,store_id,coupons,without_discount,discount
@@ -231,7 +231,7 @@ func TestReportRepeatsAndTheirEnds(t *testing.T) {
 	s := newReportSite(t)
 	at := inShanghai("2026-11-11 12:00:00.000")
 	grant := func(source, id string, instance int64) {
-		s.outcome(source, &schemas.Granted{Ending: endingOf(id, at, at, nil), Coupon: schemas.Coupon{InstanceID: instance}})
+		s.outcome(source, &schemas.Granted{Ending: endedAs(id, at, at, nil), Coupon: schemas.Coupon{InstanceID: instance}})
 	}
 	other := func(q schemas.Request, change func(*schemas.Request)) schemas.Request { change(&q); return q }
 	grant(s.request(at, someRequest("once")), "once", 1)
@@ -239,7 +239,7 @@ func TestReportRepeatsAndTheirEnds(t *testing.T) {
 	grant(s.request(at.Add(time.Hour), someRequest("twice")), "twice", 2)
 	grant(s.request(at, someRequest("double")), "double", 3)
 	grant(s.request(at, someRequest("double")), "double", 4)
-	s.outcome(s.request(at, someRequest("conflict,ing")), &schemas.Failed{Ending: endingOf("conflict,ing", at, at, nil), Reason: schemas.ReasonExpired})
+	s.outcome(s.request(at, someRequest("conflict,ing")), &schemas.Failed{Ending: endedAs("conflict,ing", at, at, nil), Reason: schemas.ReasonExpired})
 	clash := s.request(at, other(someRequest("conflict,ing"), func(q *schemas.Request) { q.OpenID = schemas.NewOpenID(canary + "other") }))
 	s.end(s.topics.DeadLetter, clash, []byte(canary), kgo.RecordHeader{Key: "coupongrant-reason", Value: []byte("conflicting-request")})
 	dead := s.request(at, other(someRequest("replayed"), func(q *schemas.Request) { q.Extra = text("") }))
@@ -268,8 +268,8 @@ func TestReportsSayNothingPersonal(t *testing.T) {
 	at := inShanghai("2026-11-11 12:00:00.000")
 	for range 2 {
 		source := s.request(at, someRequest("r"))
-		s.outcome(source, &schemas.Granted{Ending: endingOf("r", at, at, store("S1")), Coupon: schemas.Coupon{InstanceID: 1}})
-		s.outcome(source, &schemas.Failed{Ending: endingOf("r", at, at, store("S1")), Reason: schemas.ReasonRejected})
+		s.outcome(source, &schemas.Granted{Ending: endedAs("r", at, at, store("S1")), Coupon: schemas.Coupon{InstanceID: 1}})
+		s.outcome(source, &schemas.Failed{Ending: endedAs("r", at, at, store("S1")), Reason: schemas.ReasonRejected})
 		s.end(s.topics.DeadLetter, source, []byte(canary), kgo.RecordHeader{Key: "coupongrant-reason", Value: []byte("grant-unknown")})
 	}
 	s.end(s.topics.Granted, "t/0/0", []byte(canary))
