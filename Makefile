@@ -119,6 +119,9 @@ bench: ## throughput, latency, memory and processor time beside their baselines:
 bench-control: ## an engine that is made slow must not hold
 	$(call BENCH_ON,BenchSeesSlowness)
 
+bench-micro: ## the micro-benchmarks beside those of BASE (HEAD^), as a report
+	BASE=$(BASE) COUNT=$(COUNT) .ci/bench-micro
+
 figures: ## the figures of docs/raw into their pages
 	go test -count=1 -run 'FiguresAreThoseOfTheRawResults$$' ./processor/proof/ ./cmd/coupongrant/bench/ -args -figures
 

@@ -19,7 +19,7 @@ const canary = "AAHd5d-canary-open-id"
 const traceParent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 // testPublisher has the contracts from a registry in memory.
-func testPublisher(t *testing.T) publisher {
+func testPublisher(t testing.TB) publisher {
 	t.Helper()
 	fake := srfake.New()
 	t.Cleanup(fake.Close)
