@@ -17,35 +17,49 @@ import (
 func newTask(a assignment, r *kgo.Record, retryTopic string, longestDelay time.Duration) *task {
 	t := &task{assignment: a, offset: r.Offset, record: r}
 	t.source = t.partition.String() + "/" + strconv.FormatInt(r.Offset, 10)
-	headers := make(map[string]string, len(r.Headers))
-	for _, h := range r.Headers {
-		headers[h.Key] = string(h.Value)
-	}
 	// A replay of a dead letter in doubt says so on an input topic too; to
 	// believe it of any producer costs caution, not truth.
-	t.inDoubt = headers[headerInDoubt] == "true"
-	if at, err := time.Parse(time.RFC3339, headers[headerFirstAttempt]); err == nil {
-		t.firstCall = at
-	}
+	t.inDoubt = headerText(r, headerInDoubt) == "true"
+	t.firstCall, _ = headerTime(r, headerFirstAttempt)
 	if t.topic != retryTopic {
 		return t
 	}
-	if source := headers[headerSource]; source != "" {
+	if source := headerText(r, headerSource); source != "" {
 		t.source = source
 	}
-	if n, err := strconv.Atoi(headers[headerAttempts]); err == nil && n > 0 {
+	if n, err := strconv.Atoi(headerText(r, headerAttempts)); err == nil && n > 0 {
 		t.attempts = n
 	}
-	if waited, err := time.ParseDuration(headers[headerWaited]); err == nil && !t.firstCall.IsZero() {
+	if waited, err := time.ParseDuration(headerText(r, headerWaited)); err == nil && !t.firstCall.IsZero() {
 		t.waited = max(min(waited, time.Since(t.firstCall)), 0) // no longer than there was time for
 	}
-	if due, err := time.Parse(time.RFC3339, headers[headerNextAt]); err == nil {
+	if due, ok := headerTime(r, headerNextAt); ok {
 		t.due = due
 		if latest := time.Now().Add(longestDelay); due.After(latest) {
 			t.due = latest // a clock elsewhere, or a header not ours, must not hold it for ever
 		}
 	}
 	return t
+}
+
+// headerText is the last value of a header; empty: there is none.
+func headerText(r *kgo.Record, key string) (text string) {
+	for _, h := range r.Headers {
+		if h.Key == key {
+			text = string(h.Value)
+		}
+	}
+	return text
+}
+
+// headerTime is that as a time; false: there is none.
+func headerTime(r *kgo.Record, key string) (at time.Time, ok bool) {
+	text := headerText(r, key)
+	if text == "" {
+		return at, false // which Parse would make an error of, for nearly every record
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	return at, err == nil
 }
 
 // decode reads the request of a task. bad is the dead letter that the record

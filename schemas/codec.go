@@ -147,11 +147,10 @@ func recovered(err *error) {
 // and the sample traffic. It does not apply the rules: see Rules.Check. It fails
 // with *NotFetchedError before FetchOwn has succeeded for the topic.
 func (c *Codec) EncodeRequest(topic string, r Request) ([]byte, error) {
-	v, err := requestFields(r)
-	if err != nil {
+	if err := checkRequest(r); err != nil {
 		return nil, err
 	}
-	return c.encode(ownKey{event: requestedName, topic: topic}, v)
+	return c.encode(ownKey{event: requestedName, topic: topic}, func(p *pen) { p.request(r) })
 }
 
 // EncodeOutcome writes a CouponGranted or CouponGrantFailed. It fails with
@@ -159,17 +158,21 @@ func (c *Codec) EncodeRequest(topic string, r Request) ([]byte, error) {
 func (c *Codec) EncodeOutcome(o Outcome) ([]byte, error) {
 	switch o := o.(type) {
 	case *Granted:
-		return c.encode(ownKey{event: grantedName}, grantedFields(o))
+		return c.encode(ownKey{event: grantedName}, func(p *pen) { p.granted(o) })
 	case *Failed:
-		return c.encode(ownKey{event: failedName}, failedFields(o))
+		reason, err := reasonPlace(o.Reason)
+		if err != nil {
+			return nil, err
+		}
+		return c.encode(ownKey{event: failedName}, func(p *pen) { p.failed(o, reason) })
 	}
 	return nil, errors.New("there is no outcome to encode")
 }
 
-func (c *Codec) encode(key ownKey, v map[string]any) ([]byte, error) {
+func (c *Codec) encode(key ownKey, write func(*pen)) ([]byte, error) {
 	id, ok := c.reg.known.ownID(key)
 	if !ok {
 		return nil, &NotFetchedError{}
 	}
-	return c.reg.gate.contracts[key.event].encode(id, v)
+	return encoded(id, write), nil
 }
