@@ -12,7 +12,7 @@ import (
 )
 
 // sortMemory is what a sorter holds in memory before it writes to disk.
-const sortMemory = 64 << 20
+const sortMemory = 16 << 20
 
 // sorter puts tuples, here called rows, in order, also more of them than fit
 // into memory: what has been gathered is sorted and written to a file as a part,
