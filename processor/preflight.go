@@ -79,7 +79,7 @@ func (p *preflight) look(ctx context.Context, client *kgo.Client) (c cluster, ok
 	ctx, cancel := context.WithTimeout(ctx, preflightTimeout)
 	defer cancel()
 	adm := kadm.NewClient(client)
-	topics, err := adm.ListTopics(ctx, p.cfg.Topics.All()...)
+	topics, err := topicsSeen(ctx, adm, p.cfg.Topics.All())
 	if err != nil {
 		p.holds.Set(holdKafka, "", fmt.Sprintf("no broker of kafka.brokers answers: %v; check the address and the cluster", err))
 		return c, false, nil
@@ -93,6 +93,24 @@ func (p *preflight) look(ctx context.Context, client *kgo.Client) (c cluster, ok
 	}
 	c.maxMessageBytes = maxMessageBytes(ctx, adm, p.cfg.Topics.All())
 	return c, present && registered && checked, nil
+}
+
+// topicsSeen asks for one after the other: one that this user may not see would
+// make kadm refuse to tell of the others.
+func topicsSeen(ctx context.Context, adm *kadm.Client, names []string) (kadm.TopicDetails, error) {
+	seen := kadm.TopicDetails{}
+	for _, name := range names {
+		details, err := adm.ListTopics(ctx, name)
+		switch {
+		case errors.Is(err, kerr.TopicAuthorizationFailed):
+			seen[name] = kadm.TopicDetail{Topic: name, Err: err}
+		case err != nil:
+			return nil, err
+		default:
+			seen[name] = details[name]
+		}
+	}
+	return seen, nil
 }
 
 func (p *preflight) topicsPresent(topics kadm.TopicDetails) bool {
