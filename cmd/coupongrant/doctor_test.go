@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -194,6 +195,21 @@ func TestDoctorNamesRightsThatAreMissing(t *testing.T) {
 	p = newPatient(t, kfake.EnableACLs(), kfake.User("PLAIN", "ANONYMOUS", "x", enough...))
 	d, _ = p.examined()
 	require.Empty(t, d.Findings)
+}
+
+// A broker that tells a wrong address of itself is found by going there.
+func TestDoctorGoesToEveryBroker(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, listener.Close()) }()
+	at, ok := listener.Addr().(*net.TCPAddr)
+	require.True(t, ok)
+	found := reach(t.Context(), kadm.BrokerDetails{
+		{NodeID: 1, Host: "127.0.0.1", Port: int32(at.Port)}, {NodeID: 2, Host: "127.0.0.1", Port: 1},
+	})
+	require.NoError(t, found[0].err)
+	require.Error(t, found[1].err)
+	require.Equal(t, "127.0.0.1:1", found[1].address)
 }
 
 // What kfake never does: partitions without leader, brokers that cannot be

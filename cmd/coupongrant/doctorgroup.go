@@ -29,25 +29,42 @@ const clientID = "coupongrant"
 func isNoGroup(err error) bool       { return errors.Is(err, kerr.GroupIDNotFound) }
 func isNoTransaction(err error) bool { return errors.Is(err, kerr.TransactionalIDNotFound) }
 
+// neededRights are those that the processor needs to a topic.
+func (d *doctor) neededRights(topic string) (needed []kadm.ACLOperation) {
+	topics := d.cfg.Processor.Topics
+	if slices.Contains(topics.Inputs(), topic) {
+		needed = append(needed, kadm.OpRead)
+	}
+	if topic != topics.Store && topic != topics.Loyalty {
+		needed = append(needed, kadm.OpWrite)
+	}
+	return needed
+}
+
+var rightNames = map[kadm.ACLOperation]string{kadm.OpRead: "Read", kadm.OpWrite: "Write"}
+
+func grantMend(operations []kadm.ACLOperation, topic string) string {
+	text := "kafka-acls.sh --add --allow-principal User:NAME"
+	for _, op := range operations {
+		text += " --operation " + rightNames[op]
+	}
+	return text + " --topic " + shellWord(topic)
+}
+
 func lookRights(_ context.Context, d *doctor) []finding {
-	topics, group := d.cfg.Processor.Topics, d.cfg.Processor.Group
+	group := d.cfg.Processor.Group
 	all := d.eachTopic(func(topic string, t topicFacts) []finding {
-		var missing []string
-		if slices.Contains(topics.Inputs(), topic) && t.forbids(kadm.OpRead) {
-			missing = append(missing, "Read")
-		}
-		if topic != topics.Store && topic != topics.Loyalty && t.forbids(kadm.OpWrite) {
-			missing = append(missing, "Write")
+		var missing []kadm.ACLOperation
+		var names []string
+		for _, op := range d.neededRights(topic) {
+			if t.forbids(op) {
+				missing, names = append(missing, op), append(names, strings.ToLower(rightNames[op]))
+			}
 		}
 		if len(missing) == 0 {
 			return nil
 		}
-		operations := ""
-		for _, m := range missing {
-			operations += " --operation " + m
-		}
-		return []finding{wrong(fmt.Sprintf("this user may not %s the topic %s", strings.ToLower(strings.Join(missing, " and ")), topic),
-			fmt.Sprintf("kafka-acls.sh --add --allow-principal User:NAME%s --topic %s", operations, shellWord(topic)))}
+		return []finding{wrong(fmt.Sprintf("this user may not %s the topic %s", strings.Join(names, " and "), topic), grantMend(missing, topic))}
 	})
 	if d.kafka.err != nil {
 		return all

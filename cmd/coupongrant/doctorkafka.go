@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -63,6 +65,10 @@ type memberFacts struct {
 	topics       []string // it wants to read
 }
 
+// coordinatorPatience: new brokers set up the coordinators' topic when somebody
+// first asks for a group, and have no answer until they have done so.
+const coordinatorPatience = 3 * lookPatience
+
 // askKafka asks for everything that the checks look at, and changes nothing.
 func askKafka(ctx context.Context, cfg Config) (f kafkaFacts) {
 	client, err := connect(ctx, cfg, quiet(), kgo.RetryTimeout(lookPatience))
@@ -71,18 +77,18 @@ func askKafka(ctx context.Context, cfg Config) (f kafkaFacts) {
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
-	asking, cancel := context.WithTimeout(ctx, 6*lookPatience)
+	asking, cancel := context.WithTimeout(ctx, 10*lookPatience)
 	defer cancel()
-	metadata, err := admin.Metadata(kadm.WithAuthorizedOps(asking), cfg.Processor.Topics.All()...)
+	brokers, err := admin.ListBrokers(asking)
 	if err != nil {
-		return kafkaFacts{err: fmt.Errorf("asking for the topics: %w", err)}
+		return kafkaFacts{err: fmt.Errorf("asking for the brokers: %w", err)}
 	}
-	f.brokers = reach(asking, metadata.Brokers)
+	f.brokers = reach(asking, brokers)
 	f.askVersions(asking, client)
-	f.askTopics(asking, admin, metadata, cfg.Processor.Topics.All())
-	f.askSettings(asking, admin, metadata)
+	f.askTopics(asking, admin, cfg.Processor.Topics.All())
+	f.askSettings(asking, admin, brokers)
+	f.askCommits(asking, admin, cfg.Processor.Group)
 	f.askGroup(asking, admin, cfg.Processor.Group)
-	f.commits, f.commitsErr = admin.FetchOffsets(asking, cfg.Processor.Group)
 	if inputs := f.present(cfg.Processor.Topics.Inputs()); len(inputs) > 0 {
 		f.starts, _ = admin.ListStartOffsets(asking, inputs...)
 		f.ends, _ = admin.ListEndOffsets(asking, inputs...)
@@ -128,10 +134,16 @@ func (f *kafkaFacts) askVersions(ctx context.Context, client *kgo.Client) {
 	f.groups848 = slices.ContainsFunc(response.ApiKeys, func(k kmsg.ApiVersionsResponseApiKey) bool { return k.ApiKey == heartbeat.Key() })
 }
 
-func (f *kafkaFacts) askTopics(ctx context.Context, admin *kadm.Client, metadata kadm.Metadata, names []string) {
+// askTopics asks for one after the other: one that may not be seen would hide
+// the others.
+func (f *kafkaFacts) askTopics(ctx context.Context, admin *kadm.Client, names []string) {
 	f.topics = map[string]topicFacts{}
 	for _, name := range names {
+		metadata, err := admin.Metadata(kadm.WithAuthorizedOps(ctx), name)
 		t := topicFacts{TopicDetail: metadata.Topics[name]}
+		if err != nil {
+			t.Err = err
+		}
 		if t.Err == nil && t.Topic == name {
 			described, err := admin.DescribeTopicConfigs(ctx, name)
 			if err == nil && len(described) == 1 {
@@ -155,16 +167,35 @@ func (f *kafkaFacts) present(names []string) (some []string) {
 	return some
 }
 
-func (f *kafkaFacts) askSettings(ctx context.Context, admin *kadm.Client, metadata kadm.Metadata) {
-	if len(metadata.Brokers) == 0 {
+func (f *kafkaFacts) askSettings(ctx context.Context, admin *kadm.Client, brokers kadm.BrokerDetails) {
+	if len(brokers) == 0 {
 		return
 	}
-	described, err := admin.DescribeBrokerConfigs(ctx, metadata.Brokers[0].NodeID)
+	described, err := admin.DescribeBrokerConfigs(ctx, brokers[0].NodeID)
 	if err == nil && len(described) == 1 {
 		err = described[0].Err
 	}
 	if f.settingsErr = err; err == nil {
 		f.settings = settingsOf(described[0])
+	}
+}
+
+// askCommits waits for the coordinator, so that askGroup finds it.
+func (f *kafkaFacts) askCommits(ctx context.Context, admin *kadm.Client, name string) {
+	ctx, cancel := context.WithTimeout(ctx, coordinatorPatience)
+	defer cancel()
+	again := time.NewTicker(time.Second / 4)
+	defer again.Stop()
+	for {
+		f.commits, f.commitsErr = admin.FetchOffsets(ctx, name)
+		if !errors.Is(f.commitsErr, kerr.CoordinatorNotAvailable) && !errors.Is(f.commitsErr, kerr.CoordinatorLoadInProgress) {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

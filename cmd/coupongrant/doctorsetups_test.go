@@ -80,7 +80,7 @@ var brokenSetUps = map[string]brokenSetUp{
 	},
 	"a clock that is eleven minutes behind": {
 		do:    func(p *patient) { p.answers(http.StatusOK, time.Now().Add(11*time.Minute), envelope) },
-		check: "clock", level: levelError, says: "this host's clock is 11m0s behind the gateway's", mend: "NTP",
+		check: "clock", level: levelError, says: " behind the gateway's, which refuses calls that are ten minutes off", mend: "NTP",
 	},
 	"a clock that is two minutes ahead": {
 		do:    func(p *patient) { p.answers(http.StatusOK, time.Now().Add(-2*time.Minute), envelope) },
@@ -190,7 +190,7 @@ var brokenSetUps = map[string]brokenSetUp{
 	"one broker": {
 		cluster: []kfake.Opt{kfake.NumBrokers(1)},
 		do:      func(*patient) {},
-		check:   "replication", level: levelWarning, says: "has one copy", mend: "give it 3 replicas",
+		check:   "replication", level: levelWarning, says: "there is one copy of " + topicsOf.Store + ", " + topicsOf.Loyalty, mend: "give them 3 replicas",
 	},
 	"a leader that has lagged behind": {
 		do:    func(p *patient) { p.alter(topicsOf.Failed, keyUncleanElection, "true") },

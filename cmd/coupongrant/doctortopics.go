@@ -30,8 +30,12 @@ func (d *doctor) eachTopic(look func(topic string, t topicFacts) []finding) []fi
 	if d.kafka.err != nil {
 		return needBrokers(d)
 	}
+	present := d.kafka.present(d.cfg.Processor.Topics.All())
+	if len(present) == 0 {
+		return []finding{unseen("there is none of the topics", "")}
+	}
 	var all []finding
-	for _, topic := range d.kafka.present(d.cfg.Processor.Topics.All()) {
+	for _, topic := range present {
 		all = append(all, look(topic, d.kafka.topics[topic])...)
 	}
 	return all
@@ -47,7 +51,10 @@ func lookTopics(_ context.Context, d *doctor) []finding {
 		t := d.kafka.topics[topic]
 		switch {
 		case errors.Is(t.Err, kerr.TopicAuthorizationFailed):
-			all = append(all, wrong(fmt.Sprintf("this user may not see the topic %s (%s)", topic, keys[topic]), "allow it what the check rights names"))
+			all = append(all, wrong(fmt.Sprintf("this user may not see the topic %s (%s)", topic, keys[topic]), grantMend(d.neededRights(topic), topic)))
+			continue
+		case t.Err != nil && !errors.Is(t.Err, kerr.UnknownTopicOrPartition):
+			all = append(all, unseen(fmt.Sprintf("the topic %s (%s) cannot be looked at: %v", topic, keys[topic], t.Err), "try again; if it lasts, look at the brokers"))
 			continue
 		case t.Err != nil || t.Topic != topic:
 			all = append(all, wrong(fmt.Sprintf("the topic %s (%s) is missing", topic, keys[topic]), "run `coupongrant topics create`; if it has another name, set "+keys[topic]))
@@ -81,7 +88,10 @@ func lookPartitions(_ context.Context, d *doctor) []finding {
 	}
 	topics := d.cfg.Processor.Topics
 	granted, failed := len(d.kafka.topics[topics.Granted].Partitions), len(d.kafka.topics[topics.Failed].Partitions)
-	if granted == failed || granted == 0 || failed == 0 {
+	switch {
+	case granted == 0 || failed == 0:
+		return []finding{unseen("they are not both there", "")}
+	case granted == failed:
 		return nil
 	}
 	return []finding{warning(
@@ -90,7 +100,8 @@ func lookPartitions(_ context.Context, d *doctor) []finding {
 }
 
 func lookReplication(_ context.Context, d *doctor) []finding {
-	return d.eachTopic(func(topic string, t topicFacts) []finding {
+	var single []string
+	found := d.eachTopic(func(topic string, t topicFacts) []finding {
 		var all []finding
 		copies := int64(t.Partitions.NumReplicas())
 		least, told := number(t.settings, keyMinInSync)
@@ -98,7 +109,8 @@ func lookReplication(_ context.Context, d *doctor) []finding {
 		case told && least > copies:
 			return []finding{wrong(fmt.Sprintf("%s of %s is %d, and there are %d copies: nothing can be written", keyMinInSync, topic, least, copies), "lower it, or add replicas")}
 		case copies < 2:
-			return []finding{warning(fmt.Sprintf("%s has one copy: with its broker the records are gone, or out of reach", topic), "give it 3 replicas (kafka-reassign-partitions.sh), and "+keyMinInSync+" 2")}
+			single = append(single, topic)
+			return nil
 		case told && least < 2:
 			all = append(all, warning(fmt.Sprintf("%s of %s is %d: what one broker alone has acknowledged is lost with it", keyMinInSync, topic, least), "set it to 2"))
 		case told && least == copies:
@@ -111,6 +123,12 @@ func lookReplication(_ context.Context, d *doctor) []finding {
 		}
 		return all
 	})
+	if len(single) > 0 {
+		found = append(found, warning(
+			fmt.Sprintf("there is one copy of %s: with its broker the records are gone, or out of reach", strings.Join(single, ", ")),
+			"give them 3 replicas (kafka-reassign-partitions.sh), and "+keyMinInSync+" 2"))
+	}
+	return found
 }
 
 func lookCleanup(_ context.Context, d *doctor) []finding {
