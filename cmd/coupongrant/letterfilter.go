@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/pflag"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -143,7 +144,8 @@ func parsePosition(text string) (p position, ok bool) {
 	partition, errPartition := strconv.ParseInt(parts[1], 10, 32)
 	offset, errOffset := strconv.ParseInt(parts[2], 10, 64)
 	p = position{parts[0], int32(partition), offset}
-	return p, errPartition == nil && errOffset == nil && partition >= 0 && offset >= 0 && p.String() == text
+	visible := !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
+	return p, errPartition == nil && errOffset == nil && partition >= 0 && offset >= 0 && p.String() == text && visible
 }
 
 func joined[T ~string](words []T, separator string) string {

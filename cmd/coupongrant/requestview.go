@@ -65,7 +65,9 @@ func (t *traceRecord) writeEnd(e view, row func(name, format string, args ...any
 	case kindDeadLetter:
 		row("dead", "%s  %s, %s%s", at, printable(e.Reason), attempts(e.Attempts), doubt(e.InDoubt, e.FirstAttemptAt))
 		row("", "%s", printable(e.Error))
-		row("", "to put it back: coupongrant dead-letters replay --source %s", shellWord(e.Source))
+		if _, ok := parsePosition(e.Source); ok {
+			row("", "to put it back: coupongrant dead-letters replay --source %s", shellWord(e.Source))
+		}
 	default:
 		row("?", "%s  %s", at, printable(e.Error))
 	}
@@ -92,7 +94,7 @@ func dueAt(at *time.Time) string {
 	return ", due " + clock(*at)
 }
 
-// shellWord is a text as a shell reads it back.
+// shellWord is a text without control characters as a shell reads it back.
 func shellWord(s string) string {
 	safe := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._/:", r)
