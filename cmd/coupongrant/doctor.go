@@ -80,7 +80,7 @@ func checkSections() []checkSection {
 		{"settings", []check{
 			{"settings", "every setting has a value that works", nil}, // by loadConfig
 			{"replica-name", "kafka.transactional_id tells this replica from others", lookReplicaName},
-			{"gateway-url", "calls are encrypted", lookGatewayURL},
+			{"gateway-url", "calls are encrypted, or stay on this host", lookGatewayURL},
 		}},
 		{"credentials and gateway", []check{
 			{"credentials", "app key, secret and session are there", lookCredentials},

@@ -31,7 +31,9 @@ Nobody gets a second coupon by it:
   - the request keeps its request_id, by which Tmall knows a repeat;
   - what may have been granted before stays in doubt: no refusal of the replay fails it,
     and past gateway.idempotency_window it is left, since Tmall may have forgotten it;
-  - what was put back before is left, unless --again. Then it is in doubt since.
+  - what was put back before is left, unless --again: then it is in doubt since;
+  - where the input topic no longer reaches back to a dead letter, nobody can see whether
+    it was put back before: it is left, unless you say by --again that it was not.
 
 Records go out in small transactions: if this command is killed, each was put back
 wholly or not at all, and beginning it anew goes on with the rest. A second one that is

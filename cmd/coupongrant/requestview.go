@@ -72,7 +72,11 @@ func (t *traceRecord) writeEnd(e view, row func(name, format string, args ...any
 		row("?", "%s  %s", at, printable(e.Error))
 	}
 	for _, a := range e.AttemptLog {
-		row("", "%s  %s", a.At.Local().Format("15:04:05.000"), strings.TrimSpace(printable(a.About)+" "+printable(a.Code)))
+		answer := "granted"
+		if a.About != "" {
+			answer = printable(a.About) + " " + printable(a.Code)
+		}
+		row("", "%s  %s", a.At.Local().Format("15:04:05.000"), answer)
 	}
 }
 
