@@ -246,9 +246,11 @@ func (d *diagnosis) summary() string {
 	}
 }
 
-func wrong(says, mend string) finding   { return finding{Level: levelError, Says: says, Mend: mend} }
+func wrong(says, mend string) finding { return finding{Level: levelError, Says: says, Mend: mend} }
+
 func warning(says, mend string) finding { return finding{Level: levelWarning, Says: says, Mend: mend} }
-func unseen(says, mend string) finding  { return finding{Level: levelUnseen, Says: says, Mend: mend} }
+
+func unseen(says, mend string) finding { return finding{Level: levelUnseen, Says: says, Mend: mend} }
 
 // topicKeys names the setting of each topic.
 func topicKeys(t processor.Topics) map[string]string {

@@ -222,11 +222,13 @@ func others(records []traceRecord, at int) string {
 		if i == at {
 			continue
 		}
-		what := map[bool]string{true: "a replay", false: "another record"}[t.ReplayOf != ""]
-		switch {
-		case t.State == kindGranted:
+		what := "another record"
+		if t.ReplayOf != "" {
+			what = "a replay"
+		}
+		if t.State == kindGranted {
 			what += " was told the same coupon"
-		default:
+		} else {
 			what += " ended as " + t.State
 		}
 		counts[what]++
