@@ -50,6 +50,7 @@ type opening struct {
 	metadata metadata
 	withheld *Hold // it must not be worked on, and why
 	note     string
+	end      int64 // of the log
 }
 
 func newAssignments(events *mailbox[event], cfg Config) *assignments {
@@ -184,6 +185,7 @@ func (as *assignments) open(ctx context.Context, cl *kgo.Client, offsets map[str
 				return nil, fmt.Errorf("listing where %s begins: %w", p, bounds.err)
 			}
 			o := as.opening(p, bounds)
+			o.end = bounds.end
 			e.opened = append(e.opened, o)
 			numbers[number] = kgo.NewOffset().At(o.metadata.position.watermark).WithEpoch(o.metadata.position.leaderEpoch)
 		}

@@ -48,7 +48,9 @@ func (s *session) commitReady(ctx context.Context, last bool) error {
 	if s.commits.bareAfter = s.commits.ended.Add(markersTime); len(b.ends) == 0 && time.Now().Before(s.commits.bareAfter) {
 		return nil
 	}
+	s.sight.committing.Store(time.Now().UnixNano())
 	err := s.tx.commit(ctx, b)
+	s.sight.committing.Store(0)
 	s.commits.ended = time.Now()
 	if err != nil {
 		return s.notCommitted(ctx, b, err)
@@ -115,6 +117,8 @@ func (s *session) fits(ban time.Time) func(position) bool {
 
 func (s *session) committed(b *batch) {
 	s.commits.taken = max(s.commits.taken, s.tx.metadataSize)
+	s.sight.commits.Add(1)
+	s.recent.committed(b.ends)
 	for a, pos := range b.positions {
 		o, ok := s.windows.Get(a)
 		if !ok {

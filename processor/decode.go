@@ -16,7 +16,7 @@ import (
 // of earlier attempts.
 func newTask(a assignment, r *kgo.Record, retryTopic string, longestDelay time.Duration) *task {
 	t := &task{assignment: a, offset: r.Offset, record: r}
-	t.source = t.partition.String() + "/" + strconv.FormatInt(r.Offset, 10)
+	t.source = sourceOf(a.partition, r.Offset)
 	// A replay of a dead letter in doubt says so on an input topic too; to
 	// believe it of any producer costs caution, not truth.
 	t.inDoubt = headerText(r, headerInDoubt) == "true"

@@ -46,11 +46,13 @@
 //	awaited       session        its poll returns       nothing; ends a waiting poll when the bell rings
 //	background    Start          Run returns            nothing; reports a fatal error
 //	resolver      session        told to                nothing; fetches writer's schemas
-//	watchdog      Processor.Run  Run returns            nothing; sees a wedged session goroutine
+//	watchdog      Processor.Run  Run returns            nothing; sees a wedged session goroutine, and that nothing moves
 //	callbacks     kgo            return                 nothing; leave messages in the session's mailbox
 //
 // Session and scheduler share no state: each has a mailbox, and a task belongs
 // to the scheduler from the moment it is handed over until its end comes back.
+// Whoever looks at them reads what each has published last (sight.go), or asks the
+// scheduler through its mailbox, and never waits for the session.
 //
 // # The ten rules
 //
@@ -103,6 +105,7 @@
 //	lanes.go        the requests of one key, in order
 //	scheduler.go    who is called when
 //	supply.go       which ceilings keep the calls supplied
+//	roll.go         who has no end yet, in order
 //	turns.go        whose turn it is, and who is due later
 //	answering.go    the clock that runs while the gateway answers others
 //	gate.go         bans, an app in trouble, most answers refusing what we send
@@ -124,6 +127,12 @@
 //	holds.go        why something waits
 //	contact.go      whether any broker answers
 //	watchdog.go     whether the session goroutine passes
+//	progress.go     whether anything moves
+//	sight.go        what session and scheduler show of themselves
+//	status.go       the same, for people
+//	why.go          in one sentence, why a partition or a request waits
+//	recent.go       what became of the newest records
+//	trail.go        the same, for people
 //	mailbox.go      how the goroutines talk
 //	config.go, metrics.go, module.go
 //

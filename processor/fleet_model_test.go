@@ -138,6 +138,7 @@ func (f *fleet) newReplica() *modelReplica {
 			cfg: f.cfg, log: fleetLog, metrics: fleetMetrics, holds: fleetHolds, undecoded: undecoded{},
 			windows: newWindows(f.cfg.WindowRecords, f.cfg.WindowBytes, f.cfg.WindowTotalBytes),
 			tx:      &transaction{nonce: newNonce()}, commits: commits{budget: 40},
+			sight: new(sight), recent: newRecent(f.cfg.Topics, 1),
 			scheduler: newScheduler(f.cfg, Deps{Logger: fleetLog, Breaker: fleetBreaker}, fleetMetrics, fleetHolds, reports, newLease(time.Hour)),
 		},
 		at: map[partition]int{},
@@ -243,7 +244,7 @@ func (f *fleet) poll(r *modelReplica, p *modelPartition, n int) {
 		record := p.log[r.at[p.partition]]
 		r.at[p.partition]++
 		fresh := record.Offset >= o.next
-		r.admitRecord(o, record)
+		r.admitRecord(o, record, time.Now())
 		tasks := r.undecoded.take(10)
 		switch {
 		case !fresh:
@@ -258,6 +259,7 @@ func (f *fleet) poll(r *modelReplica, p *modelPartition, n int) {
 			if tasks[0].inDoubt {
 				f.doubts++
 			}
+			r.scheduler.supplies[o.assignment].admit(tasks[0])
 			r.tasks = append(r.tasks, tasks...)
 		}
 	}

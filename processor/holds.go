@@ -28,12 +28,13 @@ const (
 	holdMetadata    = "metadata"    // a partition's commit metadata cannot be read or written
 	holdLostInput   = "lost-input"  // a gap in the input
 	holdTransaction = "transaction" // transactions fail
+	holdStalled     = "stalled"     // nothing moves, and no other hold says why
 	holdStopping    = "stopping"    // on the way out
 )
 
 var holdKinds = []string{
 	holdStarting, holdKafka, holdTopic, holdRegistry, holdGateway,
-	holdApp, holdMetadata, holdLostInput, holdTransaction, holdStopping,
+	holdApp, holdMetadata, holdLostInput, holdTransaction, holdStalled, holdStopping,
 }
 
 // holds are the holds of the moment. Safe for concurrent use. It logs one line

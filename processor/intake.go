@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -14,6 +15,7 @@ import (
 // admit takes polled records into their windows.
 func (s *session) admit(fetches kgo.Fetches) error {
 	var stray error
+	now := time.Now()
 	fetches.EachPartition(func(ftp kgo.FetchTopicPartition) {
 		if len(ftp.Records) == 0 {
 			return
@@ -27,15 +29,16 @@ func (s *session) admit(fetches kgo.Fetches) error {
 		default:
 			s.holds.Clear(holdTopic, p.String())
 			s.metrics.polled.WithLabelValues(ftp.Topic).Add(float64(len(ftp.Records)))
+			o.end, o.newest = max(o.end, ftp.LastStableOffset), now
 			for _, r := range ftp.Records {
-				s.admitRecord(o, r)
+				s.admitRecord(o, r, now)
 			}
 		}
 	})
 	return stray
 }
 
-func (s *session) admitRecord(o *owned, r *kgo.Record) {
+func (s *session) admitRecord(o *owned, r *kgo.Record, now time.Time) {
 	admission := o.Admit(r.Offset, recordSize(r), r.LeaderEpoch)
 	if admission == alreadyHere {
 		s.metrics.redelivered.Inc()
@@ -44,6 +47,7 @@ func (s *session) admitRecord(o *owned, r *kgo.Record) {
 		return
 	}
 	t := newTask(o.assignment, r, s.cfg.Topics.Retry, 2*s.cfg.Retry.Delay)
+	t.taken = now
 	if admission == admittedInDoubt {
 		t.foundInDoubt()
 	}
@@ -84,6 +88,7 @@ func (s *session) decodeSome() {
 		}
 		request, bad, missing := decode(s.codec, t)
 		if bad != nil {
+			s.recent.end(bad)
 			o.Finish(t.offset, bad)
 			continue
 		}

@@ -26,12 +26,16 @@ func (s *scheduler) judge(ans answered) {
 		return
 	}
 	sup.inFlight--
+	t.began = time.Time{}
 	t.remember(ans.logged())
 	count(t, ans.err)
 	s.answering.count(t)
 	v := s.policy.next(ans.err, t, s.parked(t))
 	if definite(ans.err) {
 		s.answered = time.Now()
+	}
+	if further(ans.err) {
+		s.sight.answers.Add(1)
 	}
 	if v.action == actRetry && !ans.err.Canceled && s.answersOthers(time.Now()) {
 		t.failedAmongOthers++
@@ -54,6 +58,13 @@ func (s *scheduler) parked(t *task) bool { return t.topic == s.cfg.Topics.Retry 
 // request, it shows that the gateway works, and what is behind it.
 func definite(answer *topclient.Error) bool {
 	return answer == nil || answer.About == topclient.AboutRequest && !answer.MayHaveGranted
+}
+
+// further says that an answer is of those that bring a request to its end, some
+// time: not that nobody can be called, or not the app.
+func further(answer *topclient.Error) bool {
+	return answer == nil || !answer.Canceled && !answer.Throttled &&
+		(answer.About == topclient.AboutRequest || answer.About == topclient.AboutUnknown)
 }
 
 // answersOthers says that the gateway works and answered someone of late. Holds
@@ -154,10 +165,17 @@ func (s *scheduler) conclude(t *task, v verdict, ans answered) {
 	s.finish(e)
 }
 
+// tell sends an end back.
+func (s *scheduler) tell(e *end) {
+	s.recent.end(e)
+	s.sight.answers.Add(1)
+	s.reports.put(report{assignment: e.task.assignment, end: e})
+}
+
 // finish sends an end back and brings up the next of its lane.
 func (s *scheduler) finish(e *end) {
-	s.reports.put(report{assignment: e.task.assignment, end: e})
 	s.supplies[e.task.assignment].ended(e.task)
+	s.tell(e)
 	if next := s.lanes.leave(e.task); next != nil {
 		s.enqueue(next)
 	}

@@ -48,6 +48,7 @@ func (s *session) applyEvents(ctx context.Context) error {
 		}
 		s.share()
 		if e.joined {
+			s.joined = true
 			s.holds.Clear(holdStarting, "")
 			s.holds.Clear(holdKafka, "group")
 		}
@@ -92,7 +93,7 @@ func (s *session) joinedAs(member string) error {
 func (s *session) open(opened opening, member string) {
 	s.drop(opened.partition) // kgo may have swallowed the revocation
 	o := s.windows.Assign(opened.partition, opened.metadata.position)
-	o.member = member
+	o.member, o.end = member, opened.end
 	if opened.note != "" {
 		s.log.Warn("assigned against the odds", "topic", o.topic, "partition", o.number, "note", opened.note)
 		o.dirty = true // commit where we stand, so that the next owner need not be told again
@@ -140,6 +141,7 @@ func (s *session) drop(p partition) {
 		return
 	}
 	s.scheduler.Drop(o.assignment)
+	s.recent.dropped(o.assignment)
 	s.holds.ClearWhere(p.String())
 	if o.paused || o.withheld {
 		s.kafka.Client().ResumeFetchPartitions(map[string][]int32{p.topic: {p.number}})

@@ -83,10 +83,10 @@ func (s *scheduler) parkBehind(first *task, parked *end) {
 		return
 	}
 	sup := s.supplies[first.assignment]
-	stay := max(s.cfg.WindowRecords/laneShare, sup.tasks/2)
+	stay := max(s.cfg.WindowRecords/laneShare, sup.roll.size/2)
 	for _, t := range first.lane.takeBehind(func(t *task, left int) bool { return !t.pending && left > stay }) {
 		s.answering.count(t)
 		sup.ended(t)
-		s.reports.put(report{assignment: t.assignment, end: &end{task: t, kind: endParked, at: parked.at, next: parked.next}})
+		s.tell(&end{task: t, kind: endParked, at: parked.at, next: parked.next})
 	}
 }

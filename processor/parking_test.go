@@ -30,6 +30,7 @@ func TestOnlyALaneThatCrowdsTheOthersOutIsParkedBehind(t *testing.T) {
 				gate: gate{guard: new(guard)},
 				cfg:  cfg, policy: policy{cfg: cfg}, breaker: breaker.New(breaker.DefaultConfig(), nil), reports: newMailbox[report](newBell()),
 				supplies: map[assignment]*supply{a: newSupply(0)}, lanes: lanes{}, answered: time.Now(),
+				sight: new(sight), recent: newRecent(cfg.Topics, 1),
 			}
 			var offset int64
 			fill := func(key string, n int) *task {
@@ -54,7 +55,7 @@ func TestOnlyALaneThatCrowdsTheOthersOutIsParkedBehind(t *testing.T) {
 
 			require.Len(t, s.reports.take(), row.parked)
 			require.Len(t, first.lane.tasks, row.trouble-row.parked)
-			require.Equal(t, int(offset)-row.parked, s.supplies[a].tasks)
+			require.Equal(t, int(offset)-row.parked, s.supplies[a].roll.size)
 		})
 	}
 }

@@ -54,7 +54,7 @@ const (
 // cannot help.
 func (p *preflight) wait(ctx context.Context) (cluster, error) {
 	client, err := kgo.NewClient(slices.Concat(p.kafka, []kgo.Opt{
-		kgo.RetryTimeout(preflightTimeout), kgo.WithContext(ctx),
+		kgo.RetryTimeout(preflightTimeout), kgo.WithContext(ctx), kgo.MetadataMinAge(metadataMinAge), // or what is mended is seen 5 s later
 	})...)
 	if err != nil {
 		return cluster{}, fmt.Errorf("preparing a Kafka client: %w", err)

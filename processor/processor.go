@@ -41,6 +41,9 @@ type Processor struct {
 	watchdog *watchdog
 	know     knowledge // of the goroutine that runs the sessions
 	guard    *guard    // of the scheduler of the moment
+	sight    *sight
+	recent   *recent
+	contact  *contact
 
 	mu     sync.Mutex // guards what Start and Stop share
 	cancel context.CancelFunc
@@ -69,9 +72,16 @@ func New(cfg Config, d Deps) (*Processor, error) {
 		holds: newHolds(log, func(kind string, count int) {
 			m.holds.WithLabelValues(kind).Set(float64(count))
 		}),
-		watchdog: newWatchdog(2 * endBound(cfg)),
-		guard:    &guard{accept: cfg.AcceptRefusals},
+		guard:  &guard{accept: cfg.AcceptRefusals},
+		sight:  new(sight),
+		recent: newRecent(cfg.Topics, recentPasts),
 	}
+	p.contact = newContact(cfg, p.holds)
+	progress := newProgress(cfg, p.holds)
+	p.watchdog = newWatchdog(2*endBound(cfg), func() {
+		p.contact.look(time.Now(), p.sight.isMember())
+		progress.look(p.moment(), p.sight.answers.Load(), p.sight.commits.Load())
+	})
 	p.holds.Set(holdStarting, "", "not yet a member of the consumer group")
 	return p, nil
 }
@@ -163,9 +173,12 @@ func (p *Processor) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.sight.begin(s.scheduler)
 	if err = s.begin(ctx); err == nil {
 		err = s.run(ctx)
 	}
+	p.sight.over()
+	p.recent.over()
 	if err != nil {
 		p.refused(err)
 	}
@@ -205,11 +218,13 @@ func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error)
 		codec: p.deps.Codec, windows: newWindows(p.cfg.WindowRecords, p.cfg.WindowBytes, p.cfg.WindowTotalBytes),
 		bell: bell, events: newMailbox[event](bell), reports: newMailbox[report](bell), resolved: newMailbox[int](bell),
 		undecoded: undecoded{}, pending: map[int][]*task{}, commits: commits{budget: metadataBudget}, passed: p.watchdog.passed,
+		sight: p.sight, recent: p.recent,
 	}
 	s.resolver = &resolver{registry: p.deps.Registry, holds: p.holds, wanted: newMailbox[int](newBell()), resolved: s.resolved}
 	p.holds.ClearKind(holdTopic, holdGateway, holdApp, holdMetadata, holdLostInput, holdTransaction, holdRegistry) // of the session before
 	s.scheduler = newScheduler(p.cfg, p.deps, p.metrics, p.holds, s.reports, member)
 	s.scheduler.guardedBy(p.guard)
+	s.scheduler.seenBy(p.sight, p.recent)
 	opts := slices.Concat(p.deps.Kafka, p.options(ctx, c, member), newAssignments(s.events, p.cfg).options())
 	kafka, err := kgo.NewGroupTransactSession(opts...)
 	if err != nil {
@@ -229,7 +244,7 @@ func (p *Processor) options(ctx context.Context, c cluster, member *lease) []kgo
 	return []kgo.Opt{
 		kgo.WithContext(ctx),
 		kgo.MetadataMinAge(metadataMinAge),
-		kgo.WithHooks(&contact{holds: p.holds}, member),
+		kgo.WithHooks(p.contact, member),
 
 		kgo.ConsumerGroup(p.cfg.Group),
 		kgo.ConsumeTopics(p.cfg.Topics.Inputs()...),

@@ -42,10 +42,12 @@ func (q *quota) SetShare(held, all float64) {
 	if q.fleet <= 0 {
 		return
 	}
-	share := q.fleet * q.budget.share
-	q.limiter.SetLimit(rate.Limit(share))
-	q.limiter.SetBurst(max(1, int(share/20))) // 50 ms worth: a burst must not show in a second's count
+	q.limiter.SetLimit(rate.Limit(q.share()))
+	q.limiter.SetBurst(max(1, int(q.share()/20))) // 50 ms worth: a burst must not show in a second's count
 }
+
+// share is how many calls a second are ours, where there is a limit.
+func (q *quota) share() float64 { return q.fleet * q.budget.share }
 
 // Take takes leave for one call, or says how long to wait for it.
 func (q *quota) Take(now time.Time) (wait time.Duration, ok bool) {

@@ -38,6 +38,12 @@ type scheduler struct {
 	failures int       // calls in a row that found the gateway in trouble
 	draining bool
 
+	sight        *sight
+	recent       *recent
+	shownAt      time.Time
+	barrier      barrier
+	barrierUntil time.Time
+
 	nextSweep time.Time
 	answered  time.Time // when the gateway last granted or refused anyone
 	answering answering
@@ -65,8 +71,13 @@ func newScheduler(cfg Config, d Deps, m *metrics, h *holds, reports *mailbox[rep
 		supplies: map[assignment]*supply{},
 		turns:    newTurns(cfg.MaxInFlight, cfg.Topics),
 		gate:     gate{guard: new(guard)},
+		sight:    new(sight),
+		recent:   newRecent(cfg.Topics, 1),
 	}
 }
+
+// seenBy has it show itself, and tell of ends.
+func (s *scheduler) seenBy(eyes *sight, r *recent) { s.sight, s.recent = eyes, r }
 
 // Assign opens an assignment at its committed ceiling.
 func (s *scheduler) Assign(a assignment, ceiling int64) {
@@ -76,6 +87,9 @@ func (s *scheduler) Assign(a assignment, ceiling int64) {
 // Drop forgets an assignment. Calls in flight end, and their answers with them.
 func (s *scheduler) Drop(a assignment) {
 	s.inbox.put(func() {
+		if sup, ok := s.supplies[a]; ok {
+			s.recent.moved(sup.roll.all())
+		}
 		delete(s.supplies, a)
 		s.lanes.drop(a)
 		of := func(t *task) bool { return t.assignment == a }
@@ -137,7 +151,8 @@ func (s *scheduler) Decoded(t *task, request schemas.Request, bad *end) {
 			s.finish(bad)
 		case bad != nil:
 			t.lane.remove(t)
-			s.reports.put(report{assignment: t.assignment, end: bad})
+			s.supplies[t.assignment].ended(t)
+			s.tell(bad)
 		case first:
 			s.enqueue(t)
 		}
@@ -218,6 +233,7 @@ func (s *scheduler) pass(ctx context.Context) time.Duration {
 	wait := s.dispatch(ctx, now)
 	s.sweep(now)
 	s.wish()
+	wait = min(wait, s.show(now))
 	s.metrics.inFlight.Set(float64(s.turns.inFlight))
 	if next, ok := s.timers.next(); ok {
 		wait = min(wait, max(next.Sub(now), 0))
@@ -245,6 +261,7 @@ const idle = time.Second
 // dispatch starts calls until something does not let it, and returns when to
 // try again.
 func (s *scheduler) dispatch(ctx context.Context, now time.Time) time.Duration {
+	s.barrier = barrierNone
 	for !s.draining && s.turns.free() {
 		t := s.turns.peek()
 		if t == nil {
@@ -257,27 +274,38 @@ func (s *scheduler) dispatch(ctx context.Context, now time.Time) time.Duration {
 			continue
 		}
 		if wait, ok := s.gate.open(now, s.turns.inFlight); !ok {
-			return min(wait, idle)
+			return s.stoppedBy(barrierGate, wait)
 		}
 		if wait, ok := s.quota.Take(time.Now()); !ok { // now may be of before this process was stopped
-			return min(wait, idle)
+			return s.stoppedBy(barrierQuota, wait)
 		}
 		done, wait, ok := s.breaker.Allow()
 		if !ok {
 			s.quota.Return()
 			s.holds.Set(holdGateway, "", fmt.Sprintf("the gateway is in trouble, too many calls failed or were slow, and the breaker is %s: requests wait and the gateway is probed by itself; check gateway.url and the gateway's status if this lasts", s.breaker.State()))
-			return min(wait, idle)
+			return s.stoppedBy(barrierBreaker, wait)
 		}
 		s.turns.start()
 		s.start(ctx, t, done)
 	}
-	return idle
+	if s.draining {
+		return s.stoppedBy(barrierStopping, idle)
+	}
+	return s.stoppedBy(barrierSlots, idle)
+}
+
+// stoppedBy notes what kept the next call from starting, and returns when to try
+// again.
+func (s *scheduler) stoppedBy(b barrier, wait time.Duration) time.Duration {
+	s.barrier, s.barrierUntil = b, time.Now().Add(wait)
+	return min(wait, idle)
 }
 
 // start makes the call in a goroutine of its own, which ends with the call.
 func (s *scheduler) start(ctx context.Context, t *task, done func(breaker.Result)) {
 	s.supplies[t.assignment].inFlight++
-	s.gate.started(time.Now())
+	t.began = time.Now()
+	s.gate.started(t.began)
 	if !t.called {
 		s.answering.count(t)
 		t.called, t.calledAt = true, s.answering.elapsed

@@ -35,6 +35,7 @@ type session struct {
 
 	undecoded undecoded
 	pending   map[int][]*task // by the id of the schema that is being fetched
+	joined    bool            // the group, once
 	joining   bool            // between leaving one generation of the group and being given a part in the next
 
 	blocked  bool               // a rebalance waits for us
@@ -45,6 +46,11 @@ type session struct {
 	banned  time.Time // the gateway bans the app until then
 	commits commits
 	passed  func() // tells the watchdog that the loop is alive
+
+	sight   *sight
+	recent  *recent
+	shown   time.Time // when it last showed itself
+	unshown bool      // that was too short a time ago when there was something to show
 }
 
 const (
@@ -103,6 +109,7 @@ func (s *session) loop(ctx context.Context) error {
 			return err
 		}
 		s.pauseAndResume()
+		s.show()
 		if err := s.pollAll(ctx); err != nil {
 			return err
 		}
@@ -129,6 +136,7 @@ func (s *session) drain(ctx context.Context, scheduled <-chan struct{}) error {
 		if err := s.allowRebalance(ctx); err != nil {
 			return err
 		}
+		s.show()
 		select {
 		case <-scheduled:
 			scheduled, last, limit = nil, true, time.After(s.tx.deadline)
@@ -255,6 +263,9 @@ func (s *session) pollTimeout() time.Duration {
 		if left := time.Until(retry); left > 0 {
 			wait = min(wait, left)
 		}
+	}
+	if s.unshown {
+		wait = min(wait, max(viewEvery-time.Since(s.shown), 0))
 	}
 	if s.handOver != nil {
 		wait = min(wait, max(time.Until(s.handOver.deadline), 0))

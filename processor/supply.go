@@ -16,7 +16,7 @@ type supply struct {
 	calls     int     // first calls since the ceiling was last raised
 	wished    int64
 	newest    int64 // offset handed over
-	tasks     int   // handed over, without an end
+	roll      roll  // handed over, without an end
 
 	inFlight int
 	released bool               // on its way to another replica: no more calls
@@ -56,13 +56,13 @@ func (s *supply) leave(t *task) {
 // admit counts a task that was handed over.
 func (s *supply) admit(t *task) {
 	s.newest = t.offset
-	s.tasks++
+	s.roll.add(t)
 }
 
 // ended forgets a task that has its end.
 func (s *supply) ended(t *task) {
 	delete(s.called, t.offset)
-	s.tasks--
+	s.roll.remove(t)
 }
 
 // forget takes a task out of what is available: it ended without a call.

@@ -102,6 +102,8 @@ func TestSupplyCountsATaskOnce(t *testing.T) {
 func TestSupplyKnowsWhoWasCalledAndHasNoEnd(t *testing.T) {
 	s := newSupply(10)
 	first, second := &task{offset: 3}, &task{offset: 4}
+	s.admit(first)
+	s.admit(second)
 	s.leave(first)
 	s.leave(second)
 	s.ended(first)

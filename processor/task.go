@@ -16,6 +16,11 @@ type partition struct {
 	number int32
 }
 
+// sourceOf names a record, as results do.
+func sourceOf(p partition, offset int64) string {
+	return p.String() + "/" + strconv.FormatInt(offset, 10)
+}
+
 func (p partition) String() string { return p.topic + "/" + strconv.Itoa(int(p.number)) }
 
 // assignment is a partition in one go of ownership. A partition that comes
@@ -56,6 +61,9 @@ type task struct {
 	lane    *lane     // nil: a lane by itself
 	due     time.Time // not to be called before; zero: at once
 	counted bool      // among what its supply has available
+	place   int       // in the roll of its supply
+	taken   time.Time // into its window
+	began   time.Time // the call that is under way; zero: none is
 }
 
 // expiry is when the request is of no use any more; zero: never.

@@ -13,30 +13,34 @@ import (
 // hold, and passes.
 type watchdog struct {
 	limit time.Duration
+	look  func()       // once a second
 	last  atomic.Int64 // Unix nanoseconds of the last pass
 	stuck atomic.Bool
 }
 
 var errWedged = errors.New("the session goroutine has not passed for too long: exiting, so that another replica takes over")
 
-func newWatchdog(limit time.Duration) *watchdog {
-	w := &watchdog{limit: limit}
+func newWatchdog(limit time.Duration, look func()) *watchdog {
+	w := &watchdog{limit: limit, look: look}
 	w.passed()
 	return w
 }
 
 func (w *watchdog) passed() { w.last.Store(time.Now().UnixNano()) }
 
+func (w *watchdog) lastPass() time.Time { return time.Unix(0, w.last.Load()) }
+
 // run returns errWedged, or nil when ctx ends.
 func (w *watchdog) run(ctx context.Context) error {
-	ticker := time.NewTicker(w.limit / 10)
+	ticker := time.NewTicker(min(w.limit/10, time.Second))
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
-			if time.Since(time.Unix(0, w.last.Load())) > w.limit {
+			w.look()
+			if time.Since(w.lastPass()) > w.limit {
 				w.stuck.Store(true)
 				return errWedged
 			}

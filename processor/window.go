@@ -27,8 +27,9 @@ type window struct {
 	ended   map[int64]struct{} // finished set read back and not polled yet
 	set     []int64            // Ready writes finished sets into it, to look whether they fit
 
-	live  int // entries that are not ended: what the bounds count
-	bytes int // of live entries
+	live    int // entries that are not ended: what the bounds count
+	bytes   int // of live entries
+	results int // of them, finished
 
 	maxRecords, maxBytes int
 	full                 bool // from reaching a bound until falling to half of it
@@ -125,7 +126,18 @@ func (w *window) Finish(offset int64, e *end) {
 		panic(fmt.Sprintf("window: offset %d is finished already", offset))
 	}
 	w.entries[i].state, w.entries[i].end = finished, e
+	w.results++
 	w.dirty = true
+}
+
+// Oldest is the oldest record without a committed end, nil if there is none.
+func (w *window) Oldest() *entry {
+	for i := range w.entries {
+		if w.entries[i].state != ended {
+			return &w.entries[i]
+		}
+	}
+	return nil
 }
 
 // search returns the index of the first entry at or above offset.
@@ -252,6 +264,9 @@ func (w *window) retire(e *entry) {
 	if e.state == ended {
 		return
 	}
+	if e.state == finished {
+		w.results--
+	}
 	w.live--
 	w.bytes -= e.size
 	e.state, e.end = ended, nil
@@ -294,7 +309,7 @@ func (w *window) LowestCeiling(pos position, called func(offset int64) bool) int
 
 // check asserts the invariants; tests and fuzzing call it after each step.
 func (w *window) check() error {
-	last, live, bytes := w.watermark-1, 0, 0
+	last, live, bytes, results := w.watermark-1, 0, 0, 0
 	for _, e := range w.entries {
 		if e.offset <= last {
 			return fmt.Errorf("offset %d after %d", e.offset, last)
@@ -304,12 +319,17 @@ func (w *window) check() error {
 			live++
 			bytes += e.size
 		}
+		if e.state == finished {
+			results++
+		}
 	}
 	switch {
 	case last >= w.next:
 		return fmt.Errorf("offset %d at or above next %d", last, w.next)
 	case live != w.live || bytes != w.bytes:
 		return fmt.Errorf("%d live of %d bytes, counted %d of %d", live, bytes, w.live, w.bytes)
+	case results != w.results:
+		return fmt.Errorf("%d results, counted %d", results, w.results)
 	case w.ceiling < w.watermark:
 		return fmt.Errorf("ceiling %d below watermark %d", w.ceiling, w.watermark)
 	}

@@ -22,6 +22,8 @@ type owned struct {
 	withheld bool      // not to be worked on until a person decides; paused as well
 	wish     int64     // the ceiling that the scheduler would like
 	ban      time.Time // as last committed
+	end      int64     // the brokers' last stable offset as last seen; -1: not seen
+	newest   time.Time // when records of it came last, or it was opened
 }
 
 func newWindows(maxRecords, maxBytes, totalBytes int) *windows {
@@ -31,7 +33,7 @@ func newWindows(maxRecords, maxBytes, totalBytes int) *windows {
 // Assign opens a partition under a new epoch at its committed position.
 func (ws *windows) Assign(p partition, pos position) *owned {
 	ws.lastEpoch++
-	o := &owned{assignment: assignment{p, ws.lastEpoch}, window: newWindow(pos, ws.maxRecords, ws.maxBytes)}
+	o := &owned{assignment: assignment{p, ws.lastEpoch}, window: newWindow(pos, ws.maxRecords, ws.maxBytes), end: -1, newest: time.Now()}
 	ws.open[p] = o
 	ws.divide()
 	return o

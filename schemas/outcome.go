@@ -28,9 +28,9 @@ const AttemptLogSize = 10
 
 // Attempt is one call of the gateway, as analysts see it.
 type Attempt struct {
-	At    time.Time
-	About string // whose trouble the answer was; empty for a grant
-	Code  string // the gateway's code, or a word for what stood in its place
+	At    time.Time `json:"at"`
+	About string    `json:"about"` // whose trouble the answer was; empty for a grant
+	Code  string    `json:"code"`  // the gateway's code, or a word for what stood in its place
 }
 
 // Granted is one CouponGranted event.

@@ -25,24 +25,34 @@ var adminModule = fx.Module("admin", fx.Provide(newAdmin), fx.Invoke(func(*admin
 type admin struct {
 	began   time.Time
 	version string
+	replica string
+	group   string
+	expires time.Time // of the merchant's session; zero: nobody has said when
 	metrics prometheus.Gatherer
-	health  func() processor.Health // set before it serves
+	engine  func() processor.Status // set before it serves
 }
 
 // status is the answer of /api/status.
 type status struct {
-	Version       string           `json:"version"`
-	StartedAt     time.Time        `json:"started_at"`
-	UptimeSeconds int64            `json:"uptime_seconds"`
-	Live          bool             `json:"live"`
-	Ready         bool             `json:"ready"`
-	Holds         []processor.Hold `json:"holds"`
+	Version       string                      `json:"version"`
+	StartedAt     time.Time                   `json:"started_at"`
+	UptimeSeconds int64                       `json:"uptime_seconds"`
+	Replica       string                      `json:"replica"`
+	Group         string                      `json:"group"`
+	Live          bool                        `json:"live"`
+	Ready         bool                        `json:"ready"`
+	Holds         []processor.Hold            `json:"holds"`
+	At            time.Time                   `json:"at"` // of what the partitions say
+	Gateway       processor.GatewayStatus     `json:"gateway"`
+	Partitions    []processor.PartitionStatus `json:"partitions"`
+	Counts        totals                      `json:"counts"`
 }
 
 func newAdmin(lc fx.Lifecycle, cfg Config, log *slog.Logger, metrics prometheus.Gatherer) *admin {
 	a := &admin{
 		began: time.Now(), version: cfg.Processor.Version, metrics: metrics,
-		health: func() processor.Health { return processor.Health{} },
+		replica: cfg.Processor.TransactionalID, group: cfg.Processor.Group, expires: cfg.SessionExpiresAt.Time,
+		engine: func() processor.Status { return processor.Status{} },
 	}
 	log = log.With("component", "admin")
 	var service *httpService
@@ -73,29 +83,59 @@ func (a *admin) handler() http.Handler {
 
 // livez fails only when a restart is what helps.
 func (a *admin) livez(w http.ResponseWriter, _ *http.Request) {
-	if !a.health().Live {
+	if !a.engine().Live {
 		http.Error(w, "stuck", http.StatusServiceUnavailable)
 		return
 	}
 	_, _ = fmt.Fprintln(w, "ok")
 }
 
+// readyz is decided by the holds. What else waits is told too: it is why this
+// replica is slow with something, not that it is in no state to work.
 func (a *admin) readyz(w http.ResponseWriter, _ *http.Request) {
-	health := a.health()
+	now := a.engine()
 	code := http.StatusOK
-	if !isReady(health) {
+	if !isReady(now.Health) {
 		code = http.StatusServiceUnavailable
 	}
 	answer(w, code, struct {
-		Holds []processor.Hold `json:"holds"`
-	}{holdsOf(health)})
+		Holds   []processor.Hold `json:"holds"`
+		Waiting []waiting        `json:"waiting"`
+	}{holdsOf(now.Health), waitingOf(now)})
+}
+
+// waiting is a partition that waits, and why.
+type waiting struct {
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	Why       string `json:"why"`
+}
+
+func waitingOf(s processor.Status) []waiting {
+	list := []waiting{}
+	for _, p := range s.Partitions {
+		if p.Why != "" {
+			list = append(list, waiting{p.Topic, p.Partition, p.Why})
+		}
+	}
+	return list
 }
 
 func (a *admin) status(w http.ResponseWriter, _ *http.Request) {
-	health := a.health()
+	counts, err := readTotals(a.metrics)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	now := a.engine()
+	if !a.expires.IsZero() {
+		at := a.expires.UTC()
+		now.Gateway.SessionExpiresAt = &at
+	}
 	answer(w, http.StatusOK, status{
 		Version: a.version, StartedAt: a.began.UTC(), UptimeSeconds: int64(time.Since(a.began).Seconds()),
-		Live: health.Live, Ready: isReady(health), Holds: holdsOf(health),
+		Replica: a.replica, Group: a.group, Live: now.Live, Ready: isReady(now.Health), Holds: holdsOf(now.Health),
+		At: now.At, Gateway: now.Gateway, Partitions: now.Partitions, Counts: counts,
 	})
 }
 

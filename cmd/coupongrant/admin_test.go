@@ -18,7 +18,12 @@ func adminWith(health processor.Health) http.Handler {
 	metrics.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "coupongrant_test"}))
 	a := &admin{
 		began: time.Now().Add(-time.Minute), version: "v1", metrics: metrics,
-		health: func() processor.Health { return health },
+		engine: func() processor.Status {
+			return processor.Status{Health: health, Gateway: processor.GatewayStatus{Trouble: []string{}}, Partitions: []processor.PartitionStatus{
+				{Topic: "store", Partition: 3, Why: "its oldest request order-17 (offset 123) is being called for 4.2 s, attempt 3"},
+				{Topic: "store", Partition: 4},
+			}}
+		},
 	}
 	return a.handler()
 }
@@ -33,6 +38,9 @@ var held = processor.Health{Live: true, Holds: []processor.Hold{
 	{Kind: "gateway", Reason: "the breaker is open", Since: time.Unix(1, 0).UTC()},
 }}
 
+// alsoWaits is told whether or not the replica is ready.
+const alsoWaits = `,"waiting":[{"topic":"store","partition":3,"why":"its oldest request order-17 (offset 123) is being called for 4.2 s, attempt 3"}]}`
+
 func TestProbes(t *testing.T) {
 	ready := processor.Health{Live: true}
 	for name, tt := range map[string]struct {
@@ -40,9 +48,9 @@ func TestProbes(t *testing.T) {
 		livez, readyz int
 		body          string
 	}{
-		"ready":   {ready, 200, 200, `{"holds":[]}`},
-		"waiting": {held, 200, 503, `{"holds":[{"kind":"gateway","reason":"the breaker is open","since":"1970-01-01T00:00:01Z"}]}`},
-		"stuck":   {processor.Health{}, 503, 503, `{"holds":[]}`},
+		"ready":   {ready, 200, 200, `{"holds":[]` + alsoWaits},
+		"waiting": {held, 200, 503, `{"holds":[{"kind":"gateway","reason":"the breaker is open","since":"1970-01-01T00:00:01Z"}]` + alsoWaits},
+		"stuck":   {processor.Health{}, 503, 503, `{"holds":[]` + alsoWaits},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := adminWith(tt.health)
@@ -65,6 +73,8 @@ func TestStatusTellsVersionUptimeAndHolds(t *testing.T) {
 	require.True(t, got.Live)
 	require.False(t, got.Ready)
 	require.Equal(t, held.Holds, got.Holds)
+	require.Len(t, got.Partitions, 2)
+	require.NotContains(t, answer.Body.String(), "null")
 }
 
 func TestAdminOnlyAnswersReads(t *testing.T) {

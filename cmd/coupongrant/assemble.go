@@ -54,8 +54,9 @@ func commonGraph(log *slog.Logger, end *ending) fx.Option {
 		),
 		fx.Invoke(watchCredentials, watchSession),
 		adminModule,
+		fx.Invoke(servePprof),
 		processor.Module,
-		fx.Invoke(func(a *admin, p *processor.Processor) { a.health = p.Health }),
+		fx.Invoke(func(a *admin, p *processor.Processor) { a.engine = p.Status }),
 	)
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -23,6 +24,7 @@ import (
 // site is a broker and a registry for commands to work on.
 type site struct {
 	*testing.T
+	kafka  *kfake.Cluster
 	client *kgo.Client
 	admin  *kadm.Client
 	codec  *schemas.Codec
@@ -31,20 +33,25 @@ type site struct {
 
 func newSite(t *testing.T, opts ...kfake.Opt) *site {
 	t.Helper()
+	registry := httptest.NewServer(srfake.NewRegistry().Handler())
+	t.Cleanup(registry.Close)
+	return newSiteAt(t, registry.URL, opts...)
+}
+
+func newSiteAt(t *testing.T, registryURL string, opts ...kfake.Opt) *site {
+	t.Helper()
 	cluster, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1)}, opts...)...)
 	require.NoError(t, err)
 	t.Cleanup(cluster.Close)
-	registry := srfake.New()
-	t.Cleanup(registry.Close)
 	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
-	ours, err := schemas.NewRegistry(schemas.RegistryConfig{URL: registry.URL()})
+	ours, err := schemas.NewRegistry(schemas.RegistryConfig{URL: registryURL})
 	require.NoError(t, err)
 	t.Cleanup(ours.Close)
 	return &site{
-		T: t, client: client, admin: kadm.NewClient(client), codec: schemas.NewCodec(ours, schemas.Rules{}),
-		reach: []string{"--kafka.brokers", cluster.ListenAddrs()[0], "--registry.url", registry.URL()},
+		T: t, kafka: cluster, client: client, admin: kadm.NewClient(client), codec: schemas.NewCodec(ours, schemas.Rules{}),
+		reach: []string{"--kafka.brokers", cluster.ListenAddrs()[0], "--registry.url", registryURL},
 	}
 }
 

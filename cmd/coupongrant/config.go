@@ -27,6 +27,7 @@ type Config struct {
 	CouponTypes          []int32
 	Breaker              breaker.Config
 	AdminListen          string
+	PprofListen          string // empty: no profiles
 	Log                  LogConfig
 
 	Origins map[string]string // of each key that is not a default: where its value stands
@@ -94,7 +95,7 @@ func (c Config) Validate() error {
 	for _, broker := range c.Brokers {
 		errs = append(errs, checkAddress("kafka.brokers", broker))
 	}
-	errs = append(errs, checkAddress("admin.listen", c.AdminListen))
+	errs = append(errs, checkAddress("admin.listen", c.AdminListen), checkPprof(c.PprofListen))
 	if _, err := schemas.NewRegistry(c.Registry); err != nil { // it contacts nobody
 		errs = append(errs, fmt.Errorf("%w; it should look like http://host:port", err))
 	}
@@ -139,7 +140,7 @@ func checkAddress(key, address string) error {
 	return nil
 }
 
-var exampleAddress = map[string]string{"kafka.brokers": "kafka-1:9092", "admin.listen": "127.0.0.1:8080"}
+var exampleAddress = map[string]string{"kafka.brokers": "kafka-1:9092", "admin.listen": "127.0.0.1:8080", "admin.pprof_listen": "127.0.0.1:6060"}
 
 // ownTopics are those whose schemas are the program's own.
 func ownTopics(t processor.Topics) schemas.Topics {

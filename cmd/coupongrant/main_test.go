@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,7 +17,11 @@ import (
 	"github.com/coupongrant/coupongrant/topclient"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	_ = flag.Set("test.parallel", "8") // those that are parallel wait for seconds to pass, not for a processor
+	goleak.VerifyTestMain(m)
+}
 
 // output of a run that another goroutine may read meanwhile.
 type output struct {

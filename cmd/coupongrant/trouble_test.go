@@ -11,12 +11,15 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
 
 	"github.com/coupongrant/coupongrant/processor"
 	"github.com/coupongrant/coupongrant/topclient/topsim"
@@ -31,32 +34,75 @@ type troubled struct {
 	secret, session string // files
 	stderr          output
 	client          *http.Client
+	stop            func() // nil: it does not run
+
+	gateway, registry, broker *socket
+}
+
+func newTroubled(t *testing.T) *troubled {
+	t.Helper()
+	sim, err := topsim.New(topsim.Config{Apps: map[string]topsim.App{"42": app("secret", "session")}})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, sim.Close()) })
+	dir := t.TempDir()
+	r := &troubled{
+		sim: sim, admin: freeAddress(t), secret: filepath.Join(dir, "secret"), session: filepath.Join(dir, "session"),
+		client: &http.Client{Transport: &http.Transport{}}, gateway: newSocket(t), registry: newSocket(t), broker: newSocket(t),
+	}
+	serveOn(t, r.gateway, simulatorHandler(sim))
+	registry := serveOn(t, r.registry, srfake.NewRegistry().Handler())
+	r.site = newSiteAt(t, registry, kfake.ListenFn(func(string, string) (net.Listener, error) { return r.broker, nil }))
+	r.write(r.secret, "secret")
+	r.write(r.session, "session")
+	t.Cleanup(func() {
+		for _, s := range []*socket{r.gateway, r.registry, r.broker} {
+			s.restore()
+		}
+		r.halt()
+		r.client.CloseIdleConnections()
+	})
+	return r
+}
+
+func serveOn(t *testing.T, listener net.Listener, handler http.Handler) (url string) {
+	t.Helper()
+	server := httptest.NewUnstartedServer(handler)
+	require.NoError(t, server.Listener.Close())
+	server.Listener = listener
+	server.Start()
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// begin runs the program, again if it was halted.
+func (r *troubled) begin(flags ...string) {
+	r.Helper()
+	ctx, cancel := context.WithCancel(r.Context())
+	code := make(chan int, 1)
+	args := slices.Concat([]string{"run"}, r.reach, []string{
+		"--gateway.url", "http://" + r.gateway.Addr().String() + routerPath, "--gateway.app_key", "42", "--gateway.app_secret_file", r.secret,
+		"--gateway.session_file", r.session, "--admin.listen", r.admin,
+	}, flags)
+	go func() { code <- run(ctx, args, strings.NewReader(""), new(output), &r.stderr) }()
+	r.stop = func() {
+		cancel()
+		require.Equal(r, exitDone, <-code, r.stderr.String())
+	}
+}
+
+// halt stops the program in good order.
+func (r *troubled) halt() {
+	if r.stop != nil {
+		r.stop()
+		r.stop = nil
+	}
 }
 
 func startTroubled(t *testing.T) *troubled {
 	t.Helper()
-	sim, err := topsim.New(topsim.Config{Apps: map[string]topsim.App{"42": app("secret", "session")}})
-	require.NoError(t, err)
-	gateway := httptest.NewServer(simulatorHandler(sim))
-	t.Cleanup(func() { gateway.Close(); require.NoError(t, sim.Close()) })
-	dir := t.TempDir()
-	r := &troubled{
-		site: newSite(t).ready(), sim: sim, admin: freeAddress(t),
-		secret: filepath.Join(dir, "secret"), session: filepath.Join(dir, "session"), client: &http.Client{Transport: &http.Transport{}},
-	}
-	r.write(r.secret, "secret")
-	r.write(r.session, "session")
-	ctx, cancel := context.WithCancel(t.Context())
-	code := make(chan int, 1)
-	args := append([]string{"run"}, r.reach...)
-	args = append(args, "--gateway.url", gateway.URL+routerPath, "--gateway.app_key", "42", "--gateway.app_secret_file", r.secret,
-		"--gateway.session_file", r.session, "--admin.listen", r.admin)
-	go func() { code <- run(ctx, args, strings.NewReader(""), new(output), &r.stderr) }()
-	t.Cleanup(func() {
-		cancel()
-		require.Equal(t, exitDone, <-code, r.stderr.String())
-		r.client.CloseIdleConnections()
-	})
+	r := newTroubled(t)
+	r.ready()
+	r.begin()
 	r.granted("first")
 	return r
 }
@@ -74,14 +120,19 @@ func freeAddress(t *testing.T) string {
 }
 
 func (r *troubled) write(file, text string) {
+	r.Helper()
 	require.NoError(r, os.WriteFile(file, []byte(text+"\n"), 0o600))
 }
 
 // send asks for one coupon.
 func (r *troubled) send(id string) {
 	r.Helper()
-	got := r.run(`{"request_id":"`+id+`","biz_code":"b","open_id":"o","channel":"c","coupon_code":"u","coupon_type":247,"trigger":{"kind":"store-checkout"}}`, "produce")
+	got := r.run(requestOf(id), "produce")
 	require.Equal(r, exitDone, got.code, got.stderr)
+}
+
+func requestOf(id string) string {
+	return `{"request_id":"` + id + `","biz_code":"b","open_id":"o","channel":"c","coupon_code":"u","coupon_type":247,"trigger":{"kind":"store-checkout"}}`
 }
 
 // granted sends a request and waits until it is granted, and nothing is held.
@@ -94,9 +145,16 @@ func (r *troubled) granted(id string) {
 	})
 }
 
-func (r *troubled) eventually(most time.Duration, so func() bool) {
+func (r *troubled) eventually(most time.Duration, so func() bool, seen ...*string) {
 	r.Helper()
-	require.Eventually(r, so, most, 20*time.Millisecond, "%s", r.stderr.String())
+	for over := time.Now().Add(most); !so(); <-time.After(20 * time.Millisecond) {
+		if time.Now().After(over) {
+			for _, text := range seen {
+				r.Log(*text)
+			}
+			require.Fail(r, "not within "+most.String(), r.stderr.String())
+		}
+	}
 }
 
 // told waits for a sentence in /readyz, which must come within five seconds of

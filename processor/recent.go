@@ -1,0 +1,257 @@
+package processor
+
+import (
+	"sync"
+	"time"
+
+	"github.com/coupongrant/coupongrant/schemas"
+)
+
+// recent remembers what became of the newest request records of this replica, so
+// that a question about one is answered at once: the windows forget what is
+// committed. It outlives sessions. Safe for concurrent use: session and scheduler
+// tell of ends, the session of commits, and anybody asks.
+type recent struct {
+	topics []string // the inputs
+	retry  string   // of them
+
+	mu      sync.Mutex
+	pasts   ring[past]
+	letters ring[past]       // dead letters once more, which are few and looked for longest
+	byID    map[string]int32 // where in pasts the newest of a request id is
+	ended   map[*end]struct{}
+}
+
+const (
+	recentPasts   = 100_000
+	recentLetters = 1_000
+	atATime       = 256 // ends of a transaction: the scheduler wants the lock too
+)
+
+// past is what became of one record, kept small: there are many. Times are in
+// milliseconds of Unix; 0: none.
+type past struct {
+	id, source, reason, detail    string // source: where it is not the record itself
+	log                           []schemas.Attempt
+	offset                        int64
+	written, taken, ended, called int64 // called: of a grant by the only attempt, which then needs no log
+	due                           int64
+	partition, attempts, older    int32 // older: where the next older one of the id was; -1: there was none
+	topic                         uint8
+	kind                          endKind
+	moved, inDoubt                bool
+}
+
+// ring keeps the newest values and grows only as it fills.
+type ring[T any] struct {
+	values []T
+	most   int
+	next   int // the place of the next value, which is where the oldest is once it is full
+}
+
+// put returns the place of a value, and what it took that from.
+func (r *ring[T]) put(v T) (place int32, old T) {
+	if len(r.values) < r.most {
+		r.values = append(r.values, v)
+	} else {
+		old, r.values[r.next] = r.values[r.next], v
+	}
+	place = int32(r.next) //nolint:gosec // most is far below that
+	r.next = (r.next + 1) % r.most
+	return place, old
+}
+
+// age is how many are newer than the one at a place.
+func (r *ring[T]) age(place int32) int {
+	return (r.next - 1 - int(place) + r.most) % r.most
+}
+
+// newest returns up to so many that are wanted, the newest first.
+func (r *ring[T]) newest(limit int, wanted func(*T) bool) []T {
+	var found []T
+	for i := range r.values {
+		if len(found) >= limit {
+			break
+		}
+		v := &r.values[(r.next-1-i+2*r.most)%r.most]
+		if wanted(v) {
+			found = append(found, *v)
+		}
+	}
+	return found
+}
+
+func newRecent(topics Topics, pasts int) *recent {
+	return &recent{
+		topics: topics.Inputs(), retry: topics.Retry, byID: map[string]int32{}, ended: map[*end]struct{}{},
+		pasts: ring[past]{most: pasts}, letters: ring[past]{most: recentLetters},
+	}
+}
+
+// end notes an end that is not committed yet.
+func (r *recent) end(e *end) {
+	r.mu.Lock()
+	r.ended[e] = struct{}{}
+	r.mu.Unlock()
+}
+
+// committed notes that ends are visible to readers.
+func (r *recent) committed(ends []*end) {
+	for len(ends) > 0 {
+		n := min(len(ends), atATime)
+		r.mu.Lock()
+		for _, e := range ends[:n] {
+			delete(r.ended, e)
+			p := r.past(e.task)
+			p.conclude(e)
+			r.keep(p)
+		}
+		r.mu.Unlock()
+		ends = ends[n:]
+	}
+}
+
+// moved notes that a task, or with it an end that is not committed, has left us
+// with its partition.
+func (r *recent) moved(tasks []*task) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, t := range tasks {
+		p := r.past(t)
+		p.moved = true
+		r.keep(p)
+	}
+}
+
+// dropped notes that an assignment has left us with the ends that were not
+// committed.
+func (r *recent) dropped(a assignment) {
+	r.mu.Lock()
+	var tasks []*task
+	for e := range r.ended {
+		if e.task.assignment == a {
+			tasks = append(tasks, e.task)
+			delete(r.ended, e)
+		}
+	}
+	r.mu.Unlock()
+	r.moved(tasks)
+}
+
+// over forgets what was not committed when a session ended: whoever gets the
+// partitions reads the records again.
+func (r *recent) over() {
+	r.mu.Lock()
+	clear(r.ended)
+	r.mu.Unlock()
+}
+
+// keep puts what is known of a record in the place of the oldest.
+func (r *recent) keep(p past) {
+	p.older = -1
+	if place, ok := r.byID[p.id]; ok && p.id != "" {
+		p.older = place
+	}
+	place, old := r.pasts.put(p)
+	if at, ok := r.byID[old.id]; ok && at == place {
+		delete(r.byID, old.id)
+	}
+	if p.id != "" {
+		r.byID[p.id] = place
+	}
+	if p.kind == endDeadLetter && !p.moved {
+		r.letters.put(p)
+	}
+}
+
+// past is what is known of a task without an end.
+func (r *recent) past(t *task) past {
+	p := past{
+		id: t.request.RequestID, source: t.source, log: t.log, offset: t.offset, partition: t.number,
+		written: t.record.Timestamp.UnixMilli(), taken: t.taken.UnixMilli(),
+		attempts: int32(min(t.attempts, 1<<30)), inDoubt: t.inDoubt, //nolint:gosec // bounded right here
+	}
+	for i, topic := range r.topics {
+		if topic == t.topic {
+			p.topic = uint8(i) //nolint:gosec // there are three
+		}
+	}
+	if t.topic != r.retry {
+		p.source = "" // it is the record itself: it need not be kept
+	}
+	return p
+}
+
+// conclude adds the end.
+func (p *past) conclude(e *end) {
+	p.kind, p.ended = e.kind, e.at.UnixMilli()
+	switch e.kind {
+	case endGranted:
+		if len(p.log) == 1 && p.attempts == 1 {
+			p.called, p.log = p.log[0].At.UnixMilli(), nil
+		}
+	case endFailed:
+		p.reason = string(e.failure)
+	case endDeadLetter:
+		p.reason, p.detail = string(e.reason), oneLine(e.detail)
+	case endParked:
+		p.due = e.next.UnixMilli()
+	}
+}
+
+// of returns what is known of a request id, the newest first.
+func (r *recent) of(id string) []Trail {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var found []Trail
+	for e := range r.ended {
+		if e.task.request.RequestID == id {
+			p := r.past(e.task)
+			p.conclude(e)
+			t := r.trail(&p)
+			t.State = stateEnded
+			found = append(found, t)
+		}
+	}
+	place, ok := r.byID[id]
+	for age := -1; ok; ok = place >= 0 {
+		p, before := &r.pasts.values[place], age
+		if age = r.pasts.age(place); p.id != id || age <= before {
+			break // another has its place by now
+		}
+		found = append(found, r.trail(p))
+		place = p.older
+	}
+	return found
+}
+
+func (r *recent) trail(p *past) Trail {
+	t := Trail{
+		RequestID: p.id, Topic: r.topics[p.topic], Partition: p.partition, Offset: p.offset, Source: p.source,
+		Written: timeOf(p.written), TakenAt: timeOf(p.taken), State: stateCommitted,
+		InDoubt: p.inDoubt, Attempts: int(p.attempts), Log: append([]schemas.Attempt{}, p.log...),
+	}
+	if t.Source == "" {
+		t.Source = sourceOf(partition{t.Topic, t.Partition}, t.Offset)
+	}
+	if p.called != 0 {
+		t.Log = append(t.Log, schemas.Attempt{At: timeOf(p.called)})
+	}
+	switch {
+	case p.moved:
+		t.State = stateMoved
+		return t
+	case p.ended == 0:
+		t.State = stateWaits
+		return t
+	}
+	at := timeOf(p.ended)
+	t.End, t.Reason, t.Detail, t.EndedAt = p.kind.String(), p.reason, p.detail, &at
+	if p.due != 0 {
+		due := timeOf(p.due)
+		t.NextAt = &due
+	}
+	return t
+}
+
+func timeOf(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
