@@ -48,7 +48,9 @@ func (s *session) commitReady(ctx context.Context, last bool) error {
 	if s.commits.bareAfter = s.commits.ended.Add(markersTime); len(b.ends) == 0 && time.Now().Before(s.commits.bareAfter) {
 		return nil
 	}
-	s.sight.committing.Store(time.Now().UnixNano())
+	began := time.Now()
+	s.publish(began)
+	s.sight.committing.Store(began.UnixNano())
 	err := s.tx.commit(ctx, b)
 	s.sight.committing.Store(0)
 	s.commits.ended = time.Now()

@@ -12,6 +12,7 @@ import (
 // How the session acts on what the group callbacks tell (assignment.go).
 
 func (s *session) applyEvents(ctx context.Context) error {
+	defer func() { s.sight.member.Store(s.joined && !s.joining) }()
 	for _, e := range s.events.take() {
 		switch {
 		case e.blocked:
@@ -94,6 +95,7 @@ func (s *session) open(opened opening, member string) {
 	s.drop(opened.partition) // kgo may have swallowed the revocation
 	o := s.windows.Assign(opened.partition, opened.metadata.position)
 	o.member, o.end = member, opened.end
+	s.shown = time.Time{} // what is held is shown at once
 	if opened.note != "" {
 		s.log.Warn("assigned against the odds", "topic", o.topic, "partition", o.number, "note", opened.note)
 		o.dirty = true // commit where we stand, so that the next owner need not be told again
@@ -142,6 +144,7 @@ func (s *session) drop(p partition) {
 	}
 	s.scheduler.Drop(o.assignment)
 	s.recent.dropped(o.assignment)
+	s.shown = time.Time{}
 	s.holds.ClearWhere(p.String())
 	if o.paused || o.withheld {
 		s.kafka.Client().ResumeFetchPartitions(map[string][]int32{p.topic: {p.number}})

@@ -79,7 +79,7 @@ func New(cfg Config, d Deps) (*Processor, error) {
 	p.contact = newContact(cfg, p.holds)
 	progress := newProgress(cfg, p.holds)
 	p.watchdog = newWatchdog(2*endBound(cfg), func() {
-		p.contact.look(time.Now(), p.sight.isMember())
+		p.contact.look(time.Now(), p.sight.member.Load())
 		progress.look(p.moment(), p.sight.answers.Load(), p.sight.commits.Load())
 	})
 	p.holds.Set(holdStarting, "", "not yet a member of the consumer group")

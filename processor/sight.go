@@ -16,6 +16,7 @@ type sight struct {
 	session    atomic.Pointer[sessionView]   // nil: no session runs
 	scheduler  atomic.Pointer[schedulerView] // nil: likewise
 	asked      atomic.Pointer[scheduler]     // whom to ask for requests that wait; nil: likewise
+	member     atomic.Bool                   // of the group, and not joining anew: brokers have to answer us all the time
 	committing atomic.Int64                  // Unix nanoseconds: since when a transaction is under way; 0: none
 	answers    atomic.Int64                  // that brought a request further, and ends without any
 	commits    atomic.Int64                  // transactions that have committed
@@ -31,7 +32,6 @@ type sessionView struct {
 	at         time.Time
 	partitions []partitionView
 	joining    bool      // the group is being joined anew: nothing can be committed
-	joined     bool      // it has been joined once
 	failures   int       // transactions in a row that did not commit
 	notBefore  time.Time // of the next one, after that
 }
@@ -119,16 +119,11 @@ const (
 // begin and over mark the life of a session.
 func (s *sight) begin(of *scheduler) { s.asked.Store(of) }
 
-// isMember says that the brokers have to answer us all the time.
-func (s *sight) isMember() bool {
-	v := s.session.Load()
-	return v != nil && v.joined && !v.joining
-}
-
 func (s *sight) over() {
 	s.asked.Store(nil)
 	s.session.Store(nil)
 	s.scheduler.Store(nil)
+	s.member.Store(false)
 	s.committing.Store(0)
 }
 
@@ -138,14 +133,20 @@ func (s *session) show() {
 	if s.unshown = now.Sub(s.shown) < viewEvery; s.unshown {
 		return
 	}
-	s.shown = now
+	s.publish(now)
+}
+
+// publish shows what the session knows: before a transaction too, which may take
+// its time, as what is known of it then is from before.
+func (s *session) publish(now time.Time) {
+	s.shown, s.unshown = now, false
 	s.sight.session.Store(s.view(now))
 }
 
 func (s *session) view(now time.Time) *sessionView {
 	v := &sessionView{
 		at: now, partitions: make([]partitionView, 0, len(s.windows.open)),
-		joining: s.joining, joined: s.joined, failures: s.commits.failures, notBefore: s.commits.notBefore,
+		joining: s.joining, failures: s.commits.failures, notBefore: s.commits.notBefore,
 	}
 	first := s.undecoded.first()
 	for _, o := range s.windows.open {
@@ -167,11 +168,11 @@ func (s *session) view(now time.Time) *sessionView {
 	return v
 }
 
-// first is the first task of each assignment.
+// first is the first task of each assignment, of those that are decoded next.
 func (q undecoded) first() map[assignment]*task {
 	first := map[assignment]*task{}
 	for _, queue := range q {
-		for _, t := range queue {
+		for _, t := range queue[:min(len(queue), decodeRecords)] {
 			if first[t.assignment] == nil {
 				first[t.assignment] = t
 			}
