@@ -59,8 +59,10 @@ func newWay(b *testing.B, keys int) *way {
 		cfg: cfg, log: deps.Logger, metrics: m, holds: newHolds(deps.Logger, func(string, int) {}), codec: publish.codec,
 		windows: newWindows(cfg.WindowRecords, cfg.WindowBytes, cfg.WindowTotalBytes), bell: bell, reports: newMailbox[report](bell),
 		undecoded: undecoded{}, tx: &transaction{nonce: newNonce(), publish: publish}, commits: commits{budget: metadataBudget},
+		sight: new(sight), recent: newRecent(cfg.Topics, recentPasts),
 	}}
 	w.scheduler = newScheduler(cfg, deps, m, w.holds, w.reports, newLease(cfg.SessionTimeout))
+	w.scheduler.seenBy(w.sight, w.recent)
 	w.owned = w.windows.Assign(partition{cfg.Topics.Store, 0}, position{})
 	w.scheduler.Assign(w.owned.assignment, 1<<60)
 	for i := range wayPoll {
@@ -79,7 +81,7 @@ func newWay(b *testing.B, keys int) *way {
 func (w *way) pass(b *testing.B, n int) {
 	for i := range w.records[:n] {
 		w.records[i].Offset = w.owned.next
-		w.admitRecord(w.owned, &w.records[i])
+		w.admitRecord(w.owned, &w.records[i], time.Now())
 	}
 	w.decodeSome()
 	for left := n; left > 0; {
@@ -97,6 +99,7 @@ func (w *way) pass(b *testing.B, n int) {
 		b.Fatal("not everything was granted")
 	}
 	w.owned.Committed(pos)
+	w.recent.committed(ends)
 }
 
 // BenchmarkWayOfAnEvent is all that is ours of an event: from the polled record
@@ -128,6 +131,9 @@ func BenchmarkLane(b *testing.B) {
 	for offset := int64(0); b.Loop(); offset++ {
 		r := &w.records[offset%wayPoll]
 		t := &task{assignment: a, offset: offset, record: r}
+		if offset%wayPoll == 0 {
+			s.recent.over() // as if they were committed
+		}
 		s.supplies[a].admit(t)
 		if s.lanes.join(t, s.cfg.Topics.Retry) {
 			s.enqueue(t)
