@@ -6,15 +6,16 @@ BIN     := bin/coupongrant
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unversioned)
 PYTHON  := .cache/python
 NODE    := .cache/node
+CONSOLE := .cache/console
 FOREIGN := processor/proof/testdata/foreign topclient/topsim/testdata/foreign
 FUZZTIME ?= 30s
 
 GOLANGCI    := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 GO_LICENSES := go run github.com/google/go-licenses@v1.6.0
-ALL_TAGS    := integration chaos apart synctests
+ALL_TAGS    := integration chaos apart synctests browser
 
-.PHONY: help run build test lint fuzz kafka-test chaos chaos-short chaos-long trouble audit-scale apart apart-short bench bench-control bench-micro figures vuln licenses clean
+.PHONY: help run build test lint fuzz kafka-test console-test screenshots chaos chaos-short chaos-long trouble audit-scale apart apart-short bench bench-control bench-micro figures vuln licenses clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +66,22 @@ $(NODE)/ready: $(addprefix topclient/topsim/testdata/foreign/,package.json packa
 	mkdir -p $(NODE)
 	cp $^ $(NODE)
 	npm ci --prefix $(NODE) --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
+
+BROWSER = go test -tags browser -count=1 -v -timeout 15m ./cmd/coupongrant/
+
+console-test screenshots: export COUPONGRANT_TEST_NODE_MODULES ?= $(CURDIR)/$(CONSOLE)/node_modules
+console-test: $(CONSOLE)/ready ## the console in a real Chromium: needs npm and Debian's package chromium
+	$(BROWSER) -run '^TestConsole(OnStage|OfTheAssembledProgram)$$'
+
+screenshots: $(CONSOLE)/ready ## the README's pictures, of a run with troubles: needs pngquant and a good font (fonts-inter) as well
+	$(BROWSER) -run '^TestPictures$$' -args -pictures $(CURDIR)/docs
+	pngquant --force --strip --ext .png 192 docs/console.png docs/console-dark.png docs/console-phone.png
+
+$(CONSOLE)/ready: $(addprefix cmd/coupongrant/testdata/console/,package.json package-lock.json)
+	mkdir -p $(CONSOLE)
+	cp $^ $(CONSOLE)
+	npm ci --prefix $(CONSOLE) --ignore-scripts --no-audit --no-fund --loglevel=error
 	touch $@
 
 # Kafka's brokers run as processes here: REAL_KAFKA_LIBS names the folder libs of a Kafka 4

@@ -16,8 +16,8 @@ import (
 	"github.com/coupongrant/coupongrant/processor"
 )
 
-// adminModule serves probes and metrics. It stands before the processor in the
-// graph, so that it answers while the processor stops.
+// adminModule serves probes, metrics and the console. It stands before the
+// processor in the graph, so that it answers while the processor stops.
 var adminModule = fx.Module("admin", fx.Provide(newAdmin), fx.Invoke(func(*admin) {}))
 
 // admin answers probes, scrapers and people. It tells of holds and numbers, and
@@ -29,7 +29,8 @@ type admin struct {
 	group   string
 	expires time.Time // of the merchant's session; zero: nobody has said when
 	metrics prometheus.Gatherer
-	engine  func() processor.Status // set before it serves
+	engine  func() processor.Status // set before it serves, as are those of memory
+	memory  memory
 }
 
 // status is the answer of /api/status.
@@ -53,6 +54,7 @@ func newAdmin(lc fx.Lifecycle, cfg Config, log *slog.Logger, metrics prometheus.
 		began: time.Now(), version: cfg.Processor.Version, metrics: metrics,
 		replica: cfg.Processor.TransactionalID, group: cfg.Processor.Group, expires: cfg.SessionExpiresAt.Time,
 		engine: func() processor.Status { return processor.Status{} },
+		memory: newMemory(reachOf(cfg), newTopicScan(cfg)),
 	}
 	log = log.With("component", "admin")
 	var service *httpService
@@ -64,7 +66,7 @@ func newAdmin(lc fx.Lifecycle, cfg Config, log *slog.Logger, metrics prometheus.
 			}
 			service = newHTTPService(listener, a.handler(), log)
 			service.start(log)
-			log.Info("serving", "address", service.address())
+			log.Info("serving", "address", service.address(), "console", "http://"+service.address()+"/")
 			return nil
 		},
 		OnStop: func(ctx context.Context) error { return service.stop(ctx) },
@@ -77,6 +79,8 @@ func (a *admin) handler() http.Handler {
 	mux.HandleFunc("GET /livez", a.livez)
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.HandleFunc("GET /api/status", a.status)
+	a.memory.serve(mux)
+	servePage(mux)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics, promhttp.HandlerOpts{}))
 	return mux
 }
@@ -152,6 +156,7 @@ func holdsOf(h processor.Health) []processor.Hold {
 func answer(w http.ResponseWriter, code int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(code)
 	_ = json.NewEncoder(w).Encode(body) // an error means that the caller left
 }

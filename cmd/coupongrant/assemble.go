@@ -56,7 +56,10 @@ func commonGraph(log *slog.Logger, end *ending) fx.Option {
 		adminModule,
 		fx.Invoke(servePprof),
 		processor.Module,
-		fx.Invoke(func(a *admin, p *processor.Processor) { a.engine = p.Status }),
+		fx.Invoke(func(a *admin, p *processor.Processor) {
+			a.engine = p.Status
+			a.memory.recent, a.memory.letters, a.memory.find = p.Recent, p.DeadLetters, p.Find
+		}),
 	)
 }
 

@@ -179,27 +179,21 @@ func (d *devRun) work(ctx context.Context) error {
 
 // banner says where everything is, and what to try.
 func (d *devRun) banner() {
-	reach := ""
-	base := defaultConfig()
-	if brokers := strings.Join(d.cfg.Brokers, ","); brokers != base.Brokers[0] {
-		reach += " --kafka.brokers " + brokers
-	}
-	if d.cfg.Registry.URL != base.Registry.URL {
-		reach += " --registry.url " + d.cfg.Registry.URL
-	}
+	reach := reachOf(d.cfg)
 	_, adminPort, _ := net.SplitHostPort(d.cfg.AdminListen)
 	fmt.Fprintf(d.out, `broker, registry, gateway and processor are running in this process
 
   kafka.brokers  %s
   registry.url   %s
   gateway.url    %s
+  console        http://127.0.0.1:%s/
   admin          http://127.0.0.1:%s/readyz  /metrics
 
 in another terminal:
   coupongrant tail%s
   coupongrant audit%s --ledger %s
 
-`, strings.Join(d.cfg.Brokers, ","), d.cfg.Registry.URL, d.cfg.Gateway.URL, adminPort, reach, reach, d.embedded.ledgerURL())
+`, strings.Join(d.cfg.Brokers, ","), d.cfg.Registry.URL, d.cfg.Gateway.URL, adminPort, adminPort, reach, reach, d.embedded.ledgerURL())
 }
 
 // outage is how long the simulated gateway goes away.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -167,6 +168,9 @@ func embeddedGateway(place devPlace) topsim.Config {
 // config is the configuration with the addresses of the embedded parts.
 func (e *embedded) config() Config {
 	cfg := e.place.cfg
+	cfg.Origins = maps.Clone(cfg.Origins) // what a file says of these is not in force
+	delete(cfg.Origins, "kafka.brokers")
+	delete(cfg.Origins, "registry.url")
 	cfg.Brokers = e.broker.ListenAddrs()
 	cfg.Registry = schemas.RegistryConfig{URL: "http://" + e.registry.address()}
 	cfg.Gateway.URL = "http://" + e.gateway.address() + routerPath

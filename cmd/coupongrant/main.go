@@ -13,6 +13,7 @@
 //	assemble.go   the graphs of run and dev
 //	embedded.go   broker, registry and gateway inside the process, for dev
 //	admin.go      /livez, /readyz, /metrics, /api/status
+//	console*.go   the page at /, in console/, and what it asks
 //
 // and one file a command: run.go, topics.go, audit.go, gateway.go, and
 //

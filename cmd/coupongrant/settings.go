@@ -100,7 +100,7 @@ func (c *Config) settings() []setting {
 		{key: "breaker.open_for", value: durationValue(&c.Breaker.OpenFor), about: "how long nobody calls then, lengthened by up to a fifth; so long, and breaker.slow_call, it takes at most to see that the gateway works again"},
 		{key: "breaker.probes", value: uint32Value(&c.Breaker.Probes), about: "calls that then probe; as many successes close it"},
 
-		{key: "admin.listen", value: textValue(&c.AdminListen), about: "host:port of /livez, /readyz, /metrics and /api/status"},
+		{key: "admin.listen", value: textValue(&c.AdminListen), about: "host:port of the console, /livez, /readyz, /metrics and /api/status"},
 		{key: "admin.pprof_listen", value: textValue(&c.PprofListen), about: "loopback host:port of the profiles of this process under /debug/pprof/; empty: off"},
 		{key: "stop_timeout", value: durationValue(&p.StopTimeout), about: "from the request to stop until calls in flight are given up; longer than gateway.timeout"},
 		{key: "log.level", value: wordValue(&c.Log.Level, "debug", "info", "warn", "error"), about: "the least that is logged"},
