@@ -126,7 +126,7 @@ func newFleet(t testing.TB, program []byte) *fleet {
 
 var (
 	fleetBreaker    = breaker.New(breaker.DefaultConfig(), nil)
-	fleetMetrics, _ = newMetrics(prometheus.NewRegistry(), fleetBreaker)
+	fleetMetrics, _ = newMetrics(prometheus.NewRegistry(), fleetBreaker, nil)
 	fleetLog        = slog.New(slog.DiscardHandler)
 	fleetHolds      = newHolds(fleetLog, func(string, int) {})
 )

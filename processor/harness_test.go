@@ -19,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sr/srfake"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/coupongrant/coupongrant/breaker"
 	"github.com/coupongrant/coupongrant/schemas"
@@ -37,6 +38,7 @@ type shop struct {
 	codec    *schemas.Codec
 	client   *kgo.Client
 	breaker  breaker.Config
+	tracer   trace.Tracer // nil: no traces
 
 	credentials *topclient.CredentialSource
 }
@@ -117,8 +119,8 @@ func (s *shop) start(cfg Config, with ...func(*line)) *replica {
 		Logger: log, Metrics: metrics, Registry: reg,
 		Codec:  schemas.NewCodec(reg, schemas.Rules{CouponTypes: schemas.DefaultCouponTypes()}),
 		Client: client, Credentials: s.credentials,
-		Breaker: breaker.New(s.breaker, nil),
-		Kafka:   []kgo.Opt{kgo.SeedBrokers(s.kafka.ListenAddrs()...), kgo.Dialer(way.DialContext), kgo.WithHooks(way.hooks...)},
+		Breaker: breaker.New(s.breaker, nil), Tracer: s.tracer,
+		Kafka: []kgo.Opt{kgo.SeedBrokers(s.kafka.ListenAddrs()...), kgo.Dialer(way.DialContext), kgo.WithHooks(way.hooks...)},
 	})
 	require.NoError(s.t, err)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -51,6 +51,7 @@ func (s *session) admitRecord(o *owned, r *kgo.Record, now time.Time) {
 	if admission == admittedInDoubt {
 		t.foundInDoubt()
 	}
+	s.tracing.begin(t)
 	s.undecoded.push(t)
 }
 

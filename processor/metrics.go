@@ -1,6 +1,8 @@
 package processor
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/coupongrant/coupongrant/breaker"
@@ -12,8 +14,9 @@ import (
 type metrics struct {
 	polled       *prometheus.CounterVec // by topic
 	redelivered  prometheus.Counter
-	outcomes     *prometheus.CounterVec // by reason: granted, or a FailureReason
-	deadLetters  *prometheus.CounterVec // by reason
+	outcomes     *prometheus.CounterVec   // by reason: granted, or a FailureReason
+	outcomeAge   *prometheus.HistogramVec // by topic
+	deadLetters  *prometheus.CounterVec   // by reason
 	parked       prometheus.Counter
 	attempts     *prometheus.CounterVec // by about and code
 	callSeconds  prometheus.Histogram
@@ -27,9 +30,10 @@ type metrics struct {
 	unfinished   prometheus.Gauge
 	windowBytes  prometheus.Gauge
 	partitions   prometheus.Gauge
+	kafka        clientMetrics
 }
 
-func newMetrics(reg prometheus.Registerer, b *breaker.Breaker) (*metrics, error) {
+func newMetrics(reg prometheus.Registerer, b *breaker.Breaker, inputs []string) (*metrics, error) {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: "coupongrant_" + name, Help: help})
 	}
@@ -43,13 +47,14 @@ func newMetrics(reg prometheus.Registerer, b *breaker.Breaker) (*metrics, error)
 		polled:       counters("records_polled_total", "Records read from an input topic, redeliveries included.", "topic"),
 		redelivered:  counter("records_redelivered_total", "Records that Kafka delivered again and the window dropped."),
 		outcomes:     counters("outcomes_total", "Outcomes published in committed transactions; granted, or the reason of a failure.", "reason"),
+		outcomeAge:   outcomeAge(),
 		deadLetters:  counters("dead_letters_total", "Dead letters published in committed transactions.", "reason"),
 		parked:       counter("parked_total", "Requests handed to the retry topic in committed transactions."),
 		attempts:     counters("attempts_total", "Calls of the gateway by whom the answer is about; empty: granted.", "about", "code"),
-		callSeconds:  histogram("call_duration_seconds", "How long a call of the gateway took.", 0.001, 2, 15),
+		callSeconds:  histogram("call_duration_seconds", "How long a call of the gateway took.", callBuckets),
 		inFlight:     gauge("calls_in_flight", "Calls of the gateway at this moment."),
 		transactions: counters("transactions_total", "Transactions by how they ended.", "state"),
-		endSeconds:   histogram("transaction_duration_seconds", "From Begin to the answer of End.", 0.001, 2, 15),
+		endSeconds:   histogram("transaction_duration_seconds", "From Begin to the answer of End.", transactionBuckets),
 		rebuilds:     counter("session_rebuilds_total", "Times the Kafka session was thrown away and built anew."),
 		staleResults: counter("stale_results_total", "Answers that came after their partition had moved; harmless, out_id covers them."),
 		holds: prometheus.NewGaugeVec(prometheus.GaugeOpts{
@@ -65,11 +70,11 @@ func newMetrics(reg prometheus.Registerer, b *breaker.Breaker) (*metrics, error)
 	state := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "coupongrant_breaker_state", Help: "The breaker: 0 closed, 1 half-open, 2 open.",
 	}, func() float64 { return float64(b.State()) })
-	m.startAtZero()
+	m.startAtZero(inputs)
 	for _, c := range []prometheus.Collector{
-		m.polled, m.redelivered, m.outcomes, m.deadLetters, m.parked, m.attempts, m.callSeconds, m.inFlight,
+		m.polled, m.redelivered, m.outcomes, m.outcomeAge, m.deadLetters, m.parked, m.attempts, m.callSeconds, m.inFlight,
 		m.transactions, m.endSeconds, m.rebuilds, m.staleResults, m.holds, m.trouble, m.unfinished, m.windowBytes,
-		m.partitions, state,
+		m.partitions, state, &m.kafka,
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
@@ -78,17 +83,39 @@ func newMetrics(reg prometheus.Registerer, b *breaker.Breaker) (*metrics, error)
 	return m, nil
 }
 
-func histogram(name, help string, start, factor float64, count int) prometheus.Histogram {
-	return prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name: "coupongrant_" + name, Help: help, Buckets: prometheus.ExponentialBuckets(start, factor, count),
-	})
+// Buckets double where a share of the bound itself is what matters, and are the
+// times that people think in where it is not.
+var (
+	// From a simulator next door to beyond gateway.timeout, which is 10 s by default.
+	callBuckets = prometheus.ExponentialBuckets(0.001, 2, 15)
+	// From a broker next door to beyond kafka.transaction_timeout.
+	transactionBuckets = prometheus.ExponentialBuckets(0.001, 2, 17)
+	// From a grant at the first call to what an outage or the retry topic held up
+	// for days: the customer at the till waits for seconds, the one at home does not.
+	ageBuckets = []float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 6 * 3600, 24 * 3600, 72 * 3600}
+)
+
+func histogram(name, help string, buckets []float64) prometheus.Histogram {
+	return prometheus.NewHistogram(prometheus.HistogramOpts{Name: "coupongrant_" + name, Help: help, Buckets: buckets})
+}
+
+func outcomeAge() *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "coupongrant_outcome_age_seconds", Buckets: ageBuckets,
+		Help: "From the Kafka timestamp of a request to its committed outcome or dead letter, by the topic it was read from last; of a parked one from its first attempt.",
+	}, []string{"topic"})
 }
 
 const outcomeGranted = "granted"
 
 // startAtZero creates every label value that is known, so that rates work from
 // the first event on.
-func (m *metrics) startAtZero() {
+func (m *metrics) startAtZero(inputs []string) {
+	for _, topic := range inputs {
+		m.polled.WithLabelValues(topic)
+		m.outcomeAge.WithLabelValues(topic)
+	}
+	m.attempts.WithLabelValues("", "")
 	m.outcomes.WithLabelValues(outcomeGranted)
 	for _, reason := range schemas.FailureReasons() {
 		m.outcomes.WithLabelValues(string(reason))
@@ -127,7 +154,10 @@ func (m *metrics) attempt(ans answered) {
 }
 
 // published counts an end whose transaction has committed.
-func (m *metrics) published(e *end) {
+func (m *metrics) published(e *end, now time.Time) {
+	if e.kind != endParked {
+		m.outcomeAge.WithLabelValues(e.task.topic).Observe(max(now.Sub(e.task.askedAt()).Seconds(), 0))
+	}
 	switch e.kind {
 	case endGranted:
 		m.outcomes.WithLabelValues(outcomeGranted).Inc()

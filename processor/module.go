@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/fx"
 
 	"github.com/coupongrant/coupongrant/breaker"
@@ -33,12 +34,13 @@ type Params struct {
 	Credentials *topclient.CredentialSource
 	Breaker     *breaker.Breaker
 	Kafka       []kgo.Opt
+	Tracer      trace.Tracer
 }
 
 func provide(p Params) (*Processor, error) {
 	processor, err := New(p.Config, Deps{
 		Logger: p.Logger, Metrics: p.Metrics, Registry: p.Registry, Codec: p.Codec,
-		Client: p.Client, Credentials: p.Credentials, Breaker: p.Breaker, Kafka: p.Kafka,
+		Client: p.Client, Credentials: p.Credentials, Breaker: p.Breaker, Kafka: p.Kafka, Tracer: p.Tracer,
 	})
 	if err != nil {
 		return nil, err

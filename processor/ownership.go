@@ -133,6 +133,7 @@ func (s *session) logOpened(opened []opening) {
 func (s *session) withhold(o *owned, why *Hold) {
 	o.withheld = true
 	s.scheduler.Drop(o.assignment)
+	s.tracing.moved(func(a assignment) bool { return a == o.assignment })
 	s.kafka.Client().PauseFetchPartitions(map[string][]int32{o.topic: {o.number}})
 	s.holds.Set(why.Kind, why.Where, why.Reason)
 }

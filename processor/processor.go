@@ -13,13 +13,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/coupongrant/coupongrant/breaker"
 	"github.com/coupongrant/coupongrant/schemas"
 	"github.com/coupongrant/coupongrant/topclient"
 )
 
-// Deps are what a Processor works with. All are required.
+// Deps are what a Processor works with. All but the tracer are required.
 type Deps struct {
 	Logger      *slog.Logger
 	Metrics     prometheus.Registerer
@@ -28,7 +29,8 @@ type Deps struct {
 	Client      *topclient.Client
 	Credentials *topclient.CredentialSource
 	Breaker     *breaker.Breaker
-	Kafka       []kgo.Opt // how to reach the cluster: seeds, dialer, TLS, SASL
+	Kafka       []kgo.Opt    // how to reach the cluster: seeds, dialer, TLS, SASL
+	Tracer      trace.Tracer // nil: no traces
 }
 
 // Processor is the engine of one replica.
@@ -62,7 +64,7 @@ func New(cfg Config, d Deps) (*Processor, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	m, err := newMetrics(d.Metrics, d.Breaker)
+	m, err := newMetrics(d.Metrics, d.Breaker, cfg.Topics.Inputs())
 	if err != nil {
 		return nil, fmt.Errorf("registering the metrics: %w", err)
 	}
@@ -83,6 +85,9 @@ func New(cfg Config, d Deps) (*Processor, error) {
 		progress.look(p.moment(), p.sight.answers.Load(), p.sight.commits.Load())
 	})
 	p.holds.Set(holdStarting, "", "not yet a member of the consumer group")
+	if err := d.Metrics.Register(&statusMetrics{cfg: cfg, status: p.Status}); err != nil {
+		return nil, fmt.Errorf("registering the metrics: %w", err)
+	}
 	return p, nil
 }
 
@@ -212,10 +217,10 @@ func (p *Processor) refused(err error) {
 }
 
 func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error) {
-	bell, member := newBell(), newLease(p.cfg.SessionTimeout)
+	bell, member, tracing := newBell(), newLease(p.cfg.SessionTimeout), newTracing(ctx, p.deps.Tracer)
 	s := &session{
 		cfg: p.cfg, log: p.deps.Logger.With("component", "session"), metrics: p.metrics, holds: p.holds,
-		codec: p.deps.Codec, windows: newWindows(p.cfg.WindowRecords, p.cfg.WindowBytes, p.cfg.WindowTotalBytes),
+		codec: p.deps.Codec, tracing: tracing, windows: newWindows(p.cfg.WindowRecords, p.cfg.WindowBytes, p.cfg.WindowTotalBytes),
 		bell: bell, events: newMailbox[event](bell), reports: newMailbox[report](bell), resolved: newMailbox[int](bell),
 		undecoded: undecoded{}, pending: map[int][]*task{}, commits: commits{budget: metadataBudget}, passed: p.watchdog.passed,
 		sight: p.sight, recent: p.recent,
@@ -223,16 +228,19 @@ func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error)
 	s.resolver = &resolver{registry: p.deps.Registry, holds: p.holds, wanted: newMailbox[int](newBell()), resolved: s.resolved}
 	p.holds.ClearKind(holdTopic, holdGateway, holdApp, holdMetadata, holdLostInput, holdTransaction, holdRegistry) // of the session before
 	s.scheduler = newScheduler(p.cfg, p.deps, p.metrics, p.holds, s.reports, member)
+	s.scheduler.tracing = tracing
 	s.scheduler.guardedBy(p.guard)
 	s.scheduler.seenBy(p.sight, p.recent)
-	opts := slices.Concat(p.deps.Kafka, p.options(ctx, c, member), newAssignments(s.events, p.cfg).options())
+	client := newClientMetrics()
+	opts := slices.Concat(p.deps.Kafka, p.options(ctx, c, member), newAssignments(s.events, p.cfg).options(), []kgo.Opt{kgo.WithHooks(client)})
 	kafka, err := kgo.NewGroupTransactSession(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("preparing the Kafka session: %w", err)
 	}
 	s.kafka = kafka
+	p.metrics.kafka.of.Store(client)
 	s.tx = &transaction{
-		kafka: kafka, group: p.cfg.Group, log: s.log, metrics: p.metrics,
+		kafka: kafka, group: p.cfg.Group, log: s.log, metrics: p.metrics, tracing: tracing,
 		publish: publisher{topics: p.cfg.Topics, codec: p.deps.Codec, version: p.cfg.Version},
 		timeout: p.cfg.TransactionTimeout, deadline: endBound(p.cfg), nonce: newNonce(), oversize: map[*end]size{},
 	}

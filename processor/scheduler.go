@@ -23,6 +23,7 @@ type scheduler struct {
 	policy   policy
 	breaker  *breaker.Breaker
 	attempts *attempter
+	tracing  *tracing
 
 	inbox   *mailbox[func()]
 	results chan answered // as many places as calls in flight: a worker never waits
@@ -314,6 +315,7 @@ func (s *scheduler) start(ctx context.Context, t *task, done func(breaker.Result
 	go func() {
 		ans := s.attempts.Attempt(ctx, t)
 		ans.err = s.policy.read(ans.err)
+		s.tracing.called(t, ans)
 		done(health(ans.err))
 		s.results <- ans
 	}()

@@ -21,6 +21,7 @@ type session struct {
 	metrics *metrics
 	holds   *holds
 	codec   *schemas.Codec
+	tracing *tracing
 
 	kafka     *kgo.GroupTransactSession
 	tx        *transaction
@@ -92,6 +93,7 @@ func (s *session) run(ctx context.Context) error {
 	endCalls()
 	<-scheduled
 	<-resolved
+	s.tracing.moved(func(assignment) bool { return true })
 	return err
 }
 

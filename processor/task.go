@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/coupongrant/coupongrant/schemas"
 	"github.com/coupongrant/coupongrant/topclient"
@@ -58,6 +59,8 @@ type task struct {
 
 	failedAmongOthers int // attempts of this replica without an end, that ended while the gateway answered others
 
+	span trace.Span // nil: no traces
+
 	lane    *lane     // nil: a lane by itself
 	due     time.Time // not to be called before; zero: at once
 	counted bool      // among what its supply has available
@@ -75,6 +78,15 @@ func (t *task) expiry(maxAge time.Duration) time.Time {
 		return t.request.OccurredAt.Add(maxAge)
 	}
 	return time.Time{}
+}
+
+// askedAt is when the request was written, as far as its record tells: one that
+// was parked is older than the record in the retry topic.
+func (t *task) askedAt() time.Time {
+	if at := t.record.Timestamp; t.firstCall.IsZero() || at.Before(t.firstCall) {
+		return at
+	}
+	return t.firstCall
 }
 
 // foundInDoubt notes that a predecessor may have called: at the earliest when
@@ -119,4 +131,5 @@ type end struct {
 	reason  schemas.DeadLetterReason // of endDeadLetter
 	detail  string                   // of endDeadLetter: one line, no payload
 	next    time.Time                // of endParked: when to call again
+	sending trace.Span               // of the record that is being sent; nil: no traces
 }

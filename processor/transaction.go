@@ -22,6 +22,7 @@ type transaction struct {
 	publish  publisher
 	log      *slog.Logger
 	metrics  *metrics
+	tracing  *tracing
 	timeout  time.Duration // kafka.transaction_timeout: the brokers end what takes longer
 	deadline time.Duration // for everything from Begin to the proof
 	nonce    nonce
@@ -71,14 +72,16 @@ func (tx *transaction) commit(ctx context.Context, b *batch) error {
 	err := tx.run(ctx, b)
 	took := time.Since(began)
 	tx.metrics.endSeconds.Observe(took.Seconds())
+	tx.tracing.published(b.ends, err == nil)
 	if isFenced(err) && took >= tx.timeout {
 		err = fmt.Errorf("%w: %w", errOutlived, err)
 	}
 	switch {
 	case err == nil:
 		tx.metrics.transactions.WithLabelValues(tx.howCommitted).Inc()
+		now := time.Now()
 		for _, e := range b.ends {
-			tx.metrics.published(e)
+			tx.metrics.published(e, now)
 			delete(tx.oversize, e)
 		}
 	case retriable(err):
@@ -122,6 +125,7 @@ func (tx *transaction) records(b *batch) ([]*kgo.Record, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errAborted, err)
 		}
+		tx.tracing.publish(e, r)
 		records[i] = r
 	}
 	return records, nil

@@ -52,7 +52,7 @@ func newWay(b *testing.B, keys int) *way {
 		Logger: slog.New(slog.DiscardHandler), Codec: publish.codec, Client: client, Breaker: breaker.New(breaker.DefaultConfig(), nil),
 		Credentials: topclient.Static(topclient.Credentials{AppKey: "12345678", AppSecret: topclient.NewSecret("s"), Session: topclient.NewSecret("s")}),
 	}
-	m, err := newMetrics(prometheus.NewRegistry(), deps.Breaker)
+	m, err := newMetrics(prometheus.NewRegistry(), deps.Breaker, nil)
 	require.NoError(b, err)
 	bell := newBell()
 	w := &way{session: &session{

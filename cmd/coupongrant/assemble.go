@@ -51,6 +51,7 @@ func commonGraph(log *slog.Logger, end *ending) fx.Option {
 			newCodec,
 			newGatewayClient,
 			newBreaker,
+			newTracer,
 		),
 		fx.Invoke(watchCredentials, watchSession),
 		adminModule,

@@ -28,6 +28,7 @@ type Config struct {
 	Breaker              breaker.Config
 	AdminListen          string
 	PprofListen          string // empty: no profiles
+	Tracing              TracingConfig
 	Log                  LogConfig
 
 	Origins map[string]string // of each key that is not a default: where its value stands
@@ -49,6 +50,7 @@ func defaultConfig() Config {
 		CouponTypes: schemas.DefaultCouponTypes(),
 		Breaker:     breaker.DefaultConfig(),
 		AdminListen: "127.0.0.1:8080",
+		Tracing:     TracingConfig{Sample: 1},
 		Log:         LogConfig{Level: "info", Format: "json"},
 	}
 }
@@ -102,7 +104,7 @@ func (c Config) Validate() error {
 	if len(c.CouponTypes) == 0 {
 		errs = append(errs, errors.New("request.coupon_types is empty: list Tmall's numbers, such as 247,276,357"))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.Tracing.validate()...)...)
 }
 
 // CheckCredentials reads the credentials once.

@@ -8,15 +8,15 @@ import (
 	"go.uber.org/fx/fxevent"
 )
 
-// newLogger writes to w. The text form quotes what could break a line.
+// newLogger writes to w, and lets no line flood it. The text form quotes what could break a line.
 func newLogger(cfg LogConfig, w io.Writer) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(cfg.Level)) // one of four words
 	options := &slog.HandlerOptions{Level: level}
 	if cfg.Format == "text" {
-		return slog.New(slog.NewTextHandler(w, options))
+		return slog.New(newLimitedHandler(slog.NewTextHandler(w, options)))
 	}
-	return slog.New(slog.NewJSONHandler(w, options))
+	return slog.New(newLimitedHandler(slog.NewJSONHandler(w, options)))
 }
 
 // quiet is for commands that say themselves, in one sentence, what is wrong.

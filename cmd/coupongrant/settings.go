@@ -102,6 +102,8 @@ func (c *Config) settings() []setting {
 
 		{key: "admin.listen", value: textValue(&c.AdminListen), about: "host:port of the console, /livez, /readyz, /metrics and /api/status"},
 		{key: "admin.pprof_listen", value: textValue(&c.PprofListen), about: "loopback host:port of the profiles of this process under /debug/pprof/; empty: off"},
+		{key: "tracing.otlp_endpoint", value: textValue(&c.Tracing.Endpoint), about: "where traces go: a collector's http://host:4318 (OTLP over HTTP); empty: off"},
+		{key: "tracing.sample", value: floatValue(&c.Tracing.Sample), about: "share, from 0 to 1, of the requests to trace that bring no trace context; for others their own says it"},
 		{key: "stop_timeout", value: durationValue(&p.StopTimeout), about: "from the request to stop until calls in flight are given up; longer than gateway.timeout"},
 		{key: "log.level", value: wordValue(&c.Log.Level, "debug", "info", "warn", "error"), about: "the least that is logged"},
 		{key: "log.format", value: wordValue(&c.Log.Format, "json", "text"), about: "how log lines look"},
