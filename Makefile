@@ -13,9 +13,10 @@ FUZZTIME ?= 30s
 GOLANGCI    := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 GO_LICENSES := go run github.com/google/go-licenses@v1.6.0
+PROMTOOL    := .cache/promtool
 ALL_TAGS    := integration chaos apart synctests browser
 
-.PHONY: help run build test lint fuzz kafka-test console-test screenshots chaos chaos-short chaos-long trouble audit-scale apart apart-short bench bench-control bench-micro figures vuln licenses clean
+.PHONY: help run build test alerts-test lint fuzz kafka-test console-test screenshots chaos chaos-short chaos-long trouble audit-scale apart apart-short bench bench-control bench-micro figures vuln licenses clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -141,6 +142,19 @@ bench-micro: ## the micro-benchmarks beside those of BASE (HEAD^), as a report
 
 figures: ## the figures of docs/raw into their pages
 	go test -count=1 -run 'FiguresAreThoseOfTheRawResults$$' ./processor/proof/ ./cmd/coupongrant/bench/ -args -figures
+
+alerts-test: $(PROMTOOL) ## each alert rule in a case that fires and in one that must not
+	$(PROMTOOL) check rules deploy/prometheus/rules.yaml
+	$(PROMTOOL) test rules deploy/prometheus/rules_test.yaml
+
+# The one that is installed, or that of Debian's package, taken out without installing it, or built.
+$(PROMTOOL):
+	mkdir -p $(@D)/deb
+	ln -sf "$$(command -v promtool)" $@ 2>/dev/null && test -x $@ || { cd $(@D)/deb && \
+		{ apt-get download prometheus || { apt-get update && apt-get download prometheus; }; } >/dev/null 2>&1 && \
+		dpkg-deb --extract prometheus_*.deb . && install -T usr/bin/promtool ../promtool; } || \
+		{ rm -f $@; GOBIN=$(abspath $(@D)) go install github.com/prometheus/prometheus/cmd/promtool@v0.316.0; }
+	rm -rf $(@D)/deb
 
 vuln: ## known vulnerabilities in what we build on; needs the network
 	$(GOVULNCHECK) ./...

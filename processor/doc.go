@@ -134,7 +134,11 @@
 //	recent.go       what became of the newest records
 //	trail.go        the same, for people
 //	mailbox.go      how the goroutines talk
-//	config.go, metrics.go, module.go
+//	metrics.go      what is counted on the way
+//	statusmetrics.go what follows from Status
+//	clientmetrics.go those of the Kafka client
+//	tracing.go      the spans of a request
+//	config.go, module.go
 //
 // Planted bugs that the tests must see are patches in testdata/controls, laid
 // over the sources by TestPlantedBugsAreSeen.
