@@ -124,8 +124,10 @@ func medianOf(r result, kind, figure string) float64 {
 func throughputPlot(results []result) string {
 	p := plot{title: "Events a second, by the time of a call and how many at once", unit: "events/s"}
 	lines := []series{
-		{name: "calls alone", color: "#9aa0a6"}, {name: "loop without promises", color: "#e8710a"},
-		{name: "coupongrant", color: "#1a73e8"}, {name: "what the calls' time allows", color: "#188038", dashed: true},
+		{name: "calls alone", color: "#9aa0a6"},
+		{name: "loop without promises", color: "#e8710a"},
+		{name: "coupongrant", color: "#1a73e8"},
+		{name: "what the calls' time allows", color: "#188038", dashed: true},
 	}
 	for _, r := range results {
 		if !strings.HasPrefix(r.Case, "call-") || !slices.ContainsFunc(r.Specs, func(s spec) bool { return s.Arm == armHTTP }) {
