@@ -87,12 +87,11 @@ func (tr *tracing) called(t *task, ans answered) {
 
 // publish begins the span of a record that is sent for an end. The record carries
 // it on in place of the context that it had from the request.
-func (tr *tracing) publish(e *end, r *kgo.Record) {
+func (tr *tracing) publish(ctx context.Context, e *end, r *kgo.Record) {
 	if tr == nil {
 		return
 	}
-	var ctx context.Context
-	ctx, e.sending = tr.tracer.Start(trace.ContextWithSpan(tr.base, e.task.span), "send "+r.Topic,
+	ctx, e.sending = tr.tracer.Start(trace.ContextWithSpan(ctx, e.task.span), "send "+r.Topic,
 		trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(spanSystem.String("kafka"), spanTopic.String(r.Topic)))
 	r.Headers = slices.DeleteFunc(r.Headers, func(h kgo.RecordHeader) bool {
 		return h.Key == headerTraceParent || h.Key == headerTraceState

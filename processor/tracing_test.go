@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -10,10 +11,10 @@ import (
 )
 
 // traceOne does with a request what is done for traces on its way.
-func traceOne(tr *tracing, t *task, e *end, r *kgo.Record, ends []*end) {
+func traceOne(ctx context.Context, tr *tracing, t *task, e *end, r *kgo.Record, ends []*end) {
 	tr.begin(t)
 	tr.called(t, answered{task: t, at: time.Time{}, took: time.Second})
-	tr.publish(e, r)
+	tr.publish(ctx, e, r)
 	tr.published(ends, true)
 }
 
@@ -30,9 +31,9 @@ func TestNoTracesCostNothing(t *testing.T) {
 	tk, e, r := traceable()
 	ends := []*end{e}
 	require.Nil(t, newTracing(t.Context(), nil))
-	require.Zero(t, testing.AllocsPerRun(100, func() { traceOne(nil, tk, e, r, ends) }))
+	require.Zero(t, testing.AllocsPerRun(100, func() { traceOne(t.Context(), nil, tk, e, r, ends) }))
 	on := newTracing(t.Context(), noop.NewTracerProvider().Tracer(""))
-	require.NotZero(t, testing.AllocsPerRun(100, func() { traceOne(on, tk, e, r, ends) }), "this can see what traces cost")
+	require.NotZero(t, testing.AllocsPerRun(100, func() { traceOne(t.Context(), on, tk, e, r, ends) }), "this can see what traces cost")
 }
 
 func BenchmarkNoTraces(b *testing.B) {
@@ -40,6 +41,6 @@ func BenchmarkNoTraces(b *testing.B) {
 	ends := []*end{e}
 	b.ReportAllocs()
 	for b.Loop() {
-		traceOne(nil, t, e, r, ends)
+		traceOne(b.Context(), nil, t, e, r, ends)
 	}
 }

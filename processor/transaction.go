@@ -93,16 +93,15 @@ func (tx *transaction) commit(ctx context.Context, b *batch) error {
 }
 
 // retriable says that a batch may go out again: it was certainly not committed,
-// or published nothing. Of offsets alone it makes no difference: what they raised
-// or lowered the next commit says again, and nobody is called by a ceiling that
-// we do not know to be committed.
+// or published nothing. Of offsets alone it makes no difference: the next commit
+// says again what they did, and nobody is called by a ceiling of unknown fate.
 func retriable(err error) bool {
 	return errors.Is(err, errAborted) || errors.Is(err, errNotOwned) || errors.Is(err, errMetadataLarge) ||
 		errors.Is(err, errUnwritable) || errors.Is(err, errBareAborted)
 }
 
 func (tx *transaction) run(ctx context.Context, b *batch) error {
-	records, err := tx.records(b)
+	records, err := tx.records(ctx, b)
 	if err != nil {
 		return err
 	}
@@ -118,14 +117,14 @@ func (tx *transaction) run(ctx context.Context, b *batch) error {
 	return tx.end(ctx, b)
 }
 
-func (tx *transaction) records(b *batch) ([]*kgo.Record, error) {
+func (tx *transaction) records(ctx context.Context, b *batch) ([]*kgo.Record, error) {
 	records := make([]*kgo.Record, len(b.ends))
 	for i, e := range b.ends {
 		r, err := tx.publish.record(e, tx.oversize[e] == shrunk)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errAborted, err)
 		}
-		tx.tracing.publish(e, r)
+		tx.tracing.publish(ctx, e, r)
 		records[i] = r
 	}
 	return records, nil

@@ -94,7 +94,7 @@ func (w *way) pass(b *testing.B, n int) {
 		}
 	}
 	pos, ends, fits := w.owned.Ready(w.fits(time.Time{}))
-	records, err := w.tx.records(&batch{ends: ends})
+	records, err := w.tx.records(b.Context(), &batch{ends: ends})
 	if err != nil || !fits || len(records) != n || records[0].Topic != w.cfg.Topics.Granted {
 		b.Fatal("not everything was granted")
 	}
