@@ -31,7 +31,7 @@ build: ## bin/coupongrant, with its version stamped in
 # understands. Only the packages that have such tests are built with it; real sockets run without,
 # and what takes long and is the same either way runs once. LONG lasts for minutes to hours of fake
 # time, and runs without the race detector.
-LONG = OutageUnderLoad|FlappingGateway|FleetKeepsWithinItsRate|DailyBudgetIsKeptThroughRestarts|TroubleIsTold.*|GuardDoesNotFlap
+LONG = ErrorMatrix|BusyKeysKeepTheirOrderThroughAnOutage|OutageDoesNotCountTowardsGivingUp|OutageUnderLoad|FlappingGateway|FleetKeepsWithinItsRate|DailyBudgetIsKeptThroughRestarts|TroubleIsTold.*|GuardDoesNotFlap
 
 test: ## everything that needs only Go: vet, and all tests with the race detector
 	go vet ./...

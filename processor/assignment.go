@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -106,9 +107,11 @@ func (as *assignments) options() []kgo.Opt {
 }
 
 // OnGroupManageError implements kgo.HookGroupManageError. A poll tells the same, but
-// maybe when we have joined already.
+// maybe when we have joined already. What is said to every member that has missed
+// something of the group is no trouble: kgo joins anew at once.
 func (as *assignments) OnGroupManageError(err error) {
-	if !errors.Is(err, context.Canceled) {
+	missed := errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.IllegalGeneration) || errors.Is(err, kerr.RebalanceInProgress)
+	if !missed && !errors.Is(err, context.Canceled) {
 		as.events.put(event{failed: err})
 	}
 }

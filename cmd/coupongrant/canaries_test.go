@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -50,8 +51,10 @@ func TestNoCommandShowsAnOpenIDOrASecret(t *testing.T) {
 		{"tail", "--from-start", "--limit", "5"},
 		{"audit"},
 	}
-	check := func(site string, args []string) {
-		got := s.run("", args...)
+	for _, args := range slices.Clone(commands) {
+		commands = append(commands, append(slices.Clip(args), "--json"))
+	}
+	check := func(site string, args []string, got ran) {
 		said := got.stdout + got.stderr
 		require.NotEmpty(t, said, "%s: %v", site, args)
 		require.NotContains(t, said, canary, "%s: %v", site, args)
@@ -59,25 +62,36 @@ func TestNoCommandShowsAnOpenIDOrASecret(t *testing.T) {
 			require.NotContains(t, said, proof.Canary, "%s: %v", site, args)
 		}
 	}
-	for _, site := range []struct {
-		name string
-		make func()
-	}{
-		{"sound", func() {}},
-		{"no registry", func() { s.reach[3] = "http://127.0.0.1:1" }},
-		{"no brokers", func() { s.reach[1] = "127.0.0.1:1" }},
-	} {
-		site.make()
-		for _, args := range commands {
-			if site.name == "no registry" && args[0] == "tail" {
-				continue // it waits for the registry, and says so, for ever
-			}
-			check(site.name, args)
-			check(site.name, append(args, "--json"))
-		}
+	for _, args := range commands {
+		check("sound", args, s.run("", args...))
 	}
-	check("broken settings", []string{"doctor", "--config", broken})
-	check("broken settings", []string{"doctor", "--json", "--config", broken})
+	registry := s.reach[3]
+	s.reach[3] = "http://127.0.0.1:1"
+	patient := slices.DeleteFunc(slices.Clone(commands), func(args []string) bool {
+		return args[0] == "tail" // it waits for the registry, and says so, for ever
+	})
+	for i, got := range s.runAtOnce(patient) {
+		check("no registry", patient[i], got)
+	}
+	s.reach[3], s.reach[1] = registry, "127.0.0.1:1"
+	for i, got := range s.runAtOnce(commands) {
+		check("no brokers", commands[i], got)
+	}
+	for _, args := range [][]string{{"doctor", "--config", broken}, {"doctor", "--json", "--config", broken}} {
+		check("broken settings", args, s.run("", args...))
+	}
+}
+
+// runAtOnce runs commands that each wait for somebody who is not there.
+func (s *site) runAtOnce(commands [][]string) []ran {
+	s.Helper()
+	got := make([]ran, len(commands))
+	var wg sync.WaitGroup
+	for i, args := range commands {
+		wg.Go(func() { got[i] = s.run("", slices.Clip(args)...) })
+	}
+	wg.Wait()
+	return got
 }
 
 // What a value, a header or an answer holds cannot move the cursor of a person

@@ -38,11 +38,13 @@ func (w *watermarks) run(ctx context.Context) error {
 	return every(ctx, sampleEvery, func() { w.sample(ctx) })
 }
 
-// sample looks once; brokers that do not answer are asked the next time.
+// sample looks once; brokers that do not answer are asked the next time. It asks as
+// a new owner does: a coordinator that has just taken over knows the last markers
+// only when its followers do, and tells who asks for less of the offsets before.
 func (w *watermarks) sample(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	committed, err := w.admin.FetchOffsets(ctx, w.system.group)
+	committed, err := w.admin.FetchOffsets(kadm.RequireStable(ctx), w.system.group)
 	if err != nil || committed.Error() != nil {
 		return
 	}
