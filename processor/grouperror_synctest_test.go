@@ -70,3 +70,41 @@ func TestRefusedJoinIsAHoldUntilOneSucceeds(t *testing.T) {
 		require.Empty(t, r.Health().Holds)
 	})
 }
+
+// TestMissingSomethingOfTheGroupIsNoHold: a member that was silent for too long is
+// told so and joins anew at once. No person has anything to mend.
+func TestMissingSomethingOfTheGroupIsNoHold(t *testing.T) {
+	for _, c := range []struct {
+		told *kerr.Error
+		held bool
+	}{
+		{kerr.UnknownMemberID, false},
+		{kerr.IllegalGeneration, false},
+		{kerr.GroupAuthorizationFailed, true},
+	} {
+		t.Run(c.told.Message, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newShop(t, 1, takes(20*time.Millisecond, new(atomic.Int64)))
+				r := s.start(s.config("a"))
+				time.Sleep(5 * time.Second)
+				require.Empty(t, r.Health().Holds)
+
+				told := 0
+				s.kafka.ControlKey(int16(kmsg.Heartbeat), func(req kmsg.Request) (kmsg.Response, error, bool) {
+					told++
+					resp := req.ResponseKind().(*kmsg.HeartbeatResponse)
+					resp.ErrorCode = c.told.Code
+					return resp, nil, true
+				})
+				held := false
+				for range 1000 {
+					time.Sleep(10 * time.Millisecond)
+					held = held || reasons(r.Health().Holds, holdKafka) != ""
+				}
+				require.Equal(t, 1, told)
+				require.Equal(t, c.held, held)
+				require.Empty(t, r.Health().Holds)
+			})
+		})
+	}
+}
