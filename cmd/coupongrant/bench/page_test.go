@@ -75,6 +75,7 @@ func rawResults(t *testing.T) (results []result) {
 // each was made.
 func render(results []result) string {
 	var b strings.Builder
+	fmt.Fprint(&b, "\n![Events a second by the time of a call](throughput.svg)\n\n![Percentiles of latency at half load](percentiles.svg)\n")
 	fmt.Fprint(&b, "\n| line | case | what | how | medians | result | least to most | bound | held |\n|---|---|---|---|---|---|---|---|---|\n")
 	for _, r := range results {
 		for _, m := range r.Measures {
