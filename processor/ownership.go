@@ -132,10 +132,15 @@ func (s *session) logOpened(opened []opening) {
 // withhold keeps a partition from being worked on until a person has decided.
 func (s *session) withhold(o *owned, why *Hold) {
 	o.withheld = true
-	s.scheduler.Drop(o.assignment)
-	s.tracing.moved(func(a assignment) bool { return a == o.assignment })
+	s.letGo(o.assignment)
 	s.kafka.Client().PauseFetchPartitions(map[string][]int32{o.topic: {o.number}})
 	s.holds.Set(why.Kind, why.Where, why.Reason)
+}
+
+// letGo works on no request of an assignment any more.
+func (s *session) letGo(of assignment) {
+	s.scheduler.Drop(of)
+	s.tracing.moved(func(a assignment) bool { return a == of })
 }
 
 func (s *session) drop(p partition) {
@@ -143,7 +148,7 @@ func (s *session) drop(p partition) {
 	if o == nil {
 		return
 	}
-	s.scheduler.Drop(o.assignment)
+	s.letGo(o.assignment)
 	s.recent.dropped(o.assignment)
 	s.shown = time.Time{}
 	s.holds.ClearWhere(p.String())

@@ -7,9 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/coupongrant/coupongrant/breaker"
 	"github.com/coupongrant/coupongrant/schemas"
 )
 
@@ -163,4 +165,16 @@ func heapInUse() int64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc) //nolint:gosec // far below
+}
+
+// The scheduler hears later than the session that a partition has left, and may
+// end a request in between.
+func TestEndOfAPartitionThatHasLeftIsNotWaitedFor(t *testing.T) {
+	m, err := newMetrics(prometheus.NewRegistry(), breaker.New(breaker.DefaultConfig(), nil), nil)
+	require.NoError(t, err)
+	s := &session{windows: newWindows(1000, 1<<20, 1<<20), metrics: m, recent: newRecent(pastTopics, 10)}
+	e := &end{kind: endGranted, task: pastTask("order-1", pastTopics.Store, 7, 1), at: time.UnixMilli(9_000)}
+	s.recent.end(e)
+	s.applyReport(report{assignment: e.task.assignment, end: e})
+	require.Equal(t, stateMoved, s.recent.of("order-1")[0].State)
 }

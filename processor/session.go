@@ -172,6 +172,7 @@ func (s *session) applyReport(r report) {
 	if !ok {
 		if r.end != nil {
 			s.metrics.staleResults.Inc()
+			s.recent.dropped(r.assignment) // it ended before the scheduler heard that its partition has left us
 		}
 		return
 	}

@@ -149,3 +149,25 @@ func TestFindSaysThatAPartitionHasMoved(t *testing.T) {
 		require.NoError(t, r.stopped())
 	})
 }
+
+// A partition that is held for a person has not moved, whatever was let go of.
+func TestFindSaysThatAPartitionIsHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		s := newShop(t, 1, takes(time.Hour, &calls))
+		r := s.start(s.config("r1"))
+		s.spread("held", 1, 1)
+		time.Sleep(time.Second)
+		require.EqualValues(t, 1, calls.Load())
+		r.line.cut()
+		s.spread("vanishes", 5, 1)
+		require.NoError(t, s.kafka.DeleteRecords(s.topics.Store, 0, 6))
+		r.line.mend()
+		time.Sleep(2 * time.Minute)
+		found := r.Find("held-0")
+		require.Len(t, found, 1)
+		require.Equal(t, stateWaits, found[0].State)
+		require.Equal(t, "held: "+reasons(r.Health().Holds, holdLostInput), found[0].Why)
+		require.NoError(t, r.stopped())
+	})
+}

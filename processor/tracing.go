@@ -164,14 +164,7 @@ func (tr *tracing) moved(of func(assignment) bool) {
 // carrier reads and writes trace context in a record's headers.
 type carrier struct{ *kgo.Record }
 
-func (c carrier) Get(key string) string {
-	for _, h := range c.Headers {
-		if h.Key == key {
-			return string(h.Value)
-		}
-	}
-	return ""
-}
+func (c carrier) Get(key string) string { return headerText(c.Record, key) }
 
 func (c carrier) Set(key, value string) {
 	c.Headers = append(c.Headers, kgo.RecordHeader{Key: key, Value: []byte(value)})

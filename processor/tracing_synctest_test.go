@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -129,4 +130,36 @@ func TestSpanOfARequestThatMovesEnds(t *testing.T) {
 		require.NoError(t, r.stopped())
 		require.Len(t, spans.Started(), len(spans.Ended()))
 	})
+}
+
+// A partition that leaves for another replica takes its requests along: their spans
+// here end then, not when the session does.
+func TestSpansEndWithTheirPartition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		spans := tracetest.NewSpanRecorder()
+		s := newShop(t, 2, always(func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() }))
+		s.tracer = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)).Tracer("test")
+		cfg := s.config("r1")
+		cfg.CallTimeout = 2 * time.Second
+		first := s.start(cfg)
+		s.spread("held-up", 4, 2)
+		time.Sleep(5 * time.Second)
+		require.Zero(t, movedSpans(spans))
+
+		cfg.TransactionalID = "r2"
+		second := s.start(cfg)
+		time.Sleep(time.Minute)
+		require.Positive(t, movedSpans(spans), "nobody has stopped yet")
+		require.NoError(t, first.stopped())
+		require.NoError(t, second.stopped())
+	})
+}
+
+func movedSpans(spans *tracetest.SpanRecorder) (n int) {
+	for _, span := range spans.Ended() {
+		if slices.Contains(span.Attributes(), spanEnd.String("moved")) {
+			n++
+		}
+	}
+	return n
 }

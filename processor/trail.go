@@ -83,8 +83,11 @@ func (p *Processor) Find(requestID string) []Trail {
 			continue // a record that came back to us is known from both times
 		}
 		seen[at] = true
-		if t.State == stateEnded {
+		switch held := m.heldAt(at.partition); {
+		case t.State == stateEnded:
 			t.Why = m.whyUncommitted("its end waits", *t.EndedAt)
+		case t.State == stateMoved && held != "": // let go of, and ours all the same
+			t.State, t.Why = stateWaits, "held: "+held
 		}
 		found = append(found, t)
 	}

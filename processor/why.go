@@ -84,7 +84,7 @@ func (m *moment) oldest(p *partitionView) *taskView {
 
 // untaken is how many records are known to be at the brokers only.
 func (m *moment) untaken(p *partitionView) int64 {
-	held := p.full || p.withheld || m.heldAt(p) != "" || m.hold(holdKafka) != ""
+	held := p.full || p.withheld || m.heldAt(p.partition) != "" || m.hold(holdKafka) != ""
 	if p.end <= p.next || !held && m.now.Sub(p.newest) > fetched {
 		return 0
 	}
@@ -92,7 +92,7 @@ func (m *moment) untaken(p *partitionView) int64 {
 }
 
 // heldAt is why a partition by itself is held.
-func (m *moment) heldAt(p *partitionView) string {
+func (m *moment) heldAt(p partition) string {
 	where := p.String()
 	for _, h := range m.holds {
 		if h.Where == where {
@@ -105,7 +105,7 @@ func (m *moment) heldAt(p *partitionView) string {
 // why is the sentence for one partition: why its oldest record has no committed
 // end, or why nothing more is taken in. Empty: nothing waits.
 func (m *moment) why(p *partitionView) string {
-	if reason := m.heldAt(p); reason != "" {
+	if reason := m.heldAt(p.partition); reason != "" {
 		return "held: " + reason
 	}
 	if p.live == 0 && m.untaken(p) == 0 {
