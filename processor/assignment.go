@@ -107,13 +107,17 @@ func (as *assignments) options() []kgo.Opt {
 }
 
 // OnGroupManageError implements kgo.HookGroupManageError. A poll tells the same, but
-// maybe when we have joined already. What is said to every member that has missed
-// something of the group is no trouble: kgo joins anew at once.
+// maybe when we have joined already.
 func (as *assignments) OnGroupManageError(err error) {
-	missed := errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.IllegalGeneration) || errors.Is(err, kerr.RebalanceInProgress)
-	if !missed && !errors.Is(err, context.Canceled) {
+	if !onlyMissed(err) && !errors.Is(err, context.Canceled) {
 		as.events.put(event{failed: err})
 	}
+}
+
+// onlyMissed is what a member is told that has missed something of the group: no
+// trouble, as kgo joins anew at once.
+func onlyMissed(err error) bool {
+	return errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.IllegalGeneration) || errors.Is(err, kerr.RebalanceInProgress)
 }
 
 // countInputs asks how many input partitions there are, by weight; 0: nobody says.

@@ -128,6 +128,7 @@ func (s *session) fetchErrors(fetches kgo.Fetches) error {
 		case errors.Is(fe.Err, kgo.ErrClientClosed):
 			return fe.Err
 		case fe.Topic == "" && s.cfg.GroupProtocol == Classic: // of the group, and told in order with what became of it
+		case fe.Topic == "" && onlyMissed(fe.Err):
 		case fe.Topic == "":
 			s.holds.Set(holdKafka, "group", cannotJoin(fe.Err))
 		case o == nil: // kgo has left the partition out of the assignment: only a new one brings it back

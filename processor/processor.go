@@ -94,9 +94,14 @@ func New(cfg Config, d Deps) (*Processor, error) {
 // endBound is how long a transaction may take before it is given up.
 func endBound(cfg Config) time.Duration { return cfg.TransactionTimeout + 5*time.Second }
 
+// Ready says that nothing waits, and nobody has to act.
+func (h Health) Ready() bool { return h.Live && len(h.Holds) == 0 }
+
 // Health may be called at any time.
-func (p *Processor) Health() Health {
-	return Health{Live: !p.watchdog.stuck.Load(), Holds: p.holds.Current()}
+func (p *Processor) Health() Health { return p.health(p.holds.Current()) }
+
+func (p *Processor) health(holds []Hold) Health {
+	return Health{Live: !p.watchdog.stuck.Load(), Holds: holds}
 }
 
 // Run works until ctx ends, then stops in good order and returns nil. An error

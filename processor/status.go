@@ -61,7 +61,7 @@ type OldestStatus struct {
 func (p *Processor) Status() Status {
 	m := p.moment()
 	s := Status{
-		Health: Health{Live: !p.watchdog.stuck.Load(), Holds: m.holds},
+		Health: p.health(m.holds),
 		At:     m.session.at.UTC(), Gateway: p.gatewayStatus(m), Partitions: make([]PartitionStatus, 0, len(m.session.partitions)),
 	}
 	for i := range m.session.partitions {

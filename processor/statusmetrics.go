@@ -59,7 +59,7 @@ func (s *statusMetrics) Collect(ch chan<- prometheus.Metric) {
 		tell(oldestDesc, oldest[topic], topic)
 	}
 	tell(waitingDesc, float64(waiting))
-	tell(readyDesc, oneIf(status.Live && len(status.Holds) == 0))
+	tell(readyDesc, oneIf(status.Ready()))
 	tellGateway(tell, &status.Gateway, now)
 }
 

@@ -99,7 +99,7 @@ func (a *admin) livez(w http.ResponseWriter, _ *http.Request) {
 func (a *admin) readyz(w http.ResponseWriter, _ *http.Request) {
 	now := a.engine()
 	code := http.StatusOK
-	if !isReady(now.Health) {
+	if !now.Ready() {
 		code = http.StatusServiceUnavailable
 	}
 	answer(w, code, struct {
@@ -138,12 +138,10 @@ func (a *admin) status(w http.ResponseWriter, _ *http.Request) {
 	}
 	answer(w, http.StatusOK, status{
 		Version: a.version, StartedAt: a.began.UTC(), UptimeSeconds: int64(time.Since(a.began).Seconds()),
-		Replica: a.replica, Group: a.group, Live: now.Live, Ready: isReady(now.Health), Holds: holdsOf(now.Health),
+		Replica: a.replica, Group: a.group, Live: now.Live, Ready: now.Ready(), Holds: holdsOf(now.Health),
 		At: now.At, Gateway: now.Gateway, Partitions: now.Partitions, Counts: counts,
 	})
 }
-
-func isReady(h processor.Health) bool { return h.Live && len(h.Holds) == 0 }
 
 // holdsOf is never null in JSON.
 func holdsOf(h processor.Health) []processor.Hold {
