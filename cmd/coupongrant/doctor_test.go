@@ -173,12 +173,12 @@ func TestDoctorNamesRightsThatAreMissing(t *testing.T) {
 	// Without SASL everybody is ANONYMOUS.
 	p := newPatient(t, kfake.EnableACLs(), kfake.User("PLAIN", "ANONYMOUS", "x", all...))
 	d, _ := p.examined()
-	var said []string
+	var said, mends []string
 	for _, f := range d.Findings {
 		if f.Check == "rights" {
 			require.Equal(t, levelError, f.Level)
 			require.Contains(t, f.Mend, "kafka-acls.sh --add")
-			said = append(said, f.Says)
+			said, mends = append(said, f.Says), append(mends, f.Mend)
 		}
 	}
 	require.Equal(t, []string{
@@ -189,6 +189,8 @@ func TestDoctorNamesRightsThatAreMissing(t *testing.T) {
 		"this user may not join the group coupongrant",
 		"this user may not use the transactional id replica-1",
 	}, said)
+	require.Contains(t, mends[len(mends)-1], "--transactional-id replica-1;", "a name that does not begin with the group's")
+	require.NotContains(t, transactionalMend("coupongrant-store-1", "coupongrant"), ";")
 
 	enough := slices.Concat(all, allow(topic, "coupon-", kmsg.ACLOperationWrite),
 		allow(group, "coupongrant", kmsg.ACLOperationRead, kmsg.ACLOperationDescribe), allow(tx, "replica", kmsg.ACLOperationWrite, kmsg.ACLOperationDescribe))

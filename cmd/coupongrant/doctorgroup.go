@@ -75,9 +75,20 @@ func lookRights(_ context.Context, d *doctor) []finding {
 	}
 	if errors.Is(d.kafka.txErr, kerr.TransactionalIDAuthorizationFailed) {
 		all = append(all, wrong("this user may not use the transactional id "+d.cfg.Processor.TransactionalID,
-			fmt.Sprintf("kafka-acls.sh --add --allow-principal User:NAME --operation Write --transactional-id %s --resource-pattern-type prefixed, which `dead-letters replay` needs too", shellWord(group))))
+			transactionalMend(d.cfg.Processor.TransactionalID, group)))
 	}
 	return all
+}
+
+// transactionalMend is of the names that begin with the group's: those of replicas
+// by default, and that of `dead-letters replay`.
+func transactionalMend(id, group string) string {
+	const add = "kafka-acls.sh --add --allow-principal User:NAME --operation Write --transactional-id "
+	mend := add + shellWord(group) + " --resource-pattern-type prefixed, which `dead-letters replay` needs too"
+	if !strings.HasPrefix(id, group) {
+		mend = add + shellWord(id) + "; and " + mend
+	}
+	return mend
 }
 
 func lookMembers(_ context.Context, d *doctor) []finding {

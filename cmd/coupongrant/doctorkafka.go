@@ -46,7 +46,7 @@ type topicFacts struct {
 	settingsErr error
 }
 
-// rights says whether an operation is allowed, as far as is known.
+// forbids says that an operation is not allowed, as far as is known.
 func (t *topicFacts) forbids(op kadm.ACLOperation) bool { return forbids(t.AuthorizedOperations, op) }
 
 // forbids: without any operation nothing is known, since who may ask may describe.

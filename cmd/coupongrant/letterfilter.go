@@ -110,12 +110,11 @@ func parseOffsets(text string) (first, last int64, err error) {
 	return first, last, nil
 }
 
-// takes looks at where the record is, when it was written and its headers.
+// takes looks at when the record was written and at its headers: what else is
+// chosen is all that is read.
 func (f *letterFilter) takes(r *kgo.Record) bool {
 	switch {
-	case f.partition >= 0 && r.Partition != f.partition,
-		r.Offset < f.first, r.Offset > f.last,
-		r.Timestamp.Before(f.since), !f.until.IsZero() && !r.Timestamp.Before(f.until),
+	case r.Timestamp.Before(f.since), !f.until.IsZero() && !r.Timestamp.Before(f.until),
 		f.source != "" && header(r, headerSource) != f.source,
 		len(f.reasons) > 0 && !slices.Contains(f.reasons, header(r, headerReason)):
 		return false

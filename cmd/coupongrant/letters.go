@@ -57,13 +57,10 @@ type letters struct {
 }
 
 func (c *cli) openLetters(ctx context.Context, cfg Config, filter letterFilter, line *statusLine) (*letters, error) {
-	log := quiet()
-	client, err := connect(ctx, cfg, log) // says sooner and better than reading would that nobody is there
-	if err != nil {
+	if err := reachable(ctx, cfg); err != nil {
 		return nil, err
 	}
-	client.Close()
-	reader, err := newTopicReader(cfg, kafkaOptions(cfg, log))
+	reader, err := newTopicReader(cfg, kafkaOptions(cfg, quiet()))
 	if err != nil {
 		return nil, err
 	}

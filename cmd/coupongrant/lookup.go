@@ -103,7 +103,9 @@ func (s *search) take(ctx context.Context, r *kgo.Record) error {
 		v.RequestID = q.RequestID
 		s.with(v.Source, func(t *traceRecord) { t.Ends = append(t.Ends, v) })
 	default:
-		s.with(sourceOf(r), func(t *traceRecord) { t.found(r, q, bad) })
+		if !s.with(sourceOf(r), func(t *traceRecord) { t.found(r, q, bad) }) {
+			s.trace.More++
+		}
 	}
 	return nil
 }
@@ -125,18 +127,18 @@ func (s *search) outcomeRecord(ctx context.Context, r *kgo.Record) error {
 	return nil
 }
 
-// with adds to what is known of a request record.
-func (s *search) with(source string, add func(*traceRecord)) {
+// with adds to what is known of a request record; false: it is one too many.
+func (s *search) with(source string, add func(*traceRecord)) bool {
 	t := s.records[source]
 	if t == nil {
 		if len(s.records) == maxTraced {
-			s.trace.More++
-			return
+			return false
 		}
 		t = &traceRecord{Source: source, Parked: []traceParking{}, Ends: []view{}}
 		s.records[source] = t
 	}
 	add(t)
+	return true
 }
 
 func sourceOf(r *kgo.Record) string {

@@ -102,7 +102,7 @@ func (c *cli) replay(ctx context.Context, cfg Config, filter letterFilter, f rep
 	if err != nil {
 		return err
 	}
-	r := &replaying{letters: l, putter: p, plan: map[position]*planned{}, total: countReplays(plan), line: line, show: show}
+	r := &replaying{letters: l, putter: p, plan: map[position]*planned{}, line: line, show: show}
 	err = r.run(ctx, plan)
 	line.close()
 	if !f.json {
@@ -153,7 +153,6 @@ type replaying struct {
 	*letters
 	putter *putter
 	plan   map[position]*planned // what is to be put back, by where the dead letter is
-	total  int
 	done   int
 	line   *statusLine
 	show   func(planned) error
@@ -196,15 +195,15 @@ func (r *replaying) run(ctx context.Context, plan []planned) error {
 	if err == nil && len(batch) > 0 {
 		err = r.put(ctx, batch)
 	}
-	if err == nil && r.done < r.total {
-		err = fmt.Errorf("%d were deleted from %s meanwhile", r.total-r.done, r.topics.DeadLetter)
+	if err == nil && r.done < len(r.plan) {
+		err = fmt.Errorf("%d were deleted from %s meanwhile", len(r.plan)-r.done, r.topics.DeadLetter)
 	}
 	return err
 }
 
 func (r *replaying) put(ctx context.Context, batch []replacement) error {
 	if err := r.putter.put(ctx, batch); err != nil {
-		return fmt.Errorf("putting back after %d of %d: %w", r.done, r.total, err)
+		return fmt.Errorf("putting back after %d of %d: %w", r.done, len(r.plan), err)
 	}
 	r.line.set("")
 	for _, one := range batch {
@@ -214,7 +213,7 @@ func (r *replaying) put(ctx context.Context, batch []replacement) error {
 			return err
 		}
 	}
-	r.line.set(fmt.Sprintf("%d of %d put back", r.done, r.total))
+	r.line.set(fmt.Sprintf("%d of %d put back", r.done, len(r.plan)))
 	return nil
 }
 

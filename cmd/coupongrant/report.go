@@ -102,7 +102,7 @@ func (c *cli) report(ctx context.Context, cfg Config, q question, of period, asC
 	defer reader.close()
 	line := newStatusLine(c.stderr)
 	defer line.close()
-	reader.Progress = func(read, total int64) { line.set(fmt.Sprintf("%d of %d records read", read, total)) }
+	reader.Progress = readProgress(line)
 	r := &reporter{topicReader: reader, period: of}
 	t, err := q.answer(ctx, r)
 	if err != nil {

@@ -59,13 +59,10 @@ Exit code 0: something was found, whatever it is; 1: nothing was, or it could no
 }
 
 func (c *cli) request(ctx context.Context, cfg Config, id string, since time.Time, asJSON bool) error {
-	log := quiet()
-	client, err := connect(ctx, cfg, log) // says sooner and better than reading would that nobody is there
-	if err != nil {
+	if err := reachable(ctx, cfg); err != nil {
 		return err
 	}
-	client.Close()
-	l, err := newLookup(cfg, kafkaOptions(cfg, log))
+	l, err := newLookup(cfg, kafkaOptions(cfg, quiet()))
 	if err != nil {
 		return err
 	}

@@ -263,3 +263,18 @@ func TestRequestKnowsTheFinishedSet(t *testing.T) {
 		require.Equal(t, want, trace.State, id)
 	}
 }
+
+// Of an id that was used again and again so many records are told, and the rest is
+// counted: records, not what became of them.
+func TestRequestCountsTheRecordsThatItDoesNotTell(t *testing.T) {
+	s := newSite(t).ready().learn()
+	for range maxTraced + 1 {
+		s.grant("again", s.ask("again"), 7)
+	}
+	got := s.run("", "request", "again", "--json")
+	require.Equal(t, exitDone, got.code, got.stderr)
+	var trace requestTrace
+	require.NoError(t, json.Unmarshal([]byte(got.stdout), &trace))
+	require.Len(t, trace.Records, maxTraced)
+	require.Equal(t, 1, trace.More)
+}
