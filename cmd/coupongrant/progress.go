@@ -32,29 +32,16 @@ type counts struct {
 func (c counts) ended() int64 { return c.granted + c.failed + c.deadLetters }
 
 // readCounts asks the processor's own metrics.
-func readCounts(metrics prometheus.Gatherer) (c counts, err error) {
-	families, err := metrics.Gather()
-	if err != nil {
-		return c, fmt.Errorf("reading the metrics: %w", err)
+func readCounts(metrics prometheus.Gatherer) (counts, error) {
+	t, err := readTotals(metrics)
+	c := counts{granted: t.Granted, waiting: t.waiting}
+	for _, n := range t.Failed {
+		c.failed += n
 	}
-	for _, family := range families {
-		for _, m := range family.GetMetric() {
-			switch family.GetName() {
-			case outcomesName:
-				n := int64(m.GetCounter().GetValue())
-				if label(m, "reason") == grantedReason {
-					c.granted += n
-				} else {
-					c.failed += n
-				}
-			case deadName:
-				c.deadLetters += int64(m.GetCounter().GetValue())
-			case waitingName:
-				c.waiting = int64(m.GetGauge().GetValue())
-			}
-		}
+	for _, n := range t.DeadLetters {
+		c.deadLetters += n
 	}
-	return c, nil
+	return c, err
 }
 
 func label(m *dto.Metric, name string) string {

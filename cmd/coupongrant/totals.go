@@ -18,6 +18,8 @@ type totals struct {
 	Attempts    map[string]int64 `json:"attempts"`    // by about/code; "/": granted
 	Calls       distribution     `json:"calls"`       // seconds a call of the gateway took
 	OutcomeAge  distribution     `json:"outcome_age"` // seconds from the request to its outcome
+
+	waiting int64 // taken in and not ended: Status says it better
 }
 
 // distribution is a histogram: how many were no longer than each bound.
@@ -68,6 +70,8 @@ func (t *totals) add(name string, m *dto.Metric) {
 		}
 	case deadName:
 		t.DeadLetters[label(m, "reason")] += n
+	case waitingName:
+		t.waiting = int64(m.GetGauge().GetValue())
 	case parkedName:
 		t.Parked += n
 	case attemptsName:
