@@ -154,7 +154,9 @@ func TestEachAlertHasItsRunbookAndItsTests(t *testing.T) {
 		require.Contains(t, []string{"critical", "warning"}, rule.Labels.Severity, rule.Alert)
 		require.NotEmpty(t, rule.Annotations.Summary, rule.Alert)
 		require.True(t, strings.HasSuffix(rule.Annotations.RunbookURL, "/docs/runbooks/"+rule.Alert+".md"), rule.Annotations.RunbookURL)
-		require.Equal(t, 2, strings.Count(tests, "alertname: "+rule.Alert+"\n"), "%s fires in one case and not in another", rule.Alert)
+		require.Equal(t, 2, strings.Count(tests, "alertname: "+rule.Alert+"\n"), "%s has one case in which it fires and one in which not", rule.Alert)
+		require.Regexp(t, "alertname: "+rule.Alert+"\n\\s+exp_alerts:\n", tests, "it fires")
+		require.Regexp(t, "alertname: "+rule.Alert+"\n\\s+exp_alerts: \\[\\]\n", tests, "it does not")
 		page := fileText(t, filepath.Join(runbooks, rule.Alert+".md"))
 		for _, heading := range []string{"# " + rule.Alert, "## What it means", "## What is affected", "## First look", "## Mend", "## It is over when"} {
 			require.Contains(t, page, heading+"\n", rule.Alert)

@@ -56,7 +56,7 @@ var uses = map[string]string{
 	"coupongrant_records_redelivered_total":         "Harmless; rises after aborted transactions.",
 	"coupongrant_requests_unfinished":               "How full the windows are; see window.records.",
 	"coupongrant_session_rebuilds_total":            "Alert on many in a short time; the log says why each.",
-	"coupongrant_session_remaining_seconds":         "Alert two weeks ahead. Exposed only where gateway.session_expires_at is set.",
+	"coupongrant_session_remaining_seconds":         "Alert a week ahead; the program itself warns from two. Exposed only where gateway.session_expires_at is set.",
 	"coupongrant_stale_results_total":               "Harmless; rises when partitions move with calls in flight.",
 	"coupongrant_transaction_duration_seconds":      "Quantiles; near kafka.transaction_timeout brokers end transactions.",
 	"coupongrant_transactions_total":                "The share of aborted and error; unknown is a commit that had to be looked up.",

@@ -27,9 +27,8 @@ where it waits and until when, or not found. It may run beside the processor and
 nothing; it never shows an open_id.
 
 It reads all that the topics keep, by the bytes of the id, and decodes only what may be
-it: for a million requests and their ends 2.3 s of processor time, and 15 to 36 s on two
-processors that were busy otherwise. With --since it begins at that time. A replica knows
-its own last 100,000 requests at once: the console at its admin.listen looks there first.
+it. With --since it begins at that time. A replica knows its own last 100,000 requests at
+once: the console at its admin.listen looks there first.
 
 Exit code 0: something was found, whatever it is; 1: nothing was, or it could not be read.`,
 		Example: `  coupongrant request checkout-5f3a-0001289
