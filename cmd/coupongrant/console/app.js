@@ -64,6 +64,7 @@ function found(status, recent, letters) {
   showOutcomes(recent.recent);
   if (letters) showDeadLetters(letters.dead_letters);
   const behind = (apart - Date.parse(status.at)) / 1000;
+  asOf(".as-of", "");
   asOf("#partitions .as-of", behind > old ? `as of ${fmt.at(new Date(status.at))}, ${fmt.age(behind)} ago: the session is busy` : "");
   link("live", `live, ${fmt.at(new Date(now))}`);
 }
@@ -93,7 +94,6 @@ function link(state, text) {
 function showReplica(status) {
   const facts = [["replica", status.replica], ["group", status.group], ["version", status.version], ["up", fmt.age(status.uptime_seconds)]];
   fill(byId("replica"), facts, () => facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value ?? fmt.none))));
-  if (lostSince === null) for (const node of document.querySelectorAll(".as-of")) if (!node.closest("#partitions")) put(node, "");
 }
 
 async function run() {

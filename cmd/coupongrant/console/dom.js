@@ -8,7 +8,7 @@ export const byId = (id) => document.getElementById(id);
 // What is not seen, or turns text around, is shown as its code: "\\u202e".
 const unprintable = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
-export const printable = (text) => String(text).replace(unprintable, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
+const printable = (text) => String(text).replace(unprintable, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
 
 // el makes an element. Of the attributes, null and false are left out.
 export function el(tag, attributes = {}, ...children) {

@@ -74,3 +74,6 @@ export const day = (date) => dayOnly.format(date);
 export const utc = (date) => `${date.toISOString().replace("T", " ").replace("Z", "")} UTC`;
 
 export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
+
+// sentence begins with a capital and ends with a full stop; of nothing it is nothing.
+export const sentence = (text) => (text ? text.charAt(0).toUpperCase() + text.slice(1).replace(/[.\s]*$/, ".") : "");

@@ -51,11 +51,9 @@ function working(status, rate) {
   return rate > 0 ? `No hold stands. ${held}, and nothing waits.` : `No hold stands. ${held}; there is nothing to do at the moment.`;
 }
 
-const sentenceOf = (hold) => capital(hold.reason.replace(/[.\s]*$/, "")) + ".";
-const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+const sentenceOf = (hold) => fmt.sentence(hold.reason);
 
-const signs = { works: "✓", waits: "‖", passing: "…", person: "!", stuck: "✕", lost: "?", asking: "…" };
-const titles = { works: "✓", waits: "‖", passing: "…", person: "!", stuck: "✕", lost: "?" };
+const signs = { works: "✓", waits: "‖", passing: "…", person: "!", stuck: "✕", lost: "?" };
 
 function say(state, title, sentence, since, rate, others, now, where = "") {
   byId("now").dataset.state = state;
@@ -68,7 +66,7 @@ function say(state, title, sentence, since, rate, others, now, where = "") {
   put(byId("aside"), since ? `For ${fmt.age((now - Date.parse(since)) / 1000)}.${rate > 0 ? ` Meanwhile ${fmt.rate(rate)} requests a second end.` : ""}` : "");
   fill(byId("holds"), others, () => others.map((hold) => el("li", {},
     el("strong", {}, titleOf(hold)), hold.where ? ` (${hold.where})` : "", " since ", when(hold.since, { zone: true }), el("br"), sentenceOf(hold))));
-  document.title = `${titles[state] ?? "…"} ${title.replace(/\.$/, "")} – coupongrant`;
+  document.title = `${signs[state]} ${title.replace(/\.$/, "")} – coupongrant`;
   announce([state, title, where, ...others.map((h) => h.kind + h.where)].join("|"), `${title}${where ? ` (${where})` : ""}${since ? ` since ${fmt.at(new Date(since))}` : ""} ${sentence}${others.length ? ` And ${fmt.plural(others.length, "other hold")}.` : ""}`);
 }
 

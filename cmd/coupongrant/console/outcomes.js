@@ -52,7 +52,7 @@ export function showDeadLetters(list) {
 const keyOf = (t) => `${place(t.topic, t.partition, t.offset)} ${t.ended_at}`;
 
 // command is shown whole, and copied by one press.
-export function command(text) {
+function command(text) {
   const code = el("code", { tabindex: "0" }, text);
   const button = el("button", { type: "button", class: "copy", "aria-label": `Copy: ${text}` }, "Copy");
   button.addEventListener("click", async () => {

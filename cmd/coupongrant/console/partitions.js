@@ -4,7 +4,6 @@ import { byId, cells, el, put, requestLink, rows, table } from "./dom.js";
 import * as fmt from "./format.js";
 
 const waits = (p) => p.why !== "";
-const sentence = (text) => text && text.charAt(0).toUpperCase() + text.slice(1).replace(/[.\s]*$/, ".");
 const ageOf = (p, now) => (p.oldest ? (now - Date.parse(p.oldest.written)) / 1000 : -1);
 
 let moment = Date.now(); // of the status that is shown
@@ -14,7 +13,7 @@ let shown = [];
 const columns = [
   { key: "waits", label: "State", sort: (p) => (waits(p) ? 1e12 + ageOf(p, moment) : 0), says: waits, cell: (p) => el("span", { class: "chip", "data-state": waits(p) ? "wait" : "good" }, el("span", { "aria-hidden": "true", class: "glyph" }, waits(p) ? "‖" : "✓"), waits(p) ? "waits" : "moves") },
   { key: "topic", label: "Partition", class: "partition", head: true, sort: (p) => `${p.topic}/${String(p.partition).padStart(6, "0")}`, says: (p) => [p.topic, p.partition], cell: (p) => [p.topic, el("b", {}, `/${p.partition}`)] },
-  { key: "why", label: "Why it waits", class: "why", cell: (p) => sentence(p.why) },
+  { key: "why", label: "Why it waits", class: "why", cell: (p) => fmt.sentence(p.why) },
   { key: "oldest", label: "Oldest unfinished", class: "oldest", says: (p) => p.oldest && [p.oldest.request_id, p.oldest.offset], cell: (p) => (p.oldest ? (p.oldest.request_id ? requestLink(p.oldest.request_id) : `offset ${fmt.count(p.oldest.offset)}`) : "") },
   { key: "age", label: "Age", number: true, sort: (p) => ageOf(p, moment), says: (p) => p.oldest && fmt.age(ageOf(p, moment)), cell: (p) => (p.oldest ? el("span", { title: `written ${fmt.utc(new Date(p.oldest.written))}` }, fmt.age(ageOf(p, moment))) : "") },
   { key: "attempts", label: "Attempts", number: true, sort: (p) => p.oldest?.attempts ?? -1, cell: (p) => (p.oldest ? fmt.count(p.oldest.attempts) : "") },

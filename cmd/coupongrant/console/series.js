@@ -24,7 +24,7 @@ export function percentile(q, before, after) {
   return low;
 }
 
-const nothing = { count: 0, sum: 0, buckets: [] };
+const nothing = { count: 0, buckets: [] };
 
 // flat makes one level of names of the counts: "failed:EXPIRED", "attempts:gateway/15".
 export function flat(counts) {
@@ -49,7 +49,7 @@ export function flat(counts) {
 }
 
 // aboutOf says whose trouble an answer was; a grant has neither about nor code.
-export const aboutOf = (label) => label.split("/")[0] || "granted";
+const aboutOf = (label) => label.split("/")[0] || "granted";
 
 export class History {
   times = [];

@@ -23,9 +23,9 @@ export function trailCard(trail) {
 
 function sentence(trail) {
   switch (trail.state) {
-    case "waits": return `It waits. ${capital(trail.why)}`;
-    case "called": return `A call for it is under way. ${capital(trail.why)}`;
-    case "ended": return `Its end is found and not yet visible to readers. ${capital(trail.why)}`;
+    case "waits": return `It waits. ${fmt.sentence(trail.why)}`;
+    case "called": return `A call for it is under way. ${fmt.sentence(trail.why)}`;
+    case "ended": return `Its end is found and not yet visible to readers. ${fmt.sentence(trail.why)}`;
     case "moved": return "Its partition left this replica before it had an end: the topics know what became of it.";
     default: return `${done[trail.end] ?? "Done"}, visible to readers.`;
   }
@@ -33,7 +33,6 @@ function sentence(trail) {
 
 const done = { granted: "The coupon is granted", failed: "It failed", parked: "It was handed to the retry topic", "dead-letter": "It is left to a person" };
 
-const capital = (text) => (text ? text.charAt(0).toUpperCase() + text.slice(1).replace(/[.\s]*$/, ".") : "");
 
 export function factList(facts) {
   return el("dl", { class: "facts" }, facts.filter(Boolean).map(([name, ...value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
