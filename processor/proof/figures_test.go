@@ -91,6 +91,7 @@ type readerCounts struct {
 	During  int `json:"during"` // records read while the faults happened
 	Late    int `json:"late"`
 	Samples int `json:"offset_samples"`
+	Behind  int `json:"offset_samples_behind_without_require_stable"`
 	Marks   int `json:"watermarks"`
 }
 
@@ -143,6 +144,7 @@ func (r chaosResult) summary() string {
 		fmt.Fprintf(&b, "\n  take-over, %s: %d, p50 %.1f s, p99 %.1f s, most %.1f s", restarted(atOnce), len(times),
 			percentile(times, 0.5), percentile(times, 0.99), percentile(times, 1))
 	}
+	fmt.Fprintf(&b, "\n  %d looks at the committed offsets, %d answers without RequireStable were behind", r.Readers.Samples, r.Readers.Behind)
 	fmt.Fprintf(&b, "\n  violations: %v\n", r.Violations)
 	for _, line := range slices.Concat(r.Told, r.Missing) {
 		fmt.Fprintln(&b, "   ", line)

@@ -25,6 +25,7 @@ type watermarks struct {
 
 	mu      sync.Mutex
 	samples int
+	behind  int                       // looks at which a coordinator told who asked for less of older offsets
 	marks   map[topicPartition][]mark // each higher than the one before
 }
 
@@ -39,8 +40,9 @@ func (w *watermarks) run(ctx context.Context) error {
 }
 
 // sample looks once; brokers that do not answer are asked the next time. It asks as
-// a new owner does: a coordinator that has just taken over knows the last markers
-// only when its followers do, and tells who asks for less of the offsets before.
+// a new owner does, with RequireStable (KIP-447): a coordinator that has just taken
+// over tells who asks for less what its followers are known to have, which for a
+// second can be less than had been committed.
 func (w *watermarks) sample(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -48,6 +50,7 @@ func (w *watermarks) sample(ctx context.Context) {
 	if err != nil || committed.Error() != nil {
 		return
 	}
+	w.compare(ctx, committed)
 	topics := w.system.topics
 	ends, err := w.admin.ListEndOffsets(ctx, topics.Granted, topics.Failed, topics.DeadLetter, topics.Retry)
 	if err != nil || ends.Error() != nil {
@@ -59,6 +62,24 @@ func (w *watermarks) sample(ctx context.Context) {
 	defer w.mu.Unlock()
 	w.samples++
 	committed.Each(func(o kadm.OffsetResponse) { w.add(topicPartition{o.Topic, o.Partition}, o.At, results) })
+}
+
+// compare asks again, without RequireStable.
+func (w *watermarks) compare(ctx context.Context, stable kadm.OffsetResponses) {
+	hasty, err := w.admin.FetchOffsets(ctx, w.system.group)
+	if err != nil || hasty.Error() != nil {
+		return
+	}
+	behind := false
+	stable.Each(func(o kadm.OffsetResponse) {
+		later, ok := hasty.Lookup(o.Topic, o.Partition)
+		behind = behind || !ok || later.At < o.At
+	})
+	if behind {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.behind++
+	}
 }
 
 func (w *watermarks) add(tp topicPartition, offset int64, results map[topicPartition]int64) {
