@@ -16,7 +16,7 @@ GO_LICENSES := go run github.com/google/go-licenses@v1.6.0
 PROMTOOL    := .cache/promtool
 ALL_TAGS    := integration chaos apart synctests browser
 
-.PHONY: help run build test alerts-test lint fuzz kafka-test console-test screenshots chaos chaos-short chaos-long trouble audit-scale apart apart-short bench bench-control bench-micro figures vuln licenses clean
+.PHONY: help run build test alerts-test lint fuzz kafka-test console-test screenshots chaos chaos-short chaos-long coordinators trouble audit-scale apart apart-short bench bench-control bench-micro figures vuln licenses clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -99,6 +99,10 @@ chaos-short: ## kills and other faults for minutes, on kfake and on three real b
 chaos: ## every fault again and again, for half an hour of load on three real brokers
 	mkdir -p $(CHAOS_RESULTS)
 	$(CHAOS) -timeout 3h -run '^TestChaosForLong$$' -args $(CHAOS_ARGS) -load $(or $(LOAD),30m)
+
+coordinators: ## a new coordinator tells no older offsets than another had: its partitions' leaders moved 40 times under load
+	mkdir -p $(CHAOS_RESULTS)
+	$(CHAOS) -timeout 30m -run '^TestCoordinatorMoves$$' -args $(CHAOS_ARGS)
 
 chaos-long: ## the same SLICES (6) times, each with a seed of its own: more than a million requests
 	set -e; for slice in $$(seq $(or $(SLICES),6)); do $(MAKE) chaos; done

@@ -46,11 +46,11 @@ func (w *watermarks) run(ctx context.Context) error {
 func (w *watermarks) sample(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
+	w.compare(ctx)
 	committed, err := w.admin.FetchOffsets(kadm.RequireStable(ctx), w.system.group)
 	if err != nil || committed.Error() != nil {
 		return
 	}
-	w.compare(ctx, committed)
 	topics := w.system.topics
 	ends, err := w.admin.ListEndOffsets(ctx, topics.Granted, topics.Failed, topics.DeadLetter, topics.Retry)
 	if err != nil || ends.Error() != nil {
@@ -64,21 +64,19 @@ func (w *watermarks) sample(ctx context.Context) {
 	committed.Each(func(o kadm.OffsetResponse) { w.add(topicPartition{o.Topic, o.Partition}, o.At, results) })
 }
 
-// compare asks again, without RequireStable.
-func (w *watermarks) compare(ctx context.Context, stable kadm.OffsetResponses) {
+// compare asks without RequireStable, and counts what is older than what was seen.
+func (w *watermarks) compare(ctx context.Context) {
 	hasty, err := w.admin.FetchOffsets(ctx, w.system.group)
 	if err != nil || hasty.Error() != nil {
 		return
 	}
-	behind := false
-	stable.Each(func(o kadm.OffsetResponse) {
-		later, ok := hasty.Lookup(o.Topic, o.Partition)
-		behind = behind || !ok || later.At < o.At
-	})
-	if behind {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.behind++
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for tp, newest := range w.last() {
+		if told, ok := hasty.Lookup(tp.topic, tp.partition); !ok || told.At < newest {
+			w.behind++
+			return
+		}
 	}
 }
 
