@@ -76,12 +76,19 @@ func (s spec) ideal() float64 {
 	return float64(min(s.InFlight*s.Replicas, s.Keys)) / s.meanCall()
 }
 
-// fastest is more than one machine does, with brokers and everything else on it.
-const fastest = 10_000
+// More a second than one machine does, with brokers and everything else on it: with
+// a call for each, and without.
+const (
+	fastest     = 10_000
+	fastestBare = 4 * fastest
+)
 
 // enough is a backlog that lasts for a time.
 func (s spec) enough(lasting time.Duration) int {
 	perSecond := float64(fastest)
+	if s.Arm == armTx {
+		perSecond = fastestBare
+	}
 	if ideal := s.ideal(); ideal > 0 {
 		perSecond = min(perSecond, 1.2*ideal)
 	}
