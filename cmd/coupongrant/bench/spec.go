@@ -80,7 +80,7 @@ func (s spec) ideal() float64 {
 // a call for each, and without.
 const (
 	fastest     = 10_000
-	fastestBare = 4 * fastest
+	fastestBare = 8 * fastest
 )
 
 // enough is a backlog that lasts for a time.
