@@ -19,6 +19,7 @@ type budget struct {
 	share float64 // of them, ours
 	saved float64 // calls that can be made now
 	at    time.Time
+	short time.Time // since when calls wait for it; zero: they do not, or for a moment
 }
 
 const day = 24 * time.Hour
@@ -58,6 +59,23 @@ func (b *budget) wait() time.Duration {
 		return idle
 	}
 	return time.Duration((1 - b.saved) / b.pace() * float64(time.Second))
+}
+
+// lasts notes that a call has to wait, and says that it does so for longer than a
+// moment. Who has just started has nothing saved up, and calls wait for the first to
+// come in; of a budget that is large enough that is milliseconds.
+func (b *budget) lasts(now time.Time, wait time.Duration) bool {
+	if b.short.IsZero() {
+		b.short = now
+	}
+	return wait >= patience || now.Sub(b.short) >= patience
+}
+
+// look, once a second, sees that more comes in than is called for.
+func (b *budget) look() {
+	if b.saved >= 1+b.pace()*patience.Seconds()/2 {
+		b.short = time.Time{}
+	}
 }
 
 // plenty says that calls have not waited for it for a minute, or will not.

@@ -3,6 +3,7 @@ package processor
 import (
 	"math/rand/v2"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -119,4 +120,37 @@ func TestBudgetComesInOnlyWhileWeRunAndHoldWhatWeHold(t *testing.T) {
 	require.Zero(t, b.wait(), "what was saved up can be used")
 	b.saved = 0
 	require.Equal(t, idle, b.wait())
+}
+
+// A replica that has just started has nothing saved up: that its first calls wait
+// for milliseconds says nothing about the budget. That all it may call is called is
+// told within seconds, however fast that is.
+func TestBudgetThatIsShortForAMomentIsNoHold(t *testing.T) {
+	for name, row := range map[string]struct {
+		perDay float64
+		demand time.Duration // between calls
+		told   bool
+	}{
+		"enough":                 {90_000_000, 10 * time.Millisecond, false},
+		"more called than comes": {900_000, time.Millisecond, true},
+		"one call in hours":      {2, time.Second, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := testQuota(0)
+				q.budget = budget{fleet: row.perDay, at: time.Now()}
+				q.SetShare(1, 1)
+				for began, tick := time.Now(), time.Now(); time.Since(began) < 5*time.Second; time.Sleep(row.demand) {
+					for wait, ok := q.Take(time.Now()); !ok && wait < row.demand; wait, ok = q.Take(time.Now()) {
+						time.Sleep(wait)
+					}
+					if time.Since(tick) >= time.Second {
+						q.Look(time.Now())
+						tick = time.Now()
+					}
+				}
+				require.Equal(t, row.told, len(q.holds.Current()) > 0)
+			})
+		})
+	}
 }

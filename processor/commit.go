@@ -163,17 +163,21 @@ func (s *session) notCommitted(ctx context.Context, b *batch, err error) error {
 		s.log.Debug("offsets alone were not committed", "error", err)
 		c.notBefore = c.ended.Add(markersTime << min(c.failures, 4))
 		if c.failures >= bareFailures {
-			s.holds.Set(holdTransaction, "", fmt.Sprintf("%d commits in a row that would let more requests be called were aborted: look at the brokers' group and transaction coordinators if this lasts", c.failures))
+			s.holds.Set(holdTransaction, "", notCommitting(c.failures, "offsets alone, which let more requests be called, were aborted"))
 		}
 	case errors.Is(err, errAborted):
 		s.log.Info("transaction aborted, the results go out again", "error", err)
 		if c.failures >= 5 {
-			s.holds.Set(holdTransaction, "", fmt.Sprintf("%d transactions in a row did not commit: %v", c.failures, err))
+			s.holds.Set(holdTransaction, "", notCommitting(c.failures, err.Error()))
 		}
 	default:
 		return err
 	}
 	return nil
+}
+
+func notCommitting(failures int, last string) string {
+	return fmt.Sprintf("%d transactions in a row did not commit (%s): they are tried again; look at the brokers' group and transaction coordinators if this lasts", failures, last)
 }
 
 // metadataRefused looks for the brokers' limit between what they have taken and

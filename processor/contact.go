@@ -1,6 +1,8 @@
 package processor
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync/atomic"
@@ -13,16 +15,28 @@ import (
 // retries in silence.
 type contact struct {
 	holds    *holds
-	lastRead atomic.Int64 // Unix nanoseconds of the last answer
+	lastRead atomic.Int64            // Unix nanoseconds of the last answer
+	refusal  atomic.Pointer[refusal] // the first since then; nil: none
 	silent   atomic.Bool
-	bound    time.Duration // of look
+	bound    time.Duration // of silence
 
 	looked, since time.Time // of look: the last time, and from when on an answer is due
 }
 
-// silence is how long no broker may answer, when one cannot be reached, before it
-// is a hold. Fetches are more frequent, and heartbeats by default.
-const silence = 4 * time.Second
+// refusal is a broker that could not be reached.
+type refusal struct {
+	at   time.Time
+	what string
+}
+
+const (
+	// silence is how long brokers that take our requests may answer none, before it
+	// is a hold. Fetches are more frequent, and heartbeats by default.
+	silence = 4 * time.Second
+	// refusals is how long one cannot be reached and none answers, before it is one.
+	// kgo looks at the metadata at once then, so that any other would have answered.
+	refusals = 2 * time.Second
+)
 
 func newContact(cfg Config, h *holds) *contact {
 	return &contact{holds: h, bound: max(silence, cfg.HeartbeatInterval+2*time.Second)}
@@ -30,35 +44,51 @@ func newContact(cfg Config, h *holds) *contact {
 
 // OnBrokerConnect implements kgo.HookBrokerConnect.
 func (c *contact) OnBrokerConnect(meta kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
-	if err == nil || time.Since(time.Unix(0, c.lastRead.Load())) < silence {
-		return
+	if err != nil && !errors.Is(err, context.Canceled) {
+		c.refusal.CompareAndSwap(nil, &refusal{time.Now(), fmt.Sprintf("%s:%d: %v", meta.Host, meta.Port, err)})
 	}
-	c.silent.Store(true)
-	c.holds.Set(holdKafka, "brokers", fmt.Sprintf("no broker answers (%s:%d: %v): everything waits; check the cluster and the way to it", meta.Host, meta.Port, err))
 }
 
-// look, once a second, sees brokers that take our requests and answer none. A
-// member has heartbeats to be answered, but not while it waits for the others to
+// look sees brokers that cannot be reached, or take our requests and answer none.
+// A member has heartbeats to be answered, but not while it waits for the others to
 // join. Time in which this process was stopped does not count.
 func (c *contact) look(now time.Time, member bool) {
-	if !member || now.Sub(c.looked) > longestTick {
+	stopped := now.Sub(c.looked) > longestTick
+	if stopped {
+		c.refusal.Store(nil)
+	}
+	if !member || stopped {
 		c.since = now
 	}
 	c.looked = now
 	if last := time.Unix(0, c.lastRead.Load()); last.After(c.since) {
 		c.since = last
 	}
-	if quiet := now.Sub(c.since); quiet > c.bound && !c.silent.Swap(true) {
-		c.holds.Set(holdKafka, "brokers", fmt.Sprintf("no broker has answered for %s: everything waits; check the cluster and the way to it", spell(quiet)))
+	why, quiet := c.refusal.Load(), now.Sub(c.since)
+	switch {
+	case why != nil && now.Sub(why.at) > refusals:
+		c.tell(fmt.Sprintf("no broker answers (%s)", why.what))
+	case quiet > c.bound:
+		c.tell(fmt.Sprintf("no broker has answered for %s", spell(quiet)))
+	}
+}
+
+func (c *contact) tell(what string) {
+	if !c.silent.Swap(true) {
+		c.holds.Set(holdKafka, "brokers", what+": everything waits; check the cluster and the way to it")
 	}
 }
 
 // OnBrokerE2E implements kgo.HookBrokerE2E.
 func (c *contact) OnBrokerE2E(_ kgo.BrokerMetadata, _ int16, e2e kgo.BrokerE2E) {
-	if e2e.Err() != nil {
-		return
+	if e2e.Err() == nil {
+		c.answered()
 	}
+}
+
+func (c *contact) answered() {
 	c.lastRead.Store(time.Now().UnixNano())
+	c.refusal.Store(nil)
 	if c.silent.Swap(false) {
 		c.holds.Clear(holdKafka, "brokers")
 	}

@@ -135,7 +135,7 @@ func (f *fleet) newReplica() *modelReplica {
 	reports := newMailbox[report](newBell())
 	return &modelReplica{
 		session: &session{
-			cfg: f.cfg, log: fleetLog, metrics: fleetMetrics, holds: fleetHolds, undecoded: undecoded{},
+			cfg: f.cfg, log: fleetLog, metrics: fleetMetrics, holds: fleetHolds, undecoded: newUndecoded(),
 			windows: newWindows(f.cfg.WindowRecords, f.cfg.WindowBytes, f.cfg.WindowTotalBytes),
 			tx:      &transaction{nonce: newNonce()}, commits: commits{budget: 40},
 			sight: new(sight), recent: newRecent(f.cfg.Topics, 1),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -59,24 +60,52 @@ func (s *session) admitRecord(o *owned, r *kgo.Record, now time.Time) {
 // topic. To decode is what costs time in a pass, to poll costs little: so all that
 // was fetched is polled at once, which lets kgo fetch again, and the topics take
 // turns at being decoded. A topic with a backlog then keeps nobody out.
-type undecoded map[string][]*task
+//
+// The session goroutine owns it. Its mutex is for who looks for a request id.
+type undecoded struct {
+	mu     sync.Mutex
+	queues map[string][]*task
+}
 
-func (q undecoded) push(t *task) { q[t.topic] = append(q[t.topic], t) }
+func newUndecoded() *undecoded { return &undecoded{queues: map[string][]*task{}} }
+
+func (q *undecoded) push(t *task) {
+	q.mu.Lock()
+	q.queues[t.topic] = append(q.queues[t.topic], t)
+	q.mu.Unlock()
+}
+
+func (q *undecoded) empty() bool { return len(q.queues) == 0 }
 
 // take returns about n tasks, those of a partition in offset order, as many of
 // each topic as there are.
-func (q undecoded) take(n int) []*task {
+func (q *undecoded) take(n int) []*task {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	var tasks []*task
-	for len(tasks) < n && len(q) > 0 {
-		for topic, queue := range q {
+	for len(tasks) < n && len(q.queues) > 0 {
+		for topic, queue := range q.queues {
 			tasks = append(tasks, queue[0])
 			queue[0] = nil
-			if q[topic] = queue[1:]; len(queue) == 1 {
-				delete(q, topic)
+			if q.queues[topic] = queue[1:]; len(queue) == 1 {
+				delete(q.queues, topic)
 			}
 		}
 	}
 	return tasks
+}
+
+// first is the first task of each assignment, of those that are decoded next.
+func (q *undecoded) first() map[assignment]*task {
+	first := map[assignment]*task{}
+	for _, queue := range q.queues {
+		for _, t := range queue[:min(len(queue), decodeRecords)] {
+			if first[t.assignment] == nil {
+				first[t.assignment] = t
+			}
+		}
+	}
+	return first
 }
 
 // decodeSome decodes and hands over what a pass has time for.
@@ -93,9 +122,8 @@ func (s *session) decodeSome() {
 			o.Finish(t.offset, bad)
 			continue
 		}
-		t.request = request
+		t.request, t.missing = request, missing
 		if missing != 0 {
-			t.pending = true
 			s.await(t, missing)
 		}
 		tasks = append(tasks, t)

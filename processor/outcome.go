@@ -45,30 +45,31 @@ type publisher struct {
 // the same kind: an outcome without its optional members, a dead letter with an
 // empty value.
 func (p publisher) record(e *end, shrunk bool) (*kgo.Record, error) {
+	if shrunk {
+		e = smallest(e)
+	}
 	switch e.kind {
 	case endGranted, endFailed:
 		return p.outcome(e, shrunk)
 	case endParked:
-		if shrunk {
-			return p.deadLetter(tooLarge(e), true), nil
-		}
 		return p.parked(e), nil
 	case endDeadLetter:
-		if shrunk {
-			e = tooLarge(e)
-		}
 		return p.deadLetter(e, shrunk), nil
 	default:
 		panic(fmt.Sprintf("publisher: end of kind %d", e.kind))
 	}
 }
 
-// tooLarge is the end of a record whose bytes fit no topic of ours.
-func tooLarge(e *end) *end {
-	return &end{
-		task: e.task, kind: endDeadLetter, at: e.at, reason: schemas.TooLarge,
-		detail: strings.TrimRight("the record is larger than the topic takes; "+strings.TrimSpace(string(e.reason)+" "+e.detail), "; "),
+// smallest is the end that a shrunk record tells of: an outcome stays what it is, and
+// a record whose bytes fit no topic of ours is a dead letter without them.
+func smallest(e *end) *end {
+	if e.kind == endGranted || e.kind == endFailed {
+		return e
 	}
+	small := *e
+	small.kind, small.reason = endDeadLetter, schemas.TooLarge
+	small.detail = strings.TrimRight("the record is larger than the topic takes; "+strings.TrimSpace(string(e.reason)+" "+e.detail), "; ")
+	return &small
 }
 
 func (p publisher) outcome(e *end, shrunk bool) (*kgo.Record, error) {

@@ -84,7 +84,7 @@ func (s *scheduler) parkBehind(first *task, parked *end) {
 	}
 	sup := s.supplies[first.assignment]
 	stay := max(s.cfg.WindowRecords/laneShare, sup.roll.size/2)
-	for _, t := range first.lane.takeBehind(func(t *task, left int) bool { return !t.pending && left > stay }) {
+	for _, t := range first.lane.takeBehind(func(t *task, left int) bool { return t.missing == 0 && left > stay }) {
 		s.answering.count(t)
 		sup.ended(t)
 		s.tell(&end{task: t, kind: endParked, at: parked.at, next: parked.next})

@@ -13,8 +13,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // silentToBad does not answer those whose id begins with bad, and grants the
@@ -146,6 +150,30 @@ func keepsOrderThrough(t *testing.T, trouble func() *http.Response) {
 		}
 	}
 	require.NoError(t, r.stopped())
+}
+
+// The retry topic does not take a request that is to be parked: it is a dead letter,
+// and counted and remembered as one.
+func TestRequestTooLargeToBeParkedIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(t, 1, always(refusedInDoubt))
+		refused := s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: s.topics.Retry, Err: kerr.MessageTooLarge, Count: -1})
+		r := s.start(s.config("r1"))
+		s.produce(0, nil, s.request("large"))
+		letters := on(s.topics.DeadLetter, s.settled(1))
+		require.Len(t, letters, 1)
+		require.Equal(t, "too-large", header(letters[0], headerReason))
+		require.Empty(t, letters[0].Value)
+		require.EqualValues(t, 2, refused.Hits())
+		found := r.Find("large")
+		require.Len(t, found, 1)
+		require.Equal(t, []string{"dead-letter", "too-large", stateCommitted}, []string{found[0].End, found[0].Reason, found[0].State})
+		require.Equal(t, found, r.DeadLetters(10))
+		require.InDelta(t, 1, testutil.ToFloat64(r.metrics.deadLetters.WithLabelValues("too-large")), 0)
+		require.Zero(t, testutil.ToFloat64(r.metrics.parked))
+		require.Empty(t, r.recent.ended)
+		require.NoError(t, r.stopped())
+	})
 }
 
 // A parked record that waits for its time again is not parked anew for what is

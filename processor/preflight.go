@@ -27,6 +27,7 @@ type preflight struct {
 	registry *schemas.Registry
 	kafka    []kgo.Opt
 	passed   func() // tells the watchdog that waiting is no hang
+	contact  *contact
 	know     *knowledge
 }
 
@@ -34,6 +35,7 @@ type preflight struct {
 type knowledge struct {
 	schemas            bool
 	transactionVersion bool
+	member             string // whom the session before was in the group; empty: it has left
 }
 
 // cluster is what a session needs to know of the brokers.
@@ -85,6 +87,8 @@ func (p *preflight) look(ctx context.Context, client *kgo.Client) (c cluster, ok
 		return c, false, nil
 	}
 	p.holds.Clear(holdKafka, "")
+	p.contact.answered()
+	p.leave(ctx, client)
 	present := p.topicsPresent(topics)
 	registered := p.schemasRegistered(ctx)
 	checked, err := p.transactionVersion(ctx, client)
@@ -93,6 +97,32 @@ func (p *preflight) look(ctx context.Context, client *kgo.Client) (c cluster, ok
 	}
 	c.maxMessageBytes = maxMessageBytes(ctx, adm, p.cfg.Topics.All())
 	return c, present && registered && checked, nil
+}
+
+// leave takes the session before out of the group, if the brokers were gone when it
+// was thrown away: or the group, and we with it, would wait for that member until
+// kafka.session_timeout is over. It is as safe as leaving with an error is.
+func (p *preflight) leave(ctx context.Context, client *kgo.Client) {
+	if p.know.member == "" {
+		return
+	}
+	var request kmsg.Request
+	if p.cfg.GroupProtocol == Classic {
+		member := kmsg.NewLeaveGroupRequestMember()
+		member.MemberID = p.know.member
+		leave := kmsg.NewPtrLeaveGroupRequest()
+		leave.Group, leave.MemberID, leave.Members = p.cfg.Group, p.know.member, append(leave.Members, member)
+		request = leave
+	} else {
+		beat := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+		beat.Group, beat.MemberID, beat.MemberEpoch = p.cfg.Group, p.know.member, -1
+		request = beat
+	}
+	if _, err := client.Request(ctx, request); err != nil {
+		p.log.Debug("the member before could not be taken out of the group", "error", err)
+		return // it is tried again in the next round, or its time runs out
+	}
+	p.know.member = ""
 }
 
 // topicsSeen asks for one after the other: one that this user may not see would

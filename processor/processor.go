@@ -169,7 +169,7 @@ func (p *Processor) pause(ctx context.Context, d time.Duration) {
 func (p *Processor) session(ctx context.Context) error {
 	pre := &preflight{
 		cfg: p.cfg, log: p.log, holds: p.holds, registry: p.deps.Registry,
-		kafka: p.deps.Kafka, passed: p.watchdog.passed, know: &p.know,
+		kafka: p.deps.Kafka, passed: p.watchdog.passed, contact: p.contact, know: &p.know,
 	}
 	cluster, err := pre.wait(ctx)
 	if err != nil {
@@ -183,7 +183,7 @@ func (p *Processor) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.sight.begin(s.scheduler)
+	p.sight.begin(s)
 	if err = s.begin(ctx); err == nil {
 		err = s.run(ctx)
 	}
@@ -191,6 +191,7 @@ func (p *Processor) session(ctx context.Context) error {
 	p.recent.over()
 	if err != nil {
 		p.refused(err)
+		p.know.member = s.tx.member
 	}
 	// Leaving is safe after an error too: offsets are fetched with RequireStable,
 	// and the next session's ProducerID ends what is open. A member that does not
@@ -227,7 +228,7 @@ func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error)
 		cfg: p.cfg, log: p.deps.Logger.With("component", "session"), metrics: p.metrics, holds: p.holds,
 		codec: p.deps.Codec, tracing: tracing, windows: newWindows(p.cfg.WindowRecords, p.cfg.WindowBytes, p.cfg.WindowTotalBytes),
 		bell: bell, events: newMailbox[event](bell), reports: newMailbox[report](bell), resolved: newMailbox[int](bell),
-		undecoded: undecoded{}, pending: map[int][]*task{}, commits: commits{budget: metadataBudget}, passed: p.watchdog.passed,
+		undecoded: newUndecoded(), pending: map[int][]*task{}, commits: commits{budget: metadataBudget}, passed: p.watchdog.passed,
 		sight: p.sight, recent: p.recent,
 	}
 	s.resolver = &resolver{registry: p.deps.Registry, holds: p.holds, wanted: newMailbox[int](newBell()), resolved: s.resolved}

@@ -8,8 +8,8 @@ import (
 )
 
 // progress sees that nothing moves although something could, whatever the reason:
-// a replica that beats its heart and does nothing is not ready. It looks once a
-// second, from the watchdog's goroutine, which depends on nobody it looks at.
+// a replica that beats its heart and does nothing is not ready. It looks every
+// lookEvery, from the watchdog's goroutine, which depends on nobody it looks at.
 //
 // Four things must go on, each within a bound of its own:
 //

@@ -60,7 +60,9 @@ func (q *quota) Take(now time.Time) (wait time.Duration, ok bool) {
 	}
 	q.budget.reckon(now, q.lease.end())
 	if wait := q.budget.wait(); wait > 0 {
-		q.holds.Set(holdGateway, "budget", q.budget.hold(now))
+		if q.budget.lasts(now, wait) {
+			q.holds.Set(holdGateway, "budget", q.budget.hold(now))
+		}
 		return wait, false
 	}
 	r := q.limiter.ReserveN(now, 1)
@@ -85,6 +87,7 @@ func (q *quota) Look(now time.Time) {
 		return
 	}
 	q.budget.reckon(now, q.lease.end())
+	q.budget.look()
 	if q.lease.valid(now) {
 		q.holds.Clear(holdKafka, "quota")
 	}

@@ -16,10 +16,10 @@ type recent struct {
 	retry  string   // of them
 
 	mu      sync.Mutex
-	pasts   ring[past]
-	letters ring[past]       // dead letters once more, which are few and looked for longest
+	pasts   ring
+	letters ring             // dead letters once more, which are few and looked for longest
 	byID    map[string]int32 // where in pasts the newest of a request id is
-	ended   map[*end]struct{}
+	ended   map[*task]*end   // not committed yet
 }
 
 const (
@@ -42,15 +42,15 @@ type past struct {
 	moved, inDoubt                bool
 }
 
-// ring keeps the newest values and grows only as it fills.
-type ring[T any] struct {
-	values []T
+// ring keeps the newest and grows only as it fills.
+type ring struct {
+	values []past
 	most   int
 	next   int // the place of the next value, which is where the oldest is once it is full
 }
 
 // put returns the place of a value, and what it took that from.
-func (r *ring[T]) put(v T) (place int32, old T) {
+func (r *ring) put(v past) (place int32, old past) {
 	if len(r.values) < r.most {
 		r.values = append(r.values, v)
 	} else {
@@ -62,19 +62,19 @@ func (r *ring[T]) put(v T) (place int32, old T) {
 }
 
 // age is how many are newer than the one at a place.
-func (r *ring[T]) age(place int32) int {
+func (r *ring) age(place int32) int {
 	return (r.next - 1 - int(place) + r.most) % r.most
 }
 
-// newest returns up to so many that are wanted, the newest first.
-func (r *ring[T]) newest(limit int, wanted func(*T) bool) []T {
-	var found []T
+// newest returns up to so many that have not moved, the newest first.
+func (r *ring) newest(limit int) []past {
+	var found []past
 	for i := range r.values {
 		if len(found) >= limit {
 			break
 		}
 		v := &r.values[(r.next-1-i+2*r.most)%r.most]
-		if wanted(v) {
+		if !v.moved {
 			found = append(found, *v)
 		}
 	}
@@ -83,15 +83,15 @@ func (r *ring[T]) newest(limit int, wanted func(*T) bool) []T {
 
 func newRecent(topics Topics, pasts int) *recent {
 	return &recent{
-		topics: topics.Inputs(), retry: topics.Retry, byID: map[string]int32{}, ended: map[*end]struct{}{},
-		pasts: ring[past]{most: pasts}, letters: ring[past]{most: recentLetters},
+		topics: topics.Inputs(), retry: topics.Retry, byID: map[string]int32{}, ended: map[*task]*end{},
+		pasts: ring{most: pasts}, letters: ring{most: recentLetters},
 	}
 }
 
 // end notes an end that is not committed yet.
 func (r *recent) end(e *end) {
 	r.mu.Lock()
-	r.ended[e] = struct{}{}
+	r.ended[e.task] = e
 	r.mu.Unlock()
 }
 
@@ -101,7 +101,7 @@ func (r *recent) committed(ends []*end) {
 		n := min(len(ends), atATime)
 		r.mu.Lock()
 		for _, e := range ends[:n] {
-			delete(r.ended, e)
+			delete(r.ended, e.task)
 			p := r.past(e.task)
 			p.conclude(e)
 			r.keep(p)
@@ -128,10 +128,10 @@ func (r *recent) moved(tasks []*task) {
 func (r *recent) dropped(a assignment) {
 	r.mu.Lock()
 	var tasks []*task
-	for e := range r.ended {
-		if e.task.assignment == a {
-			tasks = append(tasks, e.task)
-			delete(r.ended, e)
+	for t := range r.ended {
+		if t.assignment == a {
+			tasks = append(tasks, t)
+			delete(r.ended, t)
 		}
 	}
 	r.mu.Unlock()
@@ -204,13 +204,13 @@ func (r *recent) of(id string) []Trail {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var found []Trail
-	for e := range r.ended {
-		if e.task.request.RequestID == id {
-			p := r.past(e.task)
+	for t, e := range r.ended {
+		if t.request.RequestID == id {
+			p := r.past(t)
 			p.conclude(e)
-			t := r.trail(&p)
-			t.State = stateEnded
-			found = append(found, t)
+			trail := r.trail(&p)
+			trail.State = stateEnded
+			found = append(found, trail)
 		}
 	}
 	place, ok := r.byID[id]

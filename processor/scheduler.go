@@ -145,7 +145,7 @@ func (s *scheduler) Decoded(t *task, request schemas.Request, bad *end) {
 		if _, ok := s.supplies[t.assignment]; !ok {
 			return
 		}
-		t.request, t.pending = request, false
+		t.request, t.missing = request, 0
 		first := t.lane == nil || t.lane.tasks[0] == t
 		switch {
 		case bad != nil && first:
@@ -327,7 +327,7 @@ func (s *scheduler) enqueue(t *task) {
 	sup := s.supplies[t.assignment]
 	switch {
 	case sup.released: // the next owner calls it
-	case t.pending: // Decoded comes back to it
+	case t.missing != 0: // Decoded comes back to it
 	case t.due.After(time.Now()):
 		s.timers.push(t)
 	case t.offset >= sup.ceiling:

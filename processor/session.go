@@ -34,7 +34,7 @@ type session struct {
 	reports  *mailbox[report]
 	resolved *mailbox[int]
 
-	undecoded undecoded
+	undecoded *undecoded
 	pending   map[int][]*task // by the id of the schema that is being fetched
 	joined    bool            // the group, once
 	joining   bool            // between leaving one generation of the group and being given a part in the next
@@ -223,7 +223,7 @@ func (s *session) await(t *task, schema int) {
 // are paused. With nothing to do it waits for records or news.
 func (s *session) pollAll(ctx context.Context) error {
 	for range pollsOfPass {
-		polled, err := s.poll(ctx, len(s.undecoded) == 0)
+		polled, err := s.poll(ctx, s.undecoded.empty())
 		if err != nil {
 			return err
 		}

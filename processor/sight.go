@@ -1,7 +1,6 @@
 package processor
 
 import (
-	"encoding/binary"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +15,7 @@ type sight struct {
 	session    atomic.Pointer[sessionView]   // nil: no session runs
 	scheduler  atomic.Pointer[schedulerView] // nil: likewise
 	asked      atomic.Pointer[scheduler]     // whom to ask for requests that wait; nil: likewise
+	undecoded  atomic.Pointer[undecoded]     // what it has not heard of yet; nil: likewise
 	member     atomic.Bool                   // of the group, and not joining anew: brokers have to answer us all the time
 	committing atomic.Int64                  // Unix nanoseconds: since when a transaction is under way; 0: none
 	answers    atomic.Int64                  // that brought a request further, and ends without any
@@ -117,10 +117,14 @@ const (
 )
 
 // begin and over mark the life of a session.
-func (s *sight) begin(of *scheduler) { s.asked.Store(of) }
+func (s *sight) begin(of *session) {
+	s.asked.Store(of.scheduler)
+	s.undecoded.Store(of.undecoded)
+}
 
 func (s *sight) over() {
 	s.asked.Store(nil)
+	s.undecoded.Store(nil)
 	s.session.Store(nil)
 	s.scheduler.Store(nil)
 	s.member.Store(false)
@@ -168,19 +172,6 @@ func (s *session) view(now time.Time) *sessionView {
 	return v
 }
 
-// first is the first task of each assignment, of those that are decoded next.
-func (q undecoded) first() map[assignment]*task {
-	first := map[assignment]*task{}
-	for _, queue := range q {
-		for _, t := range queue[:min(len(queue), decodeRecords)] {
-			if first[t.assignment] == nil {
-				first[t.assignment] = t
-			}
-		}
-	}
-	return first
-}
-
 // show publishes what the scheduler knows, and returns how long to wait for the
 // next time at most.
 func (s *scheduler) show(now time.Time) time.Duration {
@@ -225,14 +216,10 @@ func (s *scheduler) view(now time.Time) *schedulerView {
 
 // see is what anybody may know of a task, seen by its owner.
 func see(t *task) *taskView {
-	v := &taskView{
+	return &taskView{
 		offset: t.offset, id: t.request.RequestID, written: t.record.Timestamp, taken: t.taken,
-		attempts: t.attempts, lastAnswer: answerCode(t.lastAnswer), due: t.due, since: t.began,
+		attempts: t.attempts, lastAnswer: answerCode(t.lastAnswer), due: t.due, since: t.began, need: t.missing,
 	}
-	if t.pending && len(t.record.Value) >= 5 {
-		v.need = int(binary.BigEndian.Uint32(t.record.Value[1:5]))
-	}
-	return v
 }
 
 func (s *scheduler) see(t *task, now time.Time) *taskView {
@@ -245,7 +232,7 @@ func (s *scheduler) see(t *task, now time.Time) *taskView {
 		v.state = taskReleased
 	case t.lane != nil && t.lane.tasks[0] != t:
 		v.state, v.ahead = taskBehind, s.see(t.lane.tasks[0], now)
-	case t.pending:
+	case t.missing != 0:
 		v.state = taskSchema
 	case t.due.After(now) && s.parked(t) && !t.called:
 		v.state = taskParked

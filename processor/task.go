@@ -41,7 +41,7 @@ type task struct {
 	source string      // of the original record: <topic>/<partition>/<offset>
 
 	request schemas.Request
-	pending bool // the writer's schema is not fetched yet; waits at its place in the lane
+	missing int // the writer's schema, if it is not fetched yet: it waits at its place in the lane
 
 	inDoubt    bool      // a grant may have happened that we do not know of
 	called     bool      // at least one attempt was started by this replica

@@ -1,7 +1,9 @@
 package processor
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/binary"
 	"slices"
 	"time"
 
@@ -10,7 +12,7 @@ import (
 
 // Trail is what became of one request record, as far as this replica saw.
 type Trail struct {
-	RequestID string            `json:"request_id"` // empty: it could not be decoded
+	RequestID string            `json:"request_id"` // empty: it could not be decoded, or is not yet
 	Topic     string            `json:"topic"`
 	Partition int32             `json:"partition"`
 	Offset    int64             `json:"offset"`
@@ -52,10 +54,10 @@ func (p *Processor) DeadLetters(limit int) []Trail {
 	return p.recent.newest(&p.recent.letters, limit)
 }
 
-func (r *recent) newest(of *ring[past], limit int) []Trail {
+func (r *recent) newest(of *ring, limit int) []Trail {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	pasts := of.newest(limit, func(p *past) bool { return !p.moved })
+	pasts := of.newest(limit)
 	trails := make([]Trail, 0, len(pasts))
 	for i := range pasts {
 		trails = append(trails, r.trail(&pasts[i]))
@@ -64,12 +66,13 @@ func (r *recent) newest(of *ring[past], limit int) []Trail {
 }
 
 // Find returns what this replica knows of the records of a request id, the oldest
-// record first; empty: it has seen none of late, or none that is decoded yet.
+// record first; empty: it has seen none of late. What is not decoded yet is found by
+// its bytes.
 func (p *Processor) Find(requestID string) []Trail {
 	if requestID == "" {
 		return []Trail{}
 	}
-	trails := append(p.waiting(requestID), p.recent.of(requestID)...) // newest knowledge first
+	trails := slices.Concat(p.notDecoded(requestID), p.waiting(requestID), p.recent.of(requestID)) // newest knowledge first
 	m := p.moment()
 	type place struct {
 		partition
@@ -95,6 +98,36 @@ func (p *Processor) Find(requestID string) []Trail {
 		return cmp.Or(a.Written.Compare(b.Written), a.TakenAt.Compare(b.TakenAt))
 	})
 	return found
+}
+
+// notDecoded looks through what the scheduler has not heard of yet.
+func (p *Processor) notDecoded(requestID string) (trails []Trail) {
+	q := p.sight.undecoded.Load()
+	if q == nil {
+		return nil
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, queue := range q.queues {
+		for _, t := range queue {
+			if t.mayBe(requestID) {
+				past := p.recent.past(t)
+				trail := p.recent.trail(&past)
+				trail.Why = "it waits to be decoded"
+				trails = append(trails, trail)
+			}
+		}
+	}
+	return trails
+}
+
+// mayBe says that a task is of a request id, or that its bytes hold it where it is
+// not decoded yet: Avro writes a string as its length and its UTF-8.
+func (t *task) mayBe(requestID string) bool {
+	if t.request.RequestID != "" {
+		return t.request.RequestID == requestID
+	}
+	return bytes.Contains(t.record.Value, append(binary.AppendVarint(nil, int64(len(requestID))), requestID...))
 }
 
 // askWait is how long the scheduler may take to answer: it never waits itself,
@@ -136,7 +169,7 @@ func (s *scheduler) tasksOf(requestID string) []waitingTask {
 	var found []waitingTask
 	for _, sup := range s.supplies {
 		for _, t := range sup.roll.tasks {
-			if t == nil || t.request.RequestID != requestID {
+			if t == nil || !t.mayBe(requestID) {
 				continue
 			}
 			view, past := s.see(t, now), s.recent.past(t)

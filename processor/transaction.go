@@ -71,6 +71,9 @@ func (tx *transaction) commit(ctx context.Context, b *batch) error {
 
 	err := tx.run(ctx, b)
 	took := time.Since(began)
+	if err == nil {
+		tx.settle(b)
+	}
 	tx.metrics.endSeconds.Observe(took.Seconds())
 	tx.tracing.published(b.ends, err == nil)
 	if isFenced(err) && took >= tx.timeout {
@@ -82,7 +85,6 @@ func (tx *transaction) commit(ctx context.Context, b *batch) error {
 		now := time.Now()
 		for _, e := range b.ends {
 			tx.metrics.published(e, now)
-			delete(tx.oversize, e)
 		}
 	case retriable(err):
 		tx.metrics.transactions.WithLabelValues("aborted").Inc()
@@ -90,6 +92,16 @@ func (tx *transaction) commit(ctx context.Context, b *batch) error {
 		tx.metrics.transactions.WithLabelValues("error").Inc()
 	}
 	return err
+}
+
+// settle has a committed batch say what was published.
+func (tx *transaction) settle(b *batch) {
+	for i, e := range b.ends {
+		if tx.oversize[e] == shrunk {
+			b.ends[i] = smallest(e)
+		}
+		delete(tx.oversize, e)
+	}
 }
 
 // retriable says that a batch may go out again: it was certainly not committed,

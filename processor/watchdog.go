@@ -13,10 +13,14 @@ import (
 // hold, and passes.
 type watchdog struct {
 	limit time.Duration
-	look  func()       // once a second
+	look  func()       // every lookEvery
 	last  atomic.Int64 // Unix nanoseconds of the last pass
 	stuck atomic.Bool
 }
+
+// lookEvery is short against what is looked for, which is told that much later at
+// most.
+const lookEvery = 500 * time.Millisecond
 
 var errWedged = errors.New("the session goroutine has not passed for too long: exiting, so that another replica takes over")
 
@@ -32,7 +36,7 @@ func (w *watchdog) lastPass() time.Time { return time.Unix(0, w.last.Load()) }
 
 // run returns errWedged, or nil when ctx ends.
 func (w *watchdog) run(ctx context.Context) error {
-	ticker := time.NewTicker(min(w.limit/10, time.Second))
+	ticker := time.NewTicker(min(w.limit/10, lookEvery))
 	defer ticker.Stop()
 	for {
 		select {

@@ -59,7 +59,7 @@ func newWay(tb testing.TB, keys int) *way {
 	w := &way{session: &session{
 		cfg: cfg, log: deps.Logger, metrics: m, holds: newHolds(deps.Logger, func(string, int) {}), codec: publish.codec,
 		windows: newWindows(cfg.WindowRecords, cfg.WindowBytes, cfg.WindowTotalBytes), bell: bell, reports: newMailbox[report](bell),
-		undecoded: undecoded{}, tx: &transaction{nonce: newNonce(), publish: publish}, commits: commits{budget: metadataBudget},
+		undecoded: newUndecoded(), tx: &transaction{nonce: newNonce(), publish: publish}, commits: commits{budget: metadataBudget},
 		sight: new(sight), recent: newRecent(cfg.Topics, recentPasts),
 	}}
 	w.scheduler = newScheduler(cfg, deps, m, w.holds, w.reports, newLease(cfg.SessionTimeout))
