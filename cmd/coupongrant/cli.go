@@ -60,7 +60,7 @@ exactly once.`,
 func (c *cli) commands() []*cobra.Command {
 	return []*cobra.Command{
 		c.devCommand(), c.gatewayCommand(),
-		c.runCommand(), c.topicsCommand(), c.doctorCommand(),
+		c.runCommand(), c.topicsCommand(), c.doctorCommand(), c.healthCommand(),
 		c.produceCommand(), c.tailCommand(), c.requestCommand(), c.deadLettersCommand(), c.auditCommand(), c.reportCommand(), c.benchCommand(),
 		c.configCommand(), c.versionCommand(),
 	}

@@ -25,6 +25,7 @@
 //	deadletters.go, letters.go          dead letters: listing, reading them
 //	letterfilter.go                     which are chosen
 //	replay.go, replayplan.go, putter.go putting them back: the command, who is, in transactions
+//	health.go                           how the replica here is, for containers
 //	doctor.go                           checking what run needs: the command, its report
 //	doctorgateway.go                    the checks of credentials, gateway, clock, registry
 //	doctorkafka.go, doctorbrokers.go,   what brokers tell, and the checks of it
@@ -45,6 +46,7 @@
 //	sorter.go, tuple.go  rows in order, more than fit into memory
 //	table.go           rows for people, and as CSV
 //	log.go, statusline.go
+//	roots.go            whom to trust where the system does not say
 package main
 
 import (

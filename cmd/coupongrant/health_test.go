@@ -1,0 +1,63 @@
+package main
+
+import (
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/coupongrant/coupongrant/processor"
+)
+
+func TestHealthTellsLifeFromReadiness(t *testing.T) {
+	for name, tt := range map[string]struct {
+		health      processor.Health
+		live, ready int
+		told        string
+	}{
+		"ready":   {processor.Health{Live: true}, exitDone, exitDone, ""},
+		"waiting": {held, exitDone, exitFailed, "the breaker is open"},
+		"stuck":   {processor.Health{}, exitFailed, exitFailed, "503"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(adminWith(tt.health))
+			defer server.Close()
+			address := server.Listener.Addr().String()
+			require.Equal(t, tt.live, runWith(t, "", "health", "--admin.listen", address).code)
+			got := runWith(t, "", "health", "--ready", "--admin.listen", address)
+			require.Equal(t, tt.ready, got.code)
+			require.Contains(t, got.stderr, tt.told)
+		})
+	}
+}
+
+func TestHealthOfNobodyIsAFailure(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := listener.Addr().String()
+	require.NoError(t, listener.Close())
+	got := runWith(t, "", "health", "--admin.listen", address)
+	require.Equal(t, exitFailed, got.code)
+	require.Contains(t, got.stderr, address)
+}
+
+// What listens everywhere is called at the loopback address, with the settings
+// of the environment, as in a container.
+func TestHealthFindsWhatListensEverywhere(t *testing.T) {
+	listener, err := net.Listen("tcp", "0.0.0.0:0")
+	require.NoError(t, err)
+	server := &http.Server{Handler: adminWith(processor.Health{Live: true})}
+	go func() { _ = server.Serve(listener) }()
+	defer func() { _ = server.Close() }()
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	require.NoError(t, err)
+	t.Setenv("COUPONGRANT_ADMIN_LISTEN", "0.0.0.0:"+port)
+	require.Equal(t, ran{exitDone, "ok\n", ""}, runWith(t, "", "health"))
+	for listen, want := range map[string]string{
+		":1": "127.0.0.1:1", "0.0.0.0:1": "127.0.0.1:1", "[::]:1": "[::1]:1", "replica:1": "replica:1", "10.0.0.1:1": "10.0.0.1:1",
+	} {
+		require.Equal(t, want, dialable(listen), listen)
+	}
+}
