@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 
 	"github.com/twmb/franz-go/pkg/sr"
 )
@@ -41,7 +42,7 @@ func (r *Registry) inspect(ctx context.Context, s subject) (Subject, error) {
 	if err != nil && !found.Missing {
 		return found, err
 	}
-	latest, err := r.client.SchemaByVersion(ctx, s.name, -1)
+	latest, err := r.fetchedSchema(ctx, "/subjects/"+url.PathEscape(s.name)+"/versions/latest")
 	if isAbsent(err) {
 		return found, nil
 	}
@@ -49,7 +50,7 @@ func (r *Registry) inspect(ctx context.Context, s subject) (Subject, error) {
 		return found, err
 	}
 	found.Latest = latest.Version
-	found.Refused = r.refusal(s, latest.Schema)
+	found.Refused = r.refusal(s, latest)
 	level := r.client.Compatibility(sr.WithParams(ctx, sr.DefaultToGlobal), s.name)[0]
 	if level.Err == nil {
 		found.Compatibility = level.Level.String()
@@ -57,11 +58,8 @@ func (r *Registry) inspect(ctx context.Context, s subject) (Subject, error) {
 	return found, nil
 }
 
-func (r *Registry) refusal(s subject, latest sr.Schema) error {
-	if latest.Type != sr.TypeAvro || len(latest.References) > 0 {
-		return errors.New("the schema is not Avro that stands alone")
-	}
-	w, err := r.gate.admit(latest.Schema)
+func (r *Registry) refusal(s subject, latest fetchedSchema) error {
+	w, err := r.decide(latest)
 	if err == nil && w.event != s.key.event {
 		return errors.New("the schema is of another kind of event")
 	}

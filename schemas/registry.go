@@ -116,11 +116,16 @@ type fetchedSchema struct {
 	Schema     string            `json:"schema"`
 	Type       string            `json:"schemaType"` // empty: AVRO
 	References []json.RawMessage `json:"references"`
+	Version    int               `json:"version"` // where it was asked for by subject
 }
 
 func (r *Registry) schemaByID(ctx context.Context, id int) (fetchedSchema, error) {
+	return r.fetchedSchema(ctx, fmt.Sprintf("/schemas/ids/%d", id))
+}
+
+func (r *Registry) fetchedSchema(ctx context.Context, path string) (fetchedSchema, error) {
 	var s fetchedSchema
-	err := r.client.Do(ctx, http.MethodGet, fmt.Sprintf("/schemas/ids/%d", id), nil, &s)
+	err := r.client.Do(ctx, http.MethodGet, path, nil, &s)
 	if err == nil && s.Schema == "" {
 		err = errors.New("the answer holds no schema")
 	}
