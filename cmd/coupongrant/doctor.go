@@ -8,8 +8,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-
-	"github.com/coupongrant/coupongrant/processor"
 )
 
 func (c *cli) doctorCommand() *cobra.Command {
@@ -67,9 +65,12 @@ type check struct {
 	look  func(context.Context, *doctor) []finding
 }
 
-// section is what is looked at together.
+// checkSection is what is looked at together.
 type checkSection struct {
-	title  string
+	title string
+	// cannot says why none of its checks can look; empty: they can. The check that has
+	// the section's name looks all the same: it is the one that tells of it.
+	cannot func(*doctor) string
 	checks []check
 }
 
@@ -77,26 +78,26 @@ type checkSection struct {
 // cause of what comes later.
 func checkSections() []checkSection {
 	return []checkSection{
-		{"settings", []check{
+		{"settings", nil, []check{
 			{"settings", "every setting has a value that works", nil}, // by loadConfig
 			{"replica-name", "kafka.transactional_id tells this replica from others", lookReplicaName},
 			{"gateway-url", "calls are encrypted, or stay on this host", lookGatewayURL},
 		}},
-		{"credentials and gateway", []check{
+		{"credentials and gateway", nil, []check{
 			{"credentials", "app key, secret and session are there", lookCredentials},
 			{"credential-files", "nobody else can read the files", lookCredentialFiles},
 			{"session-expiry", "the session does not expire soon, as far as is known", lookSessionExpiry},
 			{"gateway", "the gateway answers", lookGateway},
 			{"clock", "this host's clock agrees with the gateway's", lookClock},
 		}},
-		{"registry", []check{
+		{"registry", noRegistry, []check{
 			{"registry", "the registry answers", lookRegistry},
 			{"schemas", "our schemas are registered, and what others register can be read", lookSchemas},
 			{"compatibility", "the registry refuses schemas that would break readers", lookCompatibility},
 		}},
-		{"brokers", brokerChecks()},
-		{"topics", topicChecks()},
-		{"rights and group", groupChecks()},
+		{"brokers", noBrokers, brokerChecks()},
+		{"topics", noBrokers, topicChecks()},
+		{"rights and group", noBrokers, groupChecks()},
 	}
 }
 
@@ -150,17 +151,40 @@ func (c *cli) doctor(ctx context.Context, cfg Config, broken error, asJSON bool)
 func (d *doctor) examine(ctx context.Context) []finding {
 	var all []finding
 	for _, s := range checkSections() {
+		cannot := ""
+		if s.cannot != nil {
+			cannot = s.cannot(d)
+		}
 		for _, c := range s.checks {
-			if c.look == nil {
-				continue
+			var found []finding
+			switch {
+			case c.look == nil:
+			case cannot != "" && c.name != s.title:
+				found = []finding{unseen(cannot, "")}
+			default:
+				found = c.look(ctx, d)
 			}
-			for _, f := range c.look(ctx, d) {
+			for _, f := range found {
 				f.Check = c.name
 				all = append(all, f)
 			}
 		}
 	}
 	return all
+}
+
+func noRegistry(d *doctor) string {
+	if d.schemas.err != nil {
+		return "the registry does not answer"
+	}
+	return ""
+}
+
+func noBrokers(d *doctor) string {
+	if d.kafka.err != nil {
+		return "no broker answers"
+	}
+	return ""
 }
 
 // brokenSettings makes a finding of each line of a settings error, which says
@@ -253,9 +277,12 @@ func warning(says, mend string) finding { return finding{Level: levelWarning, Sa
 func unseen(says, mend string) finding { return finding{Level: levelUnseen, Says: says, Mend: mend} }
 
 // topicKeys names the setting of each topic.
-func topicKeys(t processor.Topics) map[string]string {
-	return map[string]string{
-		t.Store: "topics.store", t.Loyalty: "topics.loyalty", t.Granted: "topics.granted",
-		t.Failed: "topics.failed", t.DeadLetter: "topics.dead_letter", t.Retry: "topics.retry",
+func topicKeys(cfg Config) map[string]string {
+	keys := map[string]string{}
+	for _, s := range cfg.settings() {
+		if section(s.key) == "topics" {
+			keys[s.value.String()] = s.key
+		}
 	}
+	return keys
 }

@@ -45,7 +45,7 @@ func lookBrokers(_ context.Context, d *doctor) []finding {
 }
 
 func lookTransactionVersion(_ context.Context, d *doctor) []finding {
-	if d.kafka.err != nil || d.kafka.versionsErr != nil {
+	if d.kafka.versionsErr != nil {
 		return []finding{unseen("the brokers did not say it", "")}
 	}
 	if d.kafka.txVersion >= 2 {
@@ -60,7 +60,7 @@ func lookTransactionVersion(_ context.Context, d *doctor) []finding {
 }
 
 func lookGroupProtocol(_ context.Context, d *doctor) []finding {
-	if d.kafka.err != nil || d.kafka.versionsErr != nil {
+	if d.kafka.versionsErr != nil {
 		return []finding{unseen("the brokers did not say it", "")}
 	}
 	if d.cfg.Processor.GroupProtocol == processor.Consumer && !d.kafka.groups848 {
@@ -134,12 +134,8 @@ func lookOffsetsRetention(_ context.Context, d *doctor) []finding {
 
 // needSettings is what a check of the brokers' settings says that cannot look.
 func (d *doctor) needSettings() []finding {
-	switch {
-	case d.kafka.err != nil:
-		return needBrokers(d)
-	case d.kafka.settingsErr != nil:
-		return []finding{unseen(fmt.Sprintf("the brokers do not tell their settings: %v", d.kafka.settingsErr), "have somebody look who may, or allow this user DescribeConfigs of the cluster")}
-	default:
+	if d.kafka.settingsErr == nil {
 		return nil
 	}
+	return []finding{unseen(fmt.Sprintf("the brokers do not tell their settings: %v", d.kafka.settingsErr), "have somebody look who may, or allow this user DescribeConfigs of the cluster")}
 }

@@ -66,9 +66,6 @@ func lookRights(_ context.Context, d *doctor) []finding {
 		}
 		return []finding{wrong(fmt.Sprintf("this user may not %s the topic %s", strings.Join(names, " and "), topic), grantMend(missing, topic))}
 	})
-	if d.kafka.err != nil {
-		return all
-	}
 	groupMend := fmt.Sprintf("kafka-acls.sh --add --allow-principal User:NAME --operation Read --group %s", shellWord(group))
 	if errors.Is(d.kafka.group.err, kerr.GroupAuthorizationFailed) || forbids(d.kafka.group.rights, kadm.OpRead) {
 		all = append(all, wrong("this user may not join the group "+group, groupMend))
@@ -93,8 +90,6 @@ func transactionalMend(id, group string) string {
 
 func lookMembers(_ context.Context, d *doctor) []finding {
 	switch {
-	case d.kafka.err != nil:
-		return needBrokers(d)
 	case errors.Is(d.kafka.group.err, kerr.GroupAuthorizationFailed):
 		return []finding{unseen("this user may not see the group", "")}
 	case d.kafka.group.err != nil:
@@ -120,8 +115,6 @@ func lookMembers(_ context.Context, d *doctor) []finding {
 
 func lookCommits(_ context.Context, d *doctor) []finding {
 	switch {
-	case d.kafka.err != nil:
-		return needBrokers(d)
 	case isNoGroup(d.kafka.commitsErr):
 		return nil // nothing was committed so far
 	case d.kafka.commitsErr != nil:
@@ -156,9 +149,6 @@ func lookCommits(_ context.Context, d *doctor) []finding {
 // lookTransactionalID finds signs of somebody else: who has it open, and how it
 // was set up. Nobody can see who uses it right now.
 func lookTransactionalID(_ context.Context, d *doctor) []finding {
-	if d.kafka.err != nil {
-		return needBrokers(d)
-	}
 	t, id := d.kafka.transaction, d.cfg.Processor.TransactionalID
 	if t == nil {
 		return nil

@@ -251,11 +251,3 @@ func number(settings map[string]string, key string) (n int64, ok bool) {
 func milliseconds(n int64) time.Duration {
 	return time.Duration(min(n, int64(1<<63-1)/int64(time.Millisecond))) * time.Millisecond
 }
-
-// needBrokers is what a check says that cannot look.
-func needBrokers(d *doctor) []finding {
-	if d.kafka.err == nil {
-		return nil
-	}
-	return []finding{unseen("no broker answers", "")}
-}

@@ -27,9 +27,6 @@ const keyUncleanElection = "unclean.leader.election.enable"
 
 // eachTopic looks at the topics that are there.
 func (d *doctor) eachTopic(look func(topic string, t topicFacts) []finding) []finding {
-	if d.kafka.err != nil {
-		return needBrokers(d)
-	}
 	present := d.kafka.present(d.cfg.Processor.Topics.All())
 	if len(present) == 0 {
 		return []finding{unseen("there is none of the topics", "")}
@@ -42,10 +39,7 @@ func (d *doctor) eachTopic(look func(topic string, t topicFacts) []finding) []fi
 }
 
 func lookTopics(_ context.Context, d *doctor) []finding {
-	if d.kafka.err != nil {
-		return needBrokers(d)
-	}
-	keys := topicKeys(d.cfg.Processor.Topics)
+	keys := topicKeys(d.cfg)
 	var all []finding
 	for _, topic := range d.cfg.Processor.Topics.All() {
 		t := d.kafka.topics[topic]
@@ -83,9 +77,6 @@ func lookTopicSettings(_ context.Context, d *doctor) []finding {
 }
 
 func lookPartitions(_ context.Context, d *doctor) []finding {
-	if d.kafka.err != nil {
-		return needBrokers(d)
-	}
 	topics := d.cfg.Processor.Topics
 	granted, failed := len(d.kafka.topics[topics.Granted].Partitions), len(d.kafka.topics[topics.Failed].Partitions)
 	switch {
