@@ -1,11 +1,9 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"time"
 
@@ -56,21 +54,7 @@ func newAdmin(lc fx.Lifecycle, cfg Config, log *slog.Logger, metrics prometheus.
 		engine: func() processor.Status { return processor.Status{} },
 		memory: newMemory(reachOf(cfg), newTopicScan(cfg)),
 	}
-	log = log.With("component", "admin")
-	var service *httpService
-	lc.Append(fx.Hook{
-		OnStart: func(context.Context) error {
-			listener, err := net.Listen("tcp", cfg.AdminListen)
-			if err != nil {
-				return fmt.Errorf("admin.listen is %s, but nothing can listen there (%w): choose another address, or end what has it", cfg.AdminListen, err)
-			}
-			service = newHTTPService(listener, a.handler(), log)
-			service.start(log)
-			log.Info("serving", "address", service.address(), "console", "http://"+service.address()+"/")
-			return nil
-		},
-		OnStop: func(ctx context.Context) error { return service.stop(ctx) },
-	})
+	serveAt(lc, "admin.listen", cfg.AdminListen, a.handler, log.With("component", "admin"))
 	return a
 }
 

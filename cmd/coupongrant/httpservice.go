@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"time"
+
+	"go.uber.org/fx"
 )
 
 const (
@@ -32,6 +35,25 @@ func newHTTPService(listener net.Listener, handler http.Handler, log *slog.Logge
 			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // callers' mistakes
 		},
 	}
+}
+
+// serveAt serves at the address of a setting while the program runs. The handler is
+// made when all is put together.
+func serveAt(lc fx.Lifecycle, setting, address string, handler func() http.Handler, log *slog.Logger) {
+	var service *httpService
+	lc.Append(fx.Hook{
+		OnStart: func(context.Context) error {
+			listener, err := net.Listen("tcp", address)
+			if err != nil {
+				return fmt.Errorf("%s is %s, but nothing can listen there (%w): choose another address, or end what has it", setting, address, err)
+			}
+			service = newHTTPService(listener, handler(), log)
+			service.start(log)
+			log.Info("serving", "address", service.address())
+			return nil
+		},
+		OnStop: func(ctx context.Context) error { return service.stop(ctx) },
+	})
 }
 
 // start serves until stop.

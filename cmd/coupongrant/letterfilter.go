@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/spf13/pflag"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -121,30 +120,6 @@ func (f *letterFilter) takes(r *kgo.Record) bool {
 	default:
 		return f.id == nil || f.id.mayBeIn(r.Value)
 	}
-}
-
-// position of a record.
-type position struct {
-	topic     string
-	partition int32
-	offset    int64
-}
-
-func (p position) String() string {
-	return p.topic + "/" + strconv.Itoa(int(p.partition)) + "/" + strconv.FormatInt(p.offset, 10)
-}
-
-// parsePosition reads topic/partition/offset, in the one way to write it.
-func parsePosition(text string) (p position, ok bool) {
-	parts := strings.Split(text, "/")
-	if len(parts) != 3 {
-		return p, false
-	}
-	partition, errPartition := strconv.ParseInt(parts[1], 10, 32)
-	offset, errOffset := strconv.ParseInt(parts[2], 10, 64)
-	p = position{parts[0], int32(partition), offset}
-	visible := !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
-	return p, errPartition == nil && errOffset == nil && partition >= 0 && offset >= 0 && p.String() == text && visible
 }
 
 func joined[T ~string](words []T, separator string) string {

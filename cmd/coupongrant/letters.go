@@ -30,8 +30,6 @@ func letterOf(r *kgo.Record) letter {
 	return one
 }
 
-func (l *letter) position() position { return position{l.Topic, l.Partition, l.Offset} }
-
 func compareLetters(a, b letter) int {
 	return cmp.Or(a.Written.Compare(b.Written), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
 }

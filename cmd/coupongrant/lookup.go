@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -79,10 +78,9 @@ const maxTraced = 1000
 
 func (s *search) take(ctx context.Context, r *kgo.Record) error {
 	if r.Topic == s.topics.DeadLetter && len(r.Value) == 0 {
-		v := viewOf(r)
-		v.deadLetter(r)
+		v, err := s.view(ctx, r)
 		s.empty[v.Source] = v
-		return nil
+		return err
 	}
 	if !s.filter.mayBeIn(r.Value) {
 		return nil
@@ -103,7 +101,7 @@ func (s *search) take(ctx context.Context, r *kgo.Record) error {
 		v.RequestID = q.RequestID
 		s.with(v.Source, func(t *traceRecord) { t.Ends = append(t.Ends, v) })
 	default:
-		if !s.with(sourceOf(r), func(t *traceRecord) { t.found(r, q, bad) }) {
+		if !s.with(positionOf(r).String(), func(t *traceRecord) { t.found(r, q, bad) }) {
 			s.trace.More++
 		}
 	}
@@ -111,17 +109,11 @@ func (s *search) take(ctx context.Context, r *kgo.Record) error {
 }
 
 func (s *search) outcomeRecord(ctx context.Context, r *kgo.Record) error {
-	o, bad, err := s.outcome(ctx, r.Value)
+	v, err := s.view(ctx, r)
 	if err != nil {
 		return err
 	}
-	v := viewOf(r)
-	if bad != nil {
-		v.Kind, v.Error = kindUnreadable, bad.Error()
-	} else {
-		v.outcome(o)
-	}
-	if v.RequestID == s.filter.id || bad != nil && len(s.filter.id) >= tellingID {
+	if v.RequestID == s.filter.id || v.Kind == kindUnreadable && len(s.filter.id) >= tellingID {
 		s.with(v.Source, func(t *traceRecord) { t.Ends = append(t.Ends, v) })
 	}
 	return nil
@@ -139,10 +131,6 @@ func (s *search) with(source string, add func(*traceRecord)) bool {
 	}
 	add(t)
 	return true
-}
-
-func sourceOf(r *kgo.Record) string {
-	return r.Topic + "/" + strconv.Itoa(int(r.Partition)) + "/" + strconv.FormatInt(r.Offset, 10)
 }
 
 // conclude says of each record, and of all together, what became of it.

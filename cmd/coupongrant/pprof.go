@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"net"
@@ -28,21 +27,7 @@ func servePprof(lc fx.Lifecycle, cfg Config, log *slog.Logger) {
 	if cfg.PprofListen == "" {
 		return
 	}
-	log = log.With("component", "pprof")
-	var service *httpService
-	lc.Append(fx.Hook{
-		OnStart: func(context.Context) error {
-			listener, err := net.Listen("tcp", cfg.PprofListen)
-			if err != nil {
-				return fmt.Errorf("admin.pprof_listen is %s, but nothing can listen there (%w): choose another address, or end what has it", cfg.PprofListen, err)
-			}
-			service = newHTTPService(listener, pprofHandler(), log)
-			service.start(log)
-			log.Info("serving profiles", "address", service.address())
-			return nil
-		},
-		OnStop: func(ctx context.Context) error { return service.stop(ctx) },
-	})
+	serveAt(lc, "admin.pprof_listen", cfg.PprofListen, pprofHandler, log.With("component", "pprof"))
 }
 
 // checkPprof refuses what others can reach.

@@ -180,7 +180,7 @@ func (r *replaying) run(ctx context.Context, plan []planned) error {
 	r.Progress = nil // what was put back is shown instead
 	var batch []replacement
 	err = r.Scan(ctx, r.within(ranges), func(dead *kgo.Record) error {
-		d := r.plan[position{dead.Topic, dead.Partition, dead.Offset}]
+		d := r.plan[positionOf(dead)]
 		if d == nil {
 			return nil
 		}
@@ -208,7 +208,7 @@ func (r *replaying) put(ctx context.Context, batch []replacement) error {
 	r.line.set("")
 	for _, one := range batch {
 		r.done++
-		one.ReplayedAs = sourceOf(one.record)
+		one.ReplayedAs = positionOf(one.record).String()
 		if err := r.show(*one.planned); err != nil {
 			return err
 		}

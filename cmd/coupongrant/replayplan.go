@@ -122,7 +122,7 @@ func (l *letters) findReplays(ctx context.Context, p *replayPlan, found []letter
 	}
 	return l.Scan(ctx, ranges, func(r *kgo.Record) error {
 		if of := header(r, headerReplayOf); wanted[of] {
-			p.known[of] = append(p.known[of], earlier{sourceOf(r), r.Timestamp.UTC()})
+			p.known[of] = append(p.known[of], earlier{positionOf(r).String(), r.Timestamp.UTC()})
 		}
 		return nil
 	})

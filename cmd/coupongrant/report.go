@@ -42,9 +42,8 @@ begins at midnight in --time-zone, a moment such as '2026-11-11 20:00' there or
 2026-11-11T12:00:00Z, or how long ago, such as 36h. --since itself is in the period, --until
 is not: --since 2026-11-01 --until 2026-12-01 is November.
 
-For people on a terminal; with --csv as RFC 4180, UTF-8, times in UTC. It sorts on disk: it
-takes about 300 MiB of memory, and while it runs up to 400 bytes for each request in TMPDIR.
-It never shows an open_id.`,
+For people on a terminal; with --csv as RFC 4180, UTF-8, times in UTC. It sorts on disk, in
+TMPDIR, so that memory does not grow with the topics. It never shows an open_id.`,
 		Example: `  coupongrant report grants --since 2026-11-11 --until 2026-11-12
   coupongrant report failures --csv > failures.csv
   coupongrant report time-to-grant --by channel`,

@@ -45,7 +45,7 @@ func (s *reportSite) request(at time.Time, q schemas.Request, headers ...kgo.Rec
 	s.Helper()
 	value, err := s.codec.EncodeRequest(s.topics.Inputs[0], q)
 	require.NoError(s, err)
-	return placeOf(s.write(&kgo.Record{Topic: s.topics.Inputs[0], Value: value, Timestamp: at, Headers: headers}))
+	return positionOf(s.write(&kgo.Record{Topic: s.topics.Inputs[0], Value: value, Timestamp: at, Headers: headers})).String()
 }
 
 func (s *reportSite) outcome(source string, o schemas.Outcome) {
@@ -315,4 +315,10 @@ func TestTailToEndEndsWithWhatIsCommitted(t *testing.T) {
 	some := s.run("", "tail", "--to-end", "--limit", "2")
 	require.Equal(t, exitDone, some.code, some.stderr)
 	require.Equal(t, 2, strings.Count(some.stdout, "\n"))
+
+	s.reach[3] = "http://127.0.0.1:1"
+	none := s.run("", "tail", "--to-end")
+	require.Equal(t, exitFailed, none.code, "it does not wait for ever")
+	require.Empty(t, none.stdout)
+	require.Contains(t, none.stderr, "registry.url is http://127.0.0.1:1, but there is no registry to rely on")
 }

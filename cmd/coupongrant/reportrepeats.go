@@ -95,7 +95,7 @@ func (r *reporter) gatherRecords(ctx context.Context, bySource *sorter) error {
 		if header(record, headerReplayOf) != "" {
 			replay = 1
 		}
-		return bySource.add(tuple(nil).text(placeOf(record)).number(isRequest).
+		return bySource.add(tuple(nil).text(positionOf(record).String()).number(isRequest).
 			text(q.RequestID).text(prints.of(&q)).number(record.Timestamp.UnixMilli()).number(replay))
 	}
 	return r.read(ctx, takers{

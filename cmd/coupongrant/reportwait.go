@@ -105,7 +105,7 @@ func (r *reporter) measure(ctx context.Context, by string, all *waits) error {
 	defer gathered.close()
 	defer bySource.close()
 	came := func(_ context.Context, record *kgo.Record) error {
-		return bySource.add(tuple(nil).text(placeOf(record)).number(isRequest).number(record.Timestamp.UnixMilli()))
+		return bySource.add(tuple(nil).text(positionOf(record).String()).number(isRequest).number(record.Timestamp.UnixMilli()))
 	}
 	take := takers{r.topics.Granted: r.gather(&gathered), r.topics.Store: came, r.topics.Loyalty: came}
 	if err := r.read(ctx, take); err != nil {
@@ -148,6 +148,3 @@ const (
 	isRequest = iota
 	isEnd
 )
-
-// placeOf a request record, as the ends name it that answer it.
-func placeOf(r *kgo.Record) string { return fmt.Sprintf("%s/%d/%d", r.Topic, r.Partition, r.Offset) }

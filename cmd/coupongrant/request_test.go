@@ -45,7 +45,7 @@ func (s *site) write(topic string, value []byte, headers ...kgo.RecordHeader) st
 	s.Helper()
 	r, err := s.client.ProduceSync(s.Context(), &kgo.Record{Topic: topic, Value: value, Headers: headers}).First()
 	require.NoError(s, err)
-	return sourceOf(r)
+	return positionOf(r).String()
 }
 
 // ask writes a request on the store topic.

@@ -208,7 +208,7 @@ func (t *traceRecord) ended() string {
 	case kindDeadLetter:
 		return fmt.Sprintf("dead letter: %s: %s", printable(e.Reason), printable(e.Error))
 	default:
-		return fmt.Sprintf("its end at %s/%d/%d cannot be read: %s", e.Topic, e.Partition, e.Offset, printable(e.Error))
+		return fmt.Sprintf("its end at %s cannot be read: %s", e.position(), printable(e.Error))
 	}
 }
 

@@ -45,7 +45,7 @@ func (t *traceRecord) write(b *strings.Builder) {
 		row("expires", "%s", clock(*t.ExpiresAt))
 	}
 	for _, p := range t.Parked {
-		row("parked", "%s/%d/%d  %s, %s%s%s", p.Topic, p.Partition, p.Offset, clock(p.Written), attempts(p.Attempts), doubt(p.InDoubt, p.FirstAttemptAt), dueAt(p.NextAt))
+		row("parked", "%s  %s, %s%s%s", position{p.Topic, p.Partition, p.Offset}, clock(p.Written), attempts(p.Attempts), doubt(p.InDoubt, p.FirstAttemptAt), dueAt(p.NextAt))
 	}
 	for _, e := range t.Ends {
 		t.writeEnd(e, row)
@@ -56,7 +56,7 @@ func (t *traceRecord) write(b *strings.Builder) {
 }
 
 func (t *traceRecord) writeEnd(e view, row func(name, format string, args ...any)) {
-	at := fmt.Sprintf("%s/%d/%d", e.Topic, e.Partition, e.Offset)
+	at := e.position()
 	switch e.Kind {
 	case kindGranted:
 		row("granted", "%s  coupon %s, %s", at, e.Coupon.InstanceID, attempts(e.Attempts))

@@ -61,10 +61,7 @@ func (c *cli) tail(ctx context.Context, cfg Config, f tailFlags) error {
 	}
 	defer reader.close()
 	topics := cfg.Processor.Topics
-	v := &viewer{
-		registry: reader.registry, codec: reader.Codec,
-		deadLetters: topics.DeadLetter, told: c.stderr, show: showText(c.stdout),
-	}
+	v := &viewer{topicReader: reader, told: c.stderr, show: showText(c.stdout)}
 	if f.json {
 		v.show = showJSON(c.stdout)
 	}
@@ -73,7 +70,7 @@ func (c *cli) tail(ctx context.Context, cfg Config, f tailFlags) error {
 		if err := reachable(ctx, cfg); err != nil {
 			return err
 		}
-		return v.export(ctx, reader, f.limit, shown...)
+		return v.export(ctx, f.limit, shown...)
 	}
 	from := kgo.NewOffset().AtEnd()
 	if f.fromStart {
@@ -90,11 +87,9 @@ func (c *cli) tail(ctx context.Context, cfg Config, f tailFlags) error {
 
 // viewer shows records of the result topics.
 type viewer struct {
-	registry    *schemas.Registry
-	codec       *schemas.Codec
-	deadLetters string // topic
-	told        io.Writer
-	show        func(view) error
+	*topicReader
+	told io.Writer
+	show func(view) error
 }
 
 // follow ends, without error, with ctx or after limit records.
@@ -107,7 +102,7 @@ func (v *viewer) follow(ctx context.Context, client *kgo.Client, limit int) erro
 			}
 		})
 		for r := range fetches.RecordsAll() {
-			one, err := v.view(ctx, r)
+			one, err := v.await(ctx, r)
 			if err == nil {
 				err = v.show(one)
 			}
@@ -126,13 +121,13 @@ func (v *viewer) follow(ctx context.Context, client *kgo.Client, limit int) erro
 var errEnough = errors.New("as many as were asked for")
 
 // export shows what is committed now, or limit records of it.
-func (v *viewer) export(ctx context.Context, reader *topicReader, limit int, topics ...string) error {
-	ranges, err := reader.ranges(ctx, time.Time{}, topics...)
+func (v *viewer) export(ctx context.Context, limit int, topics ...string) error {
+	ranges, err := v.ranges(ctx, time.Time{}, topics...)
 	if err != nil {
 		return err
 	}
 	shown := 0
-	err = reader.Scan(ctx, ranges, func(r *kgo.Record) error {
+	err = v.Scan(ctx, ranges, func(r *kgo.Record) error {
 		one, err := v.view(ctx, r)
 		if err == nil {
 			err = v.show(one)
@@ -156,45 +151,15 @@ func unlessOver(ctx context.Context, err error) error {
 	return err
 }
 
-func (v *viewer) view(ctx context.Context, r *kgo.Record) (view, error) {
-	one := viewOf(r)
-	if r.Topic == v.deadLetters {
-		one.deadLetter(r)
-		return one, nil
-	}
-	outcome, err := v.decode(ctx, r.Value)
-	if bad := (*schemas.DecodeError)(nil); errors.As(err, &bad) {
-		one.Kind, one.Error = kindUnreadable, bad.Error()
-		return one, nil
-	}
-	if err != nil {
-		return one, err
-	}
-	one.outcome(outcome)
-	return one, nil
-}
-
-// decode fetches the schema when the codec asks for it, for as long as it takes.
-func (v *viewer) decode(ctx context.Context, value []byte) (schemas.Outcome, error) {
-	told := false
-	for {
-		outcome, err := v.codec.DecodeOutcome(value)
-		missing := (*schemas.NotFetchedError)(nil)
-		if !errors.As(err, &missing) {
-			return outcome, err
+// await is view, for as long as it takes: it tells of a registry that gives no answer.
+func (v *viewer) await(ctx context.Context, r *kgo.Record) (view, error) {
+	for told := false; ; told = true {
+		one, err := v.view(ctx, r)
+		if !errors.Is(err, schemas.ErrRegistryDown) || ctx.Err() != nil {
+			return one, err
 		}
-		err = v.registry.Fetch(ctx, missing.ID)
-		if err == nil {
-			continue
-		}
-		if !told && ctx.Err() == nil {
+		if !told {
 			fmt.Fprintf(v.told, "waiting: %v\n", err)
-			told = true
-		}
-		select {
-		case <-time.After(time.Second):
-		case <-ctx.Done():
-			return nil, ctx.Err()
 		}
 	}
 }

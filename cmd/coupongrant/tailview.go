@@ -84,6 +84,8 @@ func viewOf(r *kgo.Record) view {
 	}
 }
 
+func (v *view) position() position { return position{v.Topic, v.Partition, v.Offset} }
+
 // deadLetter reads headers only: the value holds the open_id.
 func (v *view) deadLetter(r *kgo.Record) {
 	v.Kind = kindDeadLetter
@@ -157,7 +159,7 @@ func (v view) line() string {
 	case kindDeadLetter:
 		return fmt.Sprintf("%s  dead     %s  %s: %s", at, printable(v.Source), printable(v.Reason), printable(v.Error))
 	default:
-		return fmt.Sprintf("%s  ?        %s/%d/%d  %s", at, v.Topic, v.Partition, v.Offset, printable(v.Error))
+		return fmt.Sprintf("%s  ?        %s  %s", at, v.position(), printable(v.Error))
 	}
 }
 

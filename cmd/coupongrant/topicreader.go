@@ -78,6 +78,23 @@ func (t *topicReader) outcome(ctx context.Context, value []byte) (o schemas.Outc
 	return o, bad, registryError(t.cfg, err)
 }
 
+// view reads a record of a result topic. An error says that the registry gave no
+// answer, after some seconds.
+func (t *topicReader) view(ctx context.Context, r *kgo.Record) (view, error) {
+	v := viewOf(r)
+	if r.Topic == t.topics.DeadLetter {
+		v.deadLetter(r)
+		return v, nil
+	}
+	outcome, bad, err := t.outcome(ctx, r.Value)
+	if bad != nil {
+		v.Kind, v.Error = kindUnreadable, bad.Error()
+	} else if err == nil {
+		v.outcome(outcome)
+	}
+	return v, err
+}
+
 // idFilter finds records that may be about a request id by their bytes, whatever
 // their schema: Avro writes a string as its length and its UTF-8. To decode all
 // of them would take some ten times as long.

@@ -30,8 +30,9 @@ import (
 type troubled struct {
 	*site
 	sim             *topsim.Simulator
-	admin           string // address
-	secret, session string // files
+	rule            *topsim.Rule // what it does wrong, if one is to be removed
+	admin           string       // address
+	secret, session string       // files
 	stderr          output
 	client          *http.Client
 	stop            func() // nil: it does not run

@@ -3,21 +3,20 @@
 
 const patience = 4000;
 
-export class NoAnswer extends Error {}
 
-// ask returns the JSON of an answer, or throws NoAnswer with the reason in words.
+// ask returns the JSON of an answer, or throws an error with the reason in words.
 export async function ask(path) {
   let response;
   try {
     response = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(patience) });
   } catch (error) {
-    throw new NoAnswer(error.name === "TimeoutError" ? `Nothing came within ${patience / 1000} s` : "The connection was refused or cut");
+    throw new Error(error.name === "TimeoutError" ? `Nothing came within ${patience / 1000} s` : "The connection was refused or cut");
   }
-  if (!response.ok) throw new NoAnswer(`The answer was status ${response.status}`);
+  if (!response.ok) throw new Error(`The answer was status ${response.status}`);
   try {
     return await response.json();
   } catch {
-    throw new NoAnswer("The answer was cut off");
+    throw new Error("The answer was cut off");
   }
 }
 

@@ -24,6 +24,7 @@ test("it lives: counts rise, charts fill, an outage is told and its end, request
   await until("and more of them, without a reload", async () => (await granted()) > first + 20, 30_000);
   await until("with a rate", async () => /^[1-9]/.test(await text(page, "#chart-ends .legend tbody tr:first-child td:nth-child(2)")));
   await until("percentiles of calls", async () => / m?s$/.test(await text(page, "#chart-calls .legend tbody tr:first-child td")));
+  await until("percentiles from event to outcome", async () => / m?s$/.test(await text(page, "#chart-age .legend tbody tr:first-child td")));
   const drawn = await page.evaluate(() => [...document.querySelectorAll("#charts canvas")].map((c) => new Set(c.getContext("2d").getImageData(0, 0, c.width, c.height).data).size));
   assert.equal(drawn.length, 4);
   assert.ok(drawn.every((colours) => colours > 8), `something is drawn: ${drawn}`);
