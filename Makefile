@@ -16,7 +16,7 @@ GO_LICENSES := go run github.com/google/go-licenses@v1.6.0
 PROMTOOL    := .cache/promtool
 ALL_TAGS    := integration chaos apart synctests browser
 
-.PHONY: help run build test alerts-test lint fuzz kafka-test console-test screenshots chaos chaos-short chaos-long coordinators trouble audit-scale apart apart-short bench bench-control bench-micro figures vuln licenses clean
+.PHONY: help run build test alerts-test dashboard-test lint fuzz kafka-test console-test screenshots chaos chaos-short chaos-long coordinators trouble audit-scale apart apart-short bench bench-control bench-micro figures vuln licenses clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -150,6 +150,9 @@ figures: ## the figures of docs/raw into their pages
 alerts-test: $(PROMTOOL) ## each alert rule in a case that fires and in one that must not
 	$(PROMTOOL) check rules deploy/prometheus/rules.yaml
 	$(PROMTOOL) test rules deploy/prometheus/rules_test.yaml
+
+dashboard-test: ## the Grafana dashboard against the types that Grafana generates from its schemas
+	cd deploy/grafana/check && go run . ../coupongrant.json
 
 # The one that is installed, or that of Debian's package, taken out without installing it, or built.
 $(PROMTOOL):
