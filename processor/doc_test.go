@@ -1,7 +1,6 @@
 package processor
 
 import (
-	"bytes"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -42,10 +41,8 @@ func TestDocNamesWhatExists(t *testing.T) {
 	}
 }
 
-// What the page of guarantees names must be there as well, in whichever package.
-func TestGuaranteesNameWhatExists(t *testing.T) {
-	page, err := os.ReadFile("../docs/guarantees.md")
-	require.NoError(t, err)
+// What the pages that people judge by name must be there as well, in whichever package.
+func TestPagesNameTestsThatExist(t *testing.T) {
 	var source []byte
 	require.NoError(t, filepath.WalkDir("..", func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, "_test.go") {
@@ -55,9 +52,14 @@ func TestGuaranteesNameWhatExists(t *testing.T) {
 		source = append(source, text...)
 		return err
 	}))
-	named := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(string(page), -1)
-	require.NotEmpty(t, named)
-	for _, name := range named {
-		require.True(t, bytes.Contains(source, []byte("func "+name[1]+"(t *testing.T)")), name[1])
+	for _, page := range []string{"../docs/guarantees.md", "../SECURITY.md"} {
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		named := regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w+)`").FindAllStringSubmatch(string(text), -1)
+		require.NotEmpty(t, named, page)
+		for _, name := range named {
+			there := regexp.MustCompile("func " + name[1] + `\(\w+ \*testing\.[TF]\)`)
+			require.True(t, there.Match(source), "%s names %s", page, name[1])
+		}
 	}
 }
