@@ -4,6 +4,8 @@ SHELL := bash
 
 BIN     := bin/coupongrant
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unversioned)
+IMAGE   ?= coupongrant:$(VERSION)
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 PYTHON  := .cache/python
 NODE    := .cache/node
 CONSOLE := .cache/console
@@ -13,10 +15,21 @@ FUZZTIME ?= 30s
 GOLANGCI    := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 GO_LICENSES := go run github.com/google/go-licenses@v1.6.0
+CYCLONEDX   := go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 PROMTOOL    := .cache/promtool
+HELM        := .cache/helm
+KUBECONFORM := .cache/kubeconform
+BUILDX      := .cache/docker-buildx
+COMPOSE     := .cache/docker-compose
+MODULE_helm        = helm.sh/helm/v4/cmd/helm@v4.3.1
+MODULE_kubeconform = github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0
+MODULE_buildx      = github.com/docker/buildx/cmd/buildx@v0.38.2
+MODULE_compose     = github.com/docker/compose/v5/cmd@v5.7.0
+KUBERNETES         = .cache/kubernetes-schemas
+CRDS               = .cache/crds
 ALL_TAGS    := integration chaos apart synctests browser
 
-.PHONY: help run build test alerts-test dashboard-test lint fuzz kafka-test console-test screenshots chaos chaos-short chaos-long coordinators trouble audit-scale apart apart-short bench bench-control bench-micro figures vuln licenses clean
+.PHONY: help run build image image-test compose-test helm-test sbom test alerts-test dashboard-test lint fuzz kafka-test console-test screenshots chaos chaos-short chaos-long coordinators trouble audit-scale apart apart-short bench bench-control bench-micro figures vuln licenses clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +39,33 @@ run: build ## build, then everything in one process with sample traffic, until C
 
 build: ## bin/coupongrant, with its version stamped in
 	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o $(BIN) ./cmd/coupongrant
+
+# As deploy/image/Dockerfile builds it: the same sources, version and time give the same bits, wherever they are.
+IMAGE_BINARY = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o
+IMAGE_BUILD  = $(BUILDX) build -f deploy/image/Dockerfile --build-context build=bin/image --build-arg VERSION=$(VERSION) \
+	--build-arg SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) --provenance=false --load .
+
+image: $(BUILDX) ## the container image IMAGE (coupongrant:VERSION): needs Docker
+	$(IMAGE_BINARY) bin/image/coupongrant ./cmd/coupongrant
+	touch -d @$(SOURCE_DATE_EPOCH) bin/image/coupongrant
+	$(IMAGE_BUILD) -t $(IMAGE)
+
+image-test: image ## built again from nothing it is the same, bit for bit; small, no shell, runs as nobody and read-only
+	rm -rf bin/again && mkdir -p bin/again
+	cp -r go.mod go.sum breaker cmd processor schemas topclient bin/again
+	cd bin/again && GOCACHE=$(CURDIR)/bin/again/cache $(IMAGE_BINARY) coupongrant ./cmd/coupongrant
+	cmp bin/again/coupongrant bin/image/coupongrant
+	rm -rf bin/again
+	deploy/image/test $(IMAGE) $(VERSION) $(IMAGE_BUILD)
+
+compose-test: $(COMPOSE) ## deploy/compose.yaml says what Compose understands
+	$(COMPOSE) -f deploy/compose.yaml config --quiet
+
+$(BUILDX) $(COMPOSE): plugin = $(patsubst docker-%,%,$(@F))
+$(BUILDX) $(COMPOSE):
+	mkdir -p $(@D)
+	if docker $(plugin) version >/dev/null 2>&1; then printf '#!/bin/sh\nexec docker $(plugin) "$$@"\n' >$@; chmod +x $@; \
+		else cd $(@D) && GOBIN=$$PWD/go go install $(MODULE_$(plugin)) && mv go/* $(@F); fi
 
 # Tests in a synctest bubble need the tag: the Kafka client then takes mutexes that the bubble
 # understands. Only the packages that have such tests are built with it; real sockets run without,
@@ -163,6 +203,30 @@ $(PROMTOOL):
 		{ rm -f $@; GOBIN=$(abspath $(@D)) go install github.com/prometheus/prometheus/cmd/promtool@v0.316.0; }
 	rm -rf $(@D)/deb
 
+helm-test: build $(HELM) $(KUBECONFORM) $(KUBERNETES)/ready $(CRDS)/ready ## the chart: linted, rendered for many values, against Kubernetes' schemas and its restricted profile
+	cd deploy/helm/check && go test -count=1 -v ./...
+
+$(HELM) $(KUBECONFORM):
+	mkdir -p $(@D)
+	GOBIN=$(abspath $(@D)) go install $(MODULE_$(@F))
+
+# The schemas of Kubernetes' own objects, as a package of the Python world carries them, made to be read as files.
+$(KUBERNETES)/ready:
+	rm -rf $(@D) && mkdir -p $(@D)
+	python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest $(@D) kubernetes-validate==1.37.0
+	cd $(@D) && python3 -m zipfile --extract *.whl . && mv kubernetes_validate/kubernetes-json-schema/v1.3[17].0-local-strict . && \
+		rm -r kubernetes_validate* && sed -i 's|"/api/_definitions|"_definitions|; s|"$$id": ".*"|"$$comment": ""|' */*.json
+	touch $@
+
+# And those of operators' objects, from the operators' own sources.
+$(CRDS)/ready:
+	mkdir -p $(@D)
+	cd $(@D) && of() { go mod download -json "$$1" | sed -n 's/^.*"Dir": "\(.*\)".*/\1/p'; } && \
+		operator=$$(of github.com/prometheus-operator/prometheus-operator@v0.85.0)/example/prometheus-operator-crd && \
+		install -m 644 $$operator/monitoring.coreos.com_servicemonitors.yaml $$operator/monitoring.coreos.com_prometheusrules.yaml . && \
+		install -m 644 $$(of github.com/kedacore/keda/v2@v2.21.0)/config/crd/bases/keda.sh_scaledobjects.yaml .
+	touch $@
+
 vuln: ## known vulnerabilities in what we build on; needs the network
 	$(GOVULNCHECK) ./...
 
@@ -170,5 +234,9 @@ licenses: ## the licence of every module in the binary; fails on one that we can
 	$(GO_LICENSES) check --logtostderr=false --log_file=/dev/null --stderrthreshold=ERROR \
 		--allowed_licenses=Apache-2.0,MIT,BSD-2-Clause,BSD-3-Clause,ISC,MPL-2.0 ./cmd/coupongrant
 
+sbom: ## dist/coupongrant.cdx.json: the modules in the binary with their licences, in CycloneDX
+	mkdir -p dist
+	$(CYCLONEDX) app -json -licenses -noserial -main cmd/coupongrant -output dist/coupongrant.cdx.json .
+
 clean: ## away with what these targets made
-	rm -rf bin .cache
+	rm -rf bin dist .cache
