@@ -30,7 +30,7 @@ func TestApartSeesPlantedBugs(t *testing.T) {
 					continue
 				}
 				t.Run(kind, func(t *testing.T) {
-					runs = append(runs, apartRun{Kind: kind, Figures: c.trial.run(t, grounds{on.brokers, planted}, kind)})
+					runs = append(runs, apartRun{Kind: kind, Figures: c.trial.run(t, grounds{brokers: on.brokers, planted: planted}, kind)})
 				})
 			}
 			seen := m.over(runs)

@@ -19,8 +19,10 @@ const (
 
 // poisonSettings let a poisoned request be parked, come back and be given up
 // within a run, so that its memory is that of a service that has broken for good.
+// The backoffs are those of every run by default: what attempts it takes, each of
+// which has a slot for its time, the others do without.
 func poisonSettings() map[string]string {
-	return map[string]string{"retry.delay": "10s", "retry.give_up_after": "20s", "retry.park_after": "15s", "retry.max_backoff": "1s"}
+	return map[string]string{"retry.delay": "10s", "retry.give_up_after": "20s", "retry.park_after": "15s"}
 }
 
 func poisonLength() time.Duration {
@@ -95,7 +97,11 @@ func runPoison(t *testing.T, on grounds, kind string, poisonedKeys int, settings
 	if kind == with {
 		endPoison = s.misbehave("business -9999", "poisoned*")
 	}
-	all := int(poisonRate * poisonLength().Seconds())
+	length := poisonLength()
+	if on.warmUp {
+		length = min(length, time.Minute)
+	}
+	all := int(poisonRate * length.Seconds())
 	poisoned := int(float64(all) * poisonShare)
 	rest := stream{
 		name: "rest", topic: s.store(), parts: upTo(3), count: all - poisoned,

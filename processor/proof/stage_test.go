@@ -30,6 +30,7 @@ func measuredBrokers() brokerSetup {
 type grounds struct {
 	brokers *realBrokers
 	planted string // the bug that the program has; empty: none
+	warmUp  bool   // the run is not measured, and may be short
 }
 
 // staging says what one measured run needs.

@@ -37,7 +37,9 @@ func (c trial) hold(t *testing.T) {
 	r := c.result(t, on.brokers.name())
 	buildBinary(t)                            // as it is now
 	if !testing.Short() && len(c.kinds) > 1 { // the broker gets faster with use: the first of a pair would pay for it
-		t.Run("warm-up", func(t *testing.T) { c.run(t, on, c.kinds[0]) })
+		cold := on
+		cold.warmUp = true
+		t.Run("warm-up", func(t *testing.T) { c.run(t, cold, c.kinds[0]) })
 	}
 	for pair := 1; pair <= *pairsFlag && !t.Failed(); pair++ {
 		for _, kind := range c.order(pair) {
