@@ -45,9 +45,12 @@ IMAGE_BINARY = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w 
 IMAGE_BUILD  = $(BUILDX) build -f deploy/image/Dockerfile --build-context build=bin/image --build-arg VERSION=$(VERSION) \
 	--build-arg SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) --provenance=false --load .
 
-image: $(BUILDX) ## the container image IMAGE (coupongrant:VERSION): needs Docker
-	$(IMAGE_BINARY) bin/image/coupongrant ./cmd/coupongrant
-	touch -d @$(SOURCE_DATE_EPOCH) bin/image/coupongrant
+.PHONY: bin/image/coupongrant
+bin/image/coupongrant:
+	$(IMAGE_BINARY) $@ ./cmd/coupongrant
+	touch -d @$(SOURCE_DATE_EPOCH) $@
+
+image: bin/image/coupongrant $(BUILDX) ## the container image IMAGE (coupongrant:VERSION): needs Docker
 	$(IMAGE_BUILD) -t $(IMAGE)
 
 image-test: image ## built again from nothing it is the same, bit for bit; small, no shell, runs as nobody and read-only
@@ -234,9 +237,9 @@ licenses: ## the licence of every module in the binary; fails on one that we can
 	$(GO_LICENSES) check --logtostderr=false --log_file=/dev/null --stderrthreshold=ERROR \
 		--allowed_licenses=Apache-2.0,MIT,BSD-2-Clause,BSD-3-Clause,ISC,MPL-2.0 ./cmd/coupongrant
 
-sbom: ## dist/coupongrant.cdx.json: the modules in the binary with their licences, in CycloneDX
+sbom: bin/image/coupongrant ## dist/coupongrant.cdx.json: what is in the image's binary, with licences, in CycloneDX
 	mkdir -p dist
-	$(CYCLONEDX) app -json -licenses -noserial -main cmd/coupongrant -output dist/coupongrant.cdx.json .
+	$(CYCLONEDX) bin -json -std -licenses -noserial -version $(VERSION) -output dist/coupongrant.cdx.json $<
 
 clean: ## away with what these targets made
 	rm -rf bin dist .cache

@@ -52,7 +52,7 @@ func TestPagesNameTestsThatExist(t *testing.T) {
 		source = append(source, text...)
 		return err
 	}))
-	for _, page := range []string{"../docs/guarantees.md", "../SECURITY.md"} {
+	for _, page := range []string{"../docs/guarantees.md", "../docs/operations.md", "../SECURITY.md"} {
 		text, err := os.ReadFile(page)
 		require.NoError(t, err)
 		named := regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w+)`").FindAllStringSubmatch(string(text), -1)
