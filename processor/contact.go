@@ -45,7 +45,7 @@ func newContact(cfg Config, h *holds) *contact {
 // OnBrokerConnect implements kgo.HookBrokerConnect.
 func (c *contact) OnBrokerConnect(meta kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
 	if err != nil && !errors.Is(err, context.Canceled) {
-		c.refusal.CompareAndSwap(nil, &refusal{time.Now(), fmt.Sprintf("%s:%d: %v", meta.Host, meta.Port, err)})
+		c.refusal.CompareAndSwap(nil, &refusal{time.Now(), fmt.Sprintf("everything waits: at %s:%d, %v", meta.Host, meta.Port, Unreachable(err))})
 	}
 }
 
@@ -67,15 +67,15 @@ func (c *contact) look(now time.Time, member bool) {
 	why, quiet := c.refusal.Load(), now.Sub(c.since)
 	switch {
 	case why != nil && now.Sub(why.at) > refusals:
-		c.tell(fmt.Sprintf("no broker answers (%s)", why.what))
+		c.tell(why.what)
 	case quiet > c.bound:
-		c.tell(fmt.Sprintf("no broker has answered for %s", spell(quiet)))
+		c.tell(fmt.Sprintf("no broker has answered for %s: everything waits; check the cluster and the way to it", spell(quiet)))
 	}
 }
 
 func (c *contact) tell(what string) {
 	if !c.silent.Swap(true) {
-		c.holds.Set(holdKafka, "brokers", what+": everything waits; check the cluster and the way to it")
+		c.holds.Set(holdKafka, "brokers", what)
 	}
 }
 

@@ -94,6 +94,8 @@
 //
 //	processor.go    Processor: New, Run, Start, Stop, Health; builds sessions
 //	preflight.go    what must be there before the group is joined
+//	rights.go       what the brokers must allow us
+//	unreachable.go  why brokers cannot be talked to, and the mend
 //	session.go      the loop: take news, commit, poll; drain
 //	assignment.go   what the group callbacks tell; gaps in the input
 //	ownership.go    how the session acts on it

@@ -158,7 +158,7 @@ func (s *session) fetchErrors(fetches kgo.Fetches) error {
 		case fe.Topic == "" && s.cfg.GroupProtocol == Classic: // of the group, and told in order with what became of it
 		case fe.Topic == "" && onlyMissed(fe.Err):
 		case fe.Topic == "":
-			s.holds.Set(holdKafka, "group", cannotJoin(fe.Err))
+			s.holds.Set(holdKafka, "group", s.cannotJoin(fe.Err))
 		case o == nil: // kgo has left the partition out of the assignment: only a new one brings it back
 			s.holds.Set(holdTopic, p.String(), fmt.Sprintf("reading: %v; check the topic and the rights of this user", fe.Err))
 			return fmt.Errorf("reading %s: %w", p, fe.Err)
@@ -172,6 +172,8 @@ func (s *session) fetchErrors(fetches kgo.Fetches) error {
 				return fmt.Errorf("reading %s at offset %d: %w", p, o.next, fe.Err)
 			}
 			s.withhold(o, withheld(holdLostInput, p, fmt.Sprintf("%v at offset %d: input vanished before it was read; to go on without it start with --accept-lost-input", fe.Err, o.next)))
+		case errors.Is(fe.Err, kerr.TopicAuthorizationFailed): // the next session says which right is lacking, and begins once it is given
+			return fmt.Errorf("reading %s: %w", p, fe.Err)
 		default:
 			s.holds.Set(holdTopic, p.String(), fmt.Sprintf("reading: %v; check the topic and the rights of this user", fe.Err))
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -19,7 +20,7 @@ func (s *session) applyEvents(ctx context.Context) error {
 			s.blocked = true
 			continue
 		case e.failed != nil:
-			s.holds.Set(holdKafka, "group", cannotJoin(e.failed))
+			s.holds.Set(holdKafka, "group", s.cannotJoin(e.failed))
 			continue
 		case e.synced != nil:
 			s.synced, s.joining = e.synced, false
@@ -52,12 +53,16 @@ func (s *session) applyEvents(ctx context.Context) error {
 			s.joined = true
 			s.holds.Clear(holdStarting, "")
 			s.holds.Clear(holdKafka, "group")
+			s.holds.Clear(holdKafka, "rights")
 		}
 	}
 	return nil
 }
 
-func cannotJoin(err error) string {
+func (s *session) cannotJoin(err error) string {
+	if errors.Is(err, kerr.GroupAuthorizationFailed) {
+		return fmt.Sprintf("the group cannot be joined: %v: this user lacks READ on group %s: grant it", err, s.cfg.Group)
+	}
 	return fmt.Sprintf("the group cannot be joined: %v; check the cluster and the rights of this user", err)
 }
 

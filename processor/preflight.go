@@ -81,9 +81,9 @@ func (p *preflight) look(ctx context.Context, client *kgo.Client) (c cluster, ok
 	ctx, cancel := context.WithTimeout(ctx, preflightTimeout)
 	defer cancel()
 	adm := kadm.NewClient(client)
-	topics, err := topicsSeen(ctx, adm, p.cfg.Topics.All())
+	topics, err := topicsSeen(kadm.WithAuthorizedOps(ctx), adm, p.cfg.Topics.All())
 	if err != nil {
-		p.holds.Set(holdKafka, "", fmt.Sprintf("no broker of kafka.brokers answers: %v; check the address and the cluster", err))
+		p.holds.Set(holdKafka, "", Unreachable(err).Error())
 		return c, false, nil
 	}
 	p.holds.Clear(holdKafka, "")
@@ -155,18 +155,19 @@ func (p *preflight) topicsPresent(topics kadm.TopicDetails) bool {
 			missing = append(missing, topic)
 		}
 	}
-	if len(missing)+len(refused) == 0 {
+	rights := p.cfg.Topics.lackingRights(topics, refused)
+	if len(missing)+len(rights) == 0 {
 		p.holds.Clear(holdTopic, "")
 		return true
 	}
 	var reasons []string
 	if len(missing) > 0 {
-		reasons = append(reasons, strings.Join(missing, ", ")+" missing: run `coupongrant topics create`")
+		reasons = append(reasons, "topics "+strings.Join(missing, ", ")+" missing: run `coupongrant topics create`")
 	}
-	if len(refused) > 0 {
-		reasons = append(reasons, strings.Join(refused, ", ")+" not ours to use: grant this user the rights to them")
+	if len(rights) > 0 {
+		reasons = append(reasons, "this user lacks "+strings.Join(rights, ", ")+": grant it")
 	}
-	p.holds.Set(holdTopic, "", "topics "+strings.Join(reasons, "; "))
+	p.holds.Set(holdTopic, "", strings.Join(reasons, "; "))
 	return false
 }
 

@@ -211,9 +211,9 @@ func (p *Processor) refused(err error) {
 		err  error
 		text string
 	}{
-		{kerr.TransactionalIDAuthorizationFailed, "this user may not use kafka.transactional_id " + p.cfg.TransactionalID + ": grant WRITE and DESCRIBE on it"},
+		{kerr.TransactionalIDAuthorizationFailed, "this user lacks WRITE on transactional id " + p.cfg.TransactionalID + " (kafka.transactional_id): grant it"},
 		{kerr.TopicAuthorizationFailed, "a topic refuses this user: grant READ on the inputs and the retry topic, WRITE on the results"},
-		{kerr.GroupAuthorizationFailed, "this user may not use kafka.group " + p.cfg.Group + ": grant READ on it"},
+		{kerr.GroupAuthorizationFailed, "this user lacks READ on group " + p.cfg.Group + " (kafka.group): grant it"},
 		{kerr.ClusterAuthorizationFailed, "the cluster refuses this user: grant IDEMPOTENT_WRITE or use brokers of 2.8 or later"},
 	} {
 		if errors.Is(err, right.err) {

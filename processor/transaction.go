@@ -170,7 +170,10 @@ func (tx *transaction) produce(ctx context.Context, ends []*end, records []*kgo.
 	failures := make([]error, len(records)) // each promise has its own place
 	send := func(i int) {
 		tx.kafka.Produce(ctx, records[i], func(r *kgo.Record, err error) {
-			if err != nil {
+			switch {
+			case errors.Is(err, kerr.TopicAuthorizationFailed):
+				failures[i] = fmt.Errorf("this user lacks WRITE on topic %s (%w)", r.Topic, err)
+			case err != nil:
 				failures[i] = fmt.Errorf("producing to %s: %w", r.Topic, err)
 			}
 		})

@@ -29,18 +29,6 @@ const clientID = "coupongrant"
 func isNoGroup(err error) bool       { return errors.Is(err, kerr.GroupIDNotFound) }
 func isNoTransaction(err error) bool { return errors.Is(err, kerr.TransactionalIDNotFound) }
 
-// neededRights are those that the processor needs to a topic.
-func (d *doctor) neededRights(topic string) (needed []kadm.ACLOperation) {
-	topics := d.cfg.Processor.Topics
-	if slices.Contains(topics.Inputs(), topic) {
-		needed = append(needed, kadm.OpRead)
-	}
-	if topic != topics.Store && topic != topics.Loyalty {
-		needed = append(needed, kadm.OpWrite)
-	}
-	return needed
-}
-
 var rightNames = map[kadm.ACLOperation]string{kadm.OpRead: "Read", kadm.OpWrite: "Write"}
 
 func grantMend(operations []kadm.ACLOperation, topic string) string {
@@ -56,7 +44,7 @@ func lookRights(_ context.Context, d *doctor) []finding {
 	all := d.eachTopic(func(topic string, t topicFacts) []finding {
 		var missing []kadm.ACLOperation
 		var names []string
-		for _, op := range d.neededRights(topic) {
+		for _, op := range d.cfg.Processor.Topics.Needs(topic) {
 			if t.forbids(op) {
 				missing, names = append(missing, op), append(names, strings.ToLower(rightNames[op]))
 			}

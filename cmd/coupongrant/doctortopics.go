@@ -45,7 +45,7 @@ func lookTopics(_ context.Context, d *doctor) []finding {
 		t := d.kafka.topics[topic]
 		switch {
 		case errors.Is(t.Err, kerr.TopicAuthorizationFailed):
-			all = append(all, wrong(fmt.Sprintf("this user may not see the topic %s (%s)", topic, keys[topic]), grantMend(d.neededRights(topic), topic)))
+			all = append(all, wrong(fmt.Sprintf("this user may not see the topic %s (%s)", topic, keys[topic]), grantMend(d.cfg.Processor.Topics.Needs(topic), topic)))
 			continue
 		case t.Err != nil && !errors.Is(t.Err, kerr.UnknownTopicOrPartition):
 			all = append(all, unseen(fmt.Sprintf("the topic %s (%s) cannot be looked at: %v", topic, keys[topic], t.Err), "try again; if it lasts, look at the brokers"))
