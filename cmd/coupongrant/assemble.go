@@ -53,7 +53,7 @@ func commonGraph(log *slog.Logger, end *ending) fx.Option {
 			newBreaker,
 			newTracer,
 		),
-		fx.Invoke(watchCredentials, watchSession),
+		fx.Invoke(watchAccess, watchCredentials, watchSession),
 		adminModule,
 		fx.Invoke(servePprof),
 		processor.Module,
@@ -135,6 +135,11 @@ func fileCredentials(cfg Config, log *slog.Logger) (*topclient.CredentialSource,
 // watchCredentials reads the credential files again and again.
 func watchCredentials(lc fx.Lifecycle, source *topclient.CredentialSource) {
 	background(lc, source.Run)
+}
+
+// watchAccess tells of the files that connections are made with.
+func watchAccess(lc fx.Lifecycle, cfg Config, log *slog.Logger) {
+	background(lc, func(ctx context.Context) { cfg.access.watch(ctx, log.With("component", "access")) })
 }
 
 // background runs something from start to stop.

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/coupongrant/coupongrant/breaker"
 	"github.com/coupongrant/coupongrant/processor"
@@ -19,8 +19,12 @@ import (
 type Config struct {
 	Processor            processor.Config
 	Brokers              []string
+	Security             kafkaSecurity
 	Registry             schemas.RegistryConfig
 	RegistryPasswordFile string
+	RegistryTokenFile    string
+	RegistryTLS          tlsFiles
+	Accept               []risk
 	Gateway              topclient.Config
 	Credentials          topclient.FilesConfig
 	SessionExpiresAt     expiry
@@ -32,6 +36,8 @@ type Config struct {
 	Log                  LogConfig
 
 	Origins map[string]string // of each key that is not a default: where its value stands
+
+	access *access // made of the settings of security; nil: nothing is asked for
 }
 
 // LogConfig says what is logged, and how.
@@ -65,14 +71,14 @@ func (c *Config) derive() error {
 	c.Gateway.Timeout = p.CallTimeout
 	c.Gateway.IdleConns = max(c.Gateway.IdleConns, p.MaxInFlight)
 	c.Gateway.UserAgent = "coupongrant/" + p.Version
-	if c.RegistryPasswordFile == "" {
-		return nil
+	if err := c.validateSecurity(); err != nil {
+		return err // files are not read for settings that cannot be
 	}
-	password, err := os.ReadFile(c.RegistryPasswordFile)
-	if err != nil {
-		return fmt.Errorf("registry.password_file: %w", err)
+	var err error
+	if c.access, err = newAccess(*c); err != nil {
+		return err
 	}
-	c.Registry.Password = schemas.Password(strings.TrimSpace(string(password)))
+	c.Registry.Transport = c.access.registry
 	return nil
 }
 
@@ -129,6 +135,34 @@ func (c Config) CheckCredentials() error {
 	}
 	_, err := topclient.FromFiles(c.Credentials)
 	return err
+}
+
+// secretFiles are all files that hold a secret.
+func (c Config) secretFiles() []namedFile {
+	all := []namedFile{
+		{"kafka.tls.key_file", c.Security.Files.Key, true},
+		{"kafka.sasl.password_file", c.Security.SASL.PasswordFile, true},
+		{"kafka.sasl.token_file", c.Security.SASL.TokenFile, true},
+		{"kafka.sasl.client_secret_file", c.Security.SASL.ClientSecretFile, true},
+		{"registry.tls.key_file", c.RegistryTLS.Key, true},
+		{"registry.password_file", c.RegistryPasswordFile, true},
+		{"registry.token_file", c.RegistryTokenFile, true},
+		{"gateway.app_secret_file", c.Credentials.AppSecretFile, true},
+		{"gateway.session_file", c.Credentials.SessionFile, true},
+	}
+	return slices.DeleteFunc(all, func(f namedFile) bool { return f.path == "" })
+}
+
+// CheckSecretFiles refuses those that everybody may read.
+func (c Config) CheckSecretFiles() error {
+	if c.accepts(readableFiles) {
+		return nil
+	}
+	var errs []error
+	for _, file := range c.secretFiles() {
+		errs = append(errs, file.guarded())
+	}
+	return errors.Join(errs...)
 }
 
 func checkAddress(key, address string) error {

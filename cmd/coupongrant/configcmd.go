@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -43,7 +44,7 @@ func (c *cli) configCheck(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if err := cfg.CheckCredentials(); err != nil {
+	if err := errors.Join(cfg.CheckCredentials(), cfg.CheckSecretFiles()); err != nil {
 		return usage(err)
 	}
 	_, err = fmt.Fprintln(c.stdout, "ok")

@@ -82,6 +82,8 @@ func checkSections() []checkSection {
 			{"settings", "every setting has a value that works", nil}, // by loadConfig
 			{"replica-name", "kafka.transactional_id tells this replica from others", lookReplicaName},
 			{"gateway-url", "calls are encrypted, or stay on this host", lookGatewayURL},
+			{"encryption", "what goes to the brokers is encrypted", lookEncryption},
+			{"certificates", "no certificate of ours ends soon", lookCertificates},
 		}},
 		{"credentials and gateway", nil, []check{
 			{"credentials", "app key, secret and session are there", lookCredentials},

@@ -67,22 +67,20 @@ func lookCredentials(_ context.Context, d *doctor) []finding {
 	return all
 }
 
+// lookCredentialFiles finds what `run` refuses, and warns where it was told to accept it.
 func lookCredentialFiles(_ context.Context, d *doctor) []finding {
 	var all []finding
-	for _, s := range []struct{ key, path string }{
-		{"gateway.app_secret_file", d.cfg.Credentials.AppSecretFile},
-		{"gateway.session_file", d.cfg.Credentials.SessionFile},
-		{"registry.password_file", d.cfg.RegistryPasswordFile},
-	} {
-		info, err := os.Stat(s.path)
-		if s.path == "" || err != nil {
-			continue // lookCredentials tells
+	for _, file := range d.cfg.secretFiles() {
+		err := file.guarded()
+		if err == nil {
+			continue
 		}
-		if mode := info.Mode().Perm(); mode&0o007 != 0 {
-			all = append(all, warning(
-				fmt.Sprintf("%s is %s, which every user of this host can read (%v)", s.key, s.path, mode),
-				fmt.Sprintf("chmod o= %s, or defaultMode: 0440 of a Kubernetes volume", shellWord(s.path))))
+		says, mend, _ := strings.Cut(err.Error(), ": ")
+		if d.cfg.accepts(readableFiles) {
+			all = append(all, warning(says, mend))
+			continue
 		}
+		all = append(all, wrong(says, mend))
 	}
 	return all
 }

@@ -57,7 +57,14 @@ var brokenSetUps = map[string]brokenSetUp{
 	},
 	"a secret for everybody": {
 		do:    func(p *patient) { require.NoError(p, os.Chmod(p.secret, 0o644)) },
-		check: "credential-files", level: levelWarning, says: "which every user of this host can read", mend: "chmod o= ",
+		check: "credential-files", level: levelError, says: "which every user of this host can read", mend: "chmod 600 ",
+	},
+	"a secret for everybody, accepted": {
+		do: func(p *patient) {
+			require.NoError(p, os.Chmod(p.secret, 0o644))
+			p.args = []string{"--insecure.accept=readable-secret-files"}
+		},
+		check: "credential-files", level: levelWarning, says: "which every user of this host can read", mend: "chmod 600 ",
 	},
 	"a session that has expired": {
 		do:    func(p *patient) { p.args = []string{"--gateway.session_expires_at", "2020-01-01"} },

@@ -172,6 +172,7 @@ func (e *embedded) config() Config {
 	delete(cfg.Origins, "kafka.brokers")
 	delete(cfg.Origins, "registry.url")
 	cfg.Brokers = e.broker.ListenAddrs()
+	cfg.Security, cfg.access = kafkaSecurity{}, nil // what is embedded lets in anybody on this host
 	cfg.Registry = schemas.RegistryConfig{URL: "http://" + e.registry.address()}
 	cfg.Gateway.URL = "http://" + e.gateway.address() + routerPath
 	return cfg

@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/coupongrant/coupongrant/processor"
 	"github.com/coupongrant/coupongrant/schemas"
 )
 
@@ -19,12 +20,12 @@ const clusterPatience = 10 * time.Second
 
 // kafkaOptions say how to reach the cluster, and nothing else.
 func kafkaOptions(cfg Config, log *slog.Logger) []kgo.Opt {
-	return []kgo.Opt{
+	return append([]kgo.Opt{
 		kgo.SeedBrokers(cfg.Brokers...),
 		kgo.ClientID(clientID),
 		kgo.SoftwareNameAndVersion("coupongrant", cfg.Processor.Version),
 		kgo.WithLogger(kafkaLogger{log.With("component", "kafka")}),
-	}
+	}, cfg.access.kafkaOptions()...)
 }
 
 // connect gives a client of which a broker has answered.
@@ -40,7 +41,7 @@ func connect(ctx context.Context, cfg Config, log *slog.Logger, opts ...kgo.Opt)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, fmt.Errorf("kafka.brokers is %s, but no broker answers (%w): check the address and the cluster", strings.Join(cfg.Brokers, ","), err)
+		return nil, fmt.Errorf("kafka.brokers is %s, but %w", strings.Join(cfg.Brokers, ","), processor.Unreachable(err))
 	}
 	return client, nil
 }

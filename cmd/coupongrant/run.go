@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+
 	"github.com/spf13/cobra"
 	"go.uber.org/fx"
 )
@@ -22,13 +24,16 @@ metric coupongrant_holds. A second signal ends it at once; nothing is lost by th
 			if err != nil {
 				return err
 			}
-			if err := cfg.CheckCredentials(); err != nil {
+			if err := errors.Join(cfg.CheckCredentials(), cfg.CheckSecretFiles()); err != nil {
 				return usage(err)
 			}
 			cfg.Processor.AcceptForeignOffsets, cfg.Processor.AcceptLostInput = foreignOffsets, lostInput
 			cfg.Processor.AcceptRefusals = refusals
 			log := newLogger(cfg.Log, c.stderr)
 			log.Info("starting", "version", cfg.Processor.Version, "group", cfg.Processor.Group, "transactional_id", cfg.Processor.TransactionalID)
+			for _, accepted := range cfg.Accept {
+				log.Warn("insecure.accept accepts what is refused otherwise", "risk", accepted)
+			}
 			end := newEnding()
 			timeout := stopTimeout(cfg)
 			app := fx.New(runGraph(cfg, log, end), fx.StopTimeout(timeout))

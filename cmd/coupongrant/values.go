@@ -175,6 +175,25 @@ func numbersValue(to *[]int32) value {
 	}}
 }
 
+// mechanismValue is one of those, or none.
+func mechanismValue(to *mechanism) value {
+	return scalar[mechanism]{to, func(s string) (m mechanism, err error) {
+		if s == "" {
+			return saslNone, nil
+		}
+		err = wordValue(&m, saslPlain, saslScram256, saslScram512, saslOAuthBearer).Set(s)
+		return m, err
+	}}
+}
+
+// risksValue is a list of words that are known.
+func risksValue(to *[]risk) value {
+	return list[risk]{to, func(s string) (r risk, err error) {
+		err = wordValue(&r, readableFiles, secretsInClear).Set(s)
+		return r, err
+	}}
+}
+
 // secretValue makes the type that prints as redacted.
 func secretValue[T any](to *T, hide func(string) T) value {
 	return scalar[T]{to, func(s string) (T, error) { return hide(s), nil }}

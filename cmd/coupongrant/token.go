@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+)
+
+const (
+	tokenTimeout = 10 * time.Second
+	tokenEarly   = 30 * time.Second // before a token expires, the next is fetched
+)
+
+// newToken is the token of the moment: of a file that somebody else renews, or
+// of an address that gives one to whom it knows.
+func (a *access) newToken(c Config) (func(context.Context) (string, error), error) {
+	s := c.Security.SASL
+	if s.TokenFile != "" {
+		token, err := a.secret(c, "kafka.sasl.token_file", s.TokenFile, "")
+		return func(context.Context) (string, error) { return token(), nil }, err
+	}
+	secret, err := a.secret(c, "kafka.sasl.client_secret_file", s.ClientSecretFile, "")
+	// Kept as long as it is good: brokers that come back all at once would have
+	// every connection ask for one.
+	kept := oauth2.ReuseTokenSourceWithExpiry(nil, &fetchedToken{s, secret}, tokenEarly)
+	return func(context.Context) (string, error) {
+		token, err := kept.Token()
+		if err != nil {
+			return "", err
+		}
+		return token.AccessToken, nil
+	}, err
+}
+
+// fetchedToken asks for a token, with the client's secret of the moment.
+type fetchedToken struct {
+	saslConfig
+
+	secret func() string
+}
+
+// Token implements oauth2.TokenSource. Its errors hold nothing of the answer,
+// which may repeat what was sent.
+func (f *fetchedToken) Token() (*oauth2.Token, error) {
+	ctx := context.WithValue(context.Background(), oauth2.HTTPClient, &http.Client{
+		Timeout:       tokenTimeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	})
+	source := clientcredentials.Config{ClientID: f.ClientID, ClientSecret: f.secret(), TokenURL: f.TokenURL, Scopes: f.Scopes}
+	token, err := source.Token(ctx)
+	if err == nil {
+		return token, nil
+	}
+	if answer, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
+		return nil, fmt.Errorf("kafka.sasl.token_url gives no token (status %d, %s): check kafka.sasl.client_id and the secret", answer.Response.StatusCode, shortCode(answer.ErrorCode))
+	}
+	return nil, fmt.Errorf("kafka.sasl.token_url gives no token (%w): check the address", withoutURL(err))
+}
+
+// shortCode is one of the codes of RFC 6749, or nothing: anything may stand there.
+func shortCode(code string) string {
+	switch code {
+	case "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope":
+		return code
+	default:
+		return "without a known error code"
+	}
+}
