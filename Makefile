@@ -29,7 +29,7 @@ KUBERNETES         = .cache/kubernetes-schemas
 CRDS               = .cache/crds
 ALL_TAGS    := integration chaos apart synctests browser
 
-.PHONY: help run build image image-test compose-test helm-test sbom test alerts-test dashboard-test lint fuzz kafka-test console-test screenshots chaos chaos-short chaos-long coordinators trouble audit-scale apart apart-short bench bench-control bench-micro figures vuln licenses clean
+.PHONY: help run build image image-test compose-test helm-test sbom test alerts-test dashboard-test lint fuzz kafka-test console-test screenshots chaos chaos-short chaos-long coordinators locked trouble audit-scale apart apart-short bench bench-control bench-micro figures vuln licenses clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -149,6 +149,9 @@ coordinators: ## a new coordinator tells no older offsets than another had: its 
 
 chaos-long: ## the same SLICES (6) times, each with a seed of its own: more than a million requests
 	set -e; for slice in $$(seq $(or $(SLICES),6)); do $(MAKE) chaos; done
+
+locked: ## a real broker that lets in only whom it knows: rights taken away, secrets rotated; needs Java 17 and REAL_KAFKA_LIBS
+	$(CHAOS) -timeout 30m -run '^TestLocked'
 
 # One case alone: CASE=TruthOnKafka, TruthOfAForgetfulGateway, OutageOnKafka or QuotaOnKafka.
 TROUBLE = (TruthOnKafka|TruthOfAForgetfulGateway|OutageOnKafka|QuotaOnKafka|QuotaSees.*)

@@ -24,8 +24,8 @@ import (
 const (
 	brokerCount    = 3
 	clusterID      = "4L6g3nShT-eMCtK--X86sw"
-	coordinators   = 8 // partitions of the two coordinators' topics
-	brokerStart    = 90 * time.Second
+	coordinators   = 8               // partitions of the two coordinators' topics
+	brokerStart    = 4 * time.Minute // where the machine is busy with much else
 	leaderMoveTime = 30 * time.Second
 )
 
@@ -45,13 +45,14 @@ type cluster interface {
 type brokerSetup struct {
 	count int
 	jvm   []string
-	wires *wires // before them, for the processes under test; nil: none
+	wires *wires                                 // before them, for the processes under test; nil: none
+	more  func(direct, controller string) string // settings, which win over brokerSettings; nil: none
 }
 
 // chaosBrokers start and end quickly: each spends less on becoming fast than
 // its short life would bring in.
 func chaosBrokers(w *wires) brokerSetup {
-	return brokerSetup{len(w.lines), []string{"-Xms256m", "-Xmx448m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"}, w}
+	return brokerSetup{len(w.lines), []string{"-Xms256m", "-Xmx448m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"}, w, nil}
 }
 
 // realBrokers are Kafka processes from the jars in REAL_KAFKA_LIBS. Each has a
@@ -87,6 +88,9 @@ func startBrokers(t testing.TB, dir string, setup brokerSetup) *realBrokers {
 	t.Cleanup(func() {
 		for i := range b.procs {
 			_ = b.kill(i) // it may be gone already
+			if said, err := os.ReadFile(filepath.Join(b.folder(i), "out.log")); err == nil && t.Failed() {
+				t.Logf("broker %d said at last:\n%s", i+1, said[max(0, len(said)-4000):])
+			}
 		}
 	})
 	b.configure(t)
@@ -125,6 +129,9 @@ func (b *realBrokers) configure(t testing.TB) {
 		text := fmt.Sprintf(brokerSettings, i+1, strings.Join(voters, ","),
 			b.direct[i], b.inner[i], controller, b.direct[i], advertised[i], folder,
 			copies, copies, max(1, copies-1), max(1, copies-1), copies)
+		if b.more != nil {
+			text += b.more(b.direct[i], controller)
+		}
 		require.NoError(t, os.WriteFile(filepath.Join(folder, "server.properties"), []byte(text), 0o600))
 		require.NoError(t, os.WriteFile(filepath.Join(folder, "log4j2.xml"), []byte(brokerLogging), 0o600))
 		format := b.command(i, "kafka.tools.StorageTool", "format", "-t", clusterID, "-c", "server.properties")
