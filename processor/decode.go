@@ -62,9 +62,16 @@ func headerTime(r *kgo.Record, key string) (at time.Time, ok bool) {
 	return at, err == nil
 }
 
+// maxKeyBytes is far more than any key needs, and leaves every result, which has
+// the key of its request, room in its topic.
+const maxKeyBytes = 64 << 10
+
 // decode reads the request of a task. bad is the dead letter that the record
 // ends as; missing is the id of a schema to fetch first.
 func decode(codec *schemas.Codec, t *task) (request schemas.Request, bad *end, missing int) {
+	if size := len(t.record.Key); size > maxKeyBytes {
+		return request, deadLetter(t, schemas.TooLarge, fmt.Sprintf("the key takes %d bytes, %d are allowed", size, maxKeyBytes)), 0
+	}
 	request, err := codec.Decode(t.record.Value)
 	var unfetched *schemas.NotFetchedError
 	var broken *schemas.DecodeError

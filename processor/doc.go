@@ -100,6 +100,7 @@
 //	assignment.go   what the group callbacks tell; gaps in the input
 //	ownership.go    how the session acts on it
 //	intake.go       polled records into windows, then decoded; what a poll complains of
+//	inflation.go    what fetched batches may grow to
 //	decode.go       record to request or dead letter; the resolver
 //	task.go         a record on its way, and its end
 //	window.go       one partition: watermark, ceiling, what is finished

@@ -186,6 +186,63 @@ func TestLargeRecordIsADeadLetterWithItsBytes(t *testing.T) {
 	})
 }
 
+// Whatever is made of a request has its key, and must fit into its topic.
+func TestAttackLargeKeyIsADeadLetterAndHoldsNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		s := newShop(t, 1, takes(time.Millisecond, &calls))
+		r := s.start(s.config("r1"))
+		packer, err := kgo.NewClient(append(s.options(), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+			kgo.ProducerBatchCompression(kgo.GzipCompression()), kgo.ProducerBatchMaxBytes(64<<20))...)
+		require.NoError(t, err)
+		defer packer.Close()
+		value, err := s.codec.EncodeRequest(s.topics.Store, s.request("keyed"))
+		require.NoError(t, err)
+		for _, size := range []int{maxKeyBytes, maxKeyBytes + 1, 10 << 20} {
+			require.NoError(t, packer.ProduceSync(t.Context(), &kgo.Record{Topic: s.topics.Store, Key: make([]byte, size), Value: value}).FirstErr())
+		}
+		s.produce(0, nil, s.request("neighbour"))
+		ends := s.settled(4)
+		onceEach(t, 4, ends)
+		letters := on(s.topics.DeadLetter, ends)
+		require.Len(t, letters, 2)
+		for _, l := range letters {
+			require.Equal(t, "too-large", header(l, headerReason))
+			require.Contains(t, header(l, headerError), "the key takes ")
+		}
+		require.Len(t, letters[0].Key, maxKeyBytes+1, "as it is, where it fits")
+		require.Empty(t, letters[1].Key)
+		require.Empty(t, r.Health().Holds)
+		require.EqualValues(t, 2, calls.Load())
+		require.NoError(t, r.stopped())
+	})
+}
+
+// Batches that are each within the bound, but together far beyond it, are read in
+// turns, and nothing else waits for them.
+func TestAttackBatchesThatGrowTogetherAreReadInTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const batches = 3 * maxInflated / maxDecompressed
+		var calls atomic.Int64
+		s := newShop(t, 2, takes(time.Millisecond, &calls))
+		stretcher, err := kgo.NewClient(append(s.options(), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+			kgo.ProducerBatchCompression(kgo.GzipCompression()), kgo.ProducerBatchMaxBytes(64<<20), kgo.BrokerMaxReadBytes(128<<20))...)
+		require.NoError(t, err)
+		defer stretcher.Close()
+		for i := range batches {
+			value, err := s.codec.EncodeRequest(s.topics.Store, s.request(fmt.Sprintf("padded-%d", i)))
+			require.NoError(t, err)
+			padding := []kgo.RecordHeader{{Key: "padding", Value: make([]byte, maxDecompressed-100_000)}}
+			require.NoError(t, stretcher.ProduceSync(t.Context(), &kgo.Record{Topic: s.topics.Store, Value: value, Headers: padding}).FirstErr())
+		}
+		r := s.start(s.config("r1"))
+		s.produce(1, nil, s.request("elsewhere"))
+		onceEach(t, batches+1, s.settled(batches+1))
+		require.Empty(t, r.Health().Holds)
+		require.NoError(t, r.stopped())
+	})
+}
+
 // gzip: a zstd decoder that outlives its bubble is closed by a finalizer, which
 // the bubble does not allow.
 func TestDecompressionBombIsAHold(t *testing.T) {

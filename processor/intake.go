@@ -13,8 +13,9 @@ import (
 
 // What the session does with a poll.
 
-// admit takes polled records into their windows.
-func (s *session) admit(fetches kgo.Fetches) error {
+// admit takes polled records into their windows, those of batches that were
+// stretched by themselves.
+func (s *session) admit(fetches kgo.Fetches, stretched bool) error {
 	var stray error
 	now := time.Now()
 	fetches.EachPartition(func(ftp kgo.FetchTopicPartition) {
@@ -32,6 +33,9 @@ func (s *session) admit(fetches kgo.Fetches) error {
 			s.metrics.polled.WithLabelValues(ftp.Topic).Add(float64(len(ftp.Records)))
 			o.end, o.newest = max(o.end, ftp.LastStableOffset), now
 			for _, r := range ftp.Records {
+				if stretched {
+					r = apart(r)
+				}
 				s.admitRecord(o, r, now)
 			}
 		}
@@ -153,6 +157,7 @@ func (s *session) fetchErrors(fetches kgo.Fetches) error {
 		o := s.windows.open[p]
 		switch {
 		case errors.Is(fe.Err, context.Canceled), errors.Is(fe.Err, context.DeadlineExceeded):
+		case errors.Is(fe.Err, errInflated): // it comes again
 		case errors.Is(fe.Err, kgo.ErrClientClosed):
 			return fe.Err
 		case fe.Topic == "" && s.cfg.GroupProtocol == Classic: // of the group, and told in order with what became of it

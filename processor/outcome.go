@@ -151,7 +151,10 @@ func (p publisher) deadLetter(e *end, empty bool) *kgo.Record {
 		kgo.RecordHeader{Key: headerError, Value: []byte(oneLine(e.detail))},
 		kgo.RecordHeader{Key: headerFailedAt, Value: []byte(rfc3339(e.at))},
 		kgo.RecordHeader{Key: headerVersion, Value: []byte(p.version)})
-	value := raw.Value
+	key, value := raw.Key, raw.Value
+	if empty && len(key) > maxKeyBytes { // nothing with it fits
+		key = nil
+	}
 	if empty {
 		sum := sha256.Sum256(raw.Value)
 		headers = append(headers,
@@ -160,7 +163,7 @@ func (p publisher) deadLetter(e *end, empty bool) *kgo.Record {
 		value = []byte{}
 	}
 	return &kgo.Record{
-		Topic: p.topics.DeadLetter, Key: raw.Key, Value: value,
+		Topic: p.topics.DeadLetter, Key: key, Value: value,
 		Headers: append(headers, traceContext(raw)...),
 	}
 }

@@ -238,7 +238,12 @@ func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error)
 	s.scheduler.guardedBy(p.guard)
 	s.scheduler.seenBy(p.sight, p.recent)
 	client := newClientMetrics()
-	opts := slices.Concat(p.deps.Kafka, p.options(ctx, c, member), newAssignments(s.events, p.cfg).options(), []kgo.Opt{kgo.WithHooks(client)})
+	var err error
+	if s.inflation, err = newInflation(); err != nil {
+		return nil, err
+	}
+	opts := slices.Concat(p.deps.Kafka, p.options(ctx, c, member), newAssignments(s.events, p.cfg).options(),
+		[]kgo.Opt{kgo.WithHooks(client), kgo.WithDecompressor(s.inflation)})
 	kafka, err := kgo.NewGroupTransactSession(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("preparing the Kafka session: %w", err)
@@ -271,7 +276,6 @@ func (p *Processor) options(ctx context.Context, c cluster, member *lease) []kgo
 		kgo.FetchMaxWait(fetchMaxWait),
 		kgo.FetchMaxBytes(fetchMaxBytes),
 		kgo.FetchMaxPartitionBytes(fetchMaxPartitionBytes),
-		kgo.MaxDecompressBatchBytes(maxDecompressed),
 
 		kgo.TransactionalID(p.cfg.TransactionalID),
 		kgo.TransactionTimeout(p.cfg.TransactionTimeout),

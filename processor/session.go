@@ -34,6 +34,7 @@ type session struct {
 	reports  *mailbox[report]
 	resolved *mailbox[int]
 
+	inflation *inflation
 	undecoded *undecoded
 	pending   map[int][]*task // by the id of the schema that is being fetched
 	joined    bool            // the group, once
@@ -250,13 +251,15 @@ func (s *session) poll(ctx context.Context, wait bool) (polled int, err error) {
 		stop()
 		cancel()
 	}
+	polled = fetches.NumRecords()
+	stretched := s.inflation.polled(polled < pollRecords)
 	if err := s.applyEvents(ctx); err != nil { // partitions that were opened right before these records
 		return 0, err
 	}
 	if err := s.fetchErrors(fetches); err != nil {
 		return 0, err
 	}
-	return fetches.NumRecords(), s.admit(fetches)
+	return polled, s.admit(fetches, stretched)
 }
 
 // pollTimeout is how long a pass may wait for news.

@@ -1,0 +1,127 @@
+package processor
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// inflation bounds what fetched batches grow to until they are polled. kgo bounds a
+// fetch by what it weighs on the wire, and what a batch grows to by itself: a fetch
+// of batches that each keep within that could still grow a thousandfold, and tiny
+// records to a multiple of their bytes again.
+//
+// Beyond the bound a batch is refused for the moment, and comes again with the next
+// fetch. Only one that no fetch could hold is refused for good.
+type inflation struct {
+	batches   kgo.Decompressor
+	spent     atomic.Int64
+	stretched atomic.Bool
+}
+
+// errInflated is no fault of the batch.
+var errInflated = errors.New("what was fetched has grown to as much as is held at once")
+
+const (
+	maxInflated = 64 << 20
+	recordCost  = 200 // a kgo.Record and the places it stands in
+	headerCost  = 40
+	stretch     = 8 // by how much requests, which differ, can be compressed
+)
+
+func newInflation() (*inflation, error) {
+	// kgo bounds its own decompressor, and gives it out only to who asks a client for it.
+	client, err := kgo.NewClient(kgo.MaxDecompressBatchBytes(maxDecompressed))
+	if err != nil {
+		return nil, fmt.Errorf("preparing to decompress: %w", err)
+	}
+	defer client.Close()
+	batches, ok := client.OptValue(kgo.WithDecompressor).(kgo.Decompressor)
+	if !ok {
+		return nil, errors.New("preparing to decompress: the Kafka client gives no decompressor")
+	}
+	return &inflation{batches: batches}, nil
+}
+
+// Decompress implements kgo.Decompressor.
+func (i *inflation) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
+	if i.spent.Load() >= maxInflated {
+		return nil, errInflated
+	}
+	out, err := i.batches.Decompress(src, codec)
+	if err != nil {
+		return nil, err
+	}
+	cost := costOf(out)
+	if cost > maxInflated {
+		return nil, kgo.ErrMaxDecompress
+	}
+	if i.spent.Add(cost) > maxInflated {
+		i.spent.Add(-cost)
+		return nil, errInflated
+	}
+	if len(out) > stretch*len(src) {
+		i.stretched.Store(true)
+	}
+	return out, nil
+}
+
+// polled is told of each poll, and whether it left nothing behind. Its records hold
+// on to far more than their own bytes if it says so: to the batches they came in.
+func (i *inflation) polled(everything bool) (stretched bool) {
+	if !everything {
+		return i.stretched.Load()
+	}
+	i.spent.Store(0)
+	return i.stretched.Swap(false)
+}
+
+// costOf is what a batch's records take in memory. What is no record is for kgo to
+// complain of.
+func costOf(records []byte) int64 {
+	cost := int64(len(records))
+	for len(records) > 0 {
+		length, n := binary.Varint(records)
+		if n <= 0 || length < 0 || length > int64(len(records)-n) {
+			break
+		}
+		cost += recordCost + headerCost*headersOf(records[n:n+int(length)])
+		records = records[n+int(length):]
+	}
+	return cost
+}
+
+// headersOf counts those of a record: attributes, two deltas, key, value, and then
+// it is said how many there are.
+func headersOf(record []byte) int64 {
+	if len(record) == 0 {
+		return 0
+	}
+	record = record[1:]
+	for _, sized := range []bool{false, false, true, true} {
+		value, n := binary.Varint(record)
+		if n <= 0 {
+			return 0
+		}
+		record = record[n:]
+		if sized && value > 0 {
+			record = record[min(value, int64(len(record))):]
+		}
+	}
+	count, n := binary.Varint(record)
+	return max(0, min(count, int64(len(record)-max(n, 0))/2)) // none takes less than two bytes
+}
+
+// apart is a record without the batch that it came in, bytes and records.
+func apart(r *kgo.Record) *kgo.Record {
+	own := *r
+	own.Key, own.Value = bytes.Clone(r.Key), bytes.Clone(r.Value)
+	for i, h := range own.Headers {
+		own.Headers[i].Value = bytes.Clone(h.Value)
+	}
+	return &own
+}
