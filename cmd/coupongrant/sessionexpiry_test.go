@@ -29,6 +29,16 @@ func TestExpiryIsATimeOrADateInBeijing(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, again.Equal(cfg.SessionExpiresAt.Time))
 	}
+	for text, want := range map[string]string{ // as they stand in a file, quoted or not
+		"2027-02-28":                "2027-02-28T00:00:00+08:00",
+		`"2027-02-28"`:              "2027-02-28T00:00:00+08:00",
+		"2027-02-28T16:00:00Z":      "2027-02-28T16:00:00Z",
+		"2027-02-28T08:00:00+08:00": "2027-02-28T08:00:00+08:00",
+	} {
+		cfg, err := load(t, "gateway:\n  session_expires_at: "+text+"\n", nil)
+		require.NoError(t, err, text)
+		require.Equal(t, want, cfg.SessionExpiresAt.String(), text)
+	}
 	_, err := load(t, "", nil, "--gateway.session_expires_at=soon")
 	require.ErrorContains(t, err, "gateway.session_expires_at")
 	require.ErrorContains(t, err, "2027-02-28")

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/confmap"
@@ -89,6 +90,11 @@ func asText(raw any) (string, error) {
 		return strings.Join(words, ","), nil
 	case map[string]any:
 		return "a section", errors.New("use one value")
+	case time.Time: // YAML reads a date that is not quoted as midnight in UTC
+		if v.Location() == time.UTC && v.Equal(v.Truncate(day)) {
+			return v.Format(time.DateOnly), nil
+		}
+		return v.Format(time.RFC3339), nil
 	default:
 		return fmt.Sprint(v), nil
 	}

@@ -6,7 +6,7 @@ import * as fmt from "./format.js";
 import { span } from "./series.js";
 
 const perSecond = { format: fmt.rate, ticks: fmt.limit, floor: 1 };
-const seconds = { format: fmt.duration, ticks: fmt.duration, log: true };
+const seconds = { format: fmt.duration, ticks: fmt.brief, log: true };
 
 // A line has its own dashes: colour is not the only way to tell it.
 const solid = [];

@@ -48,7 +48,14 @@ function two(a, unitA, b, unitB) {
   return b === 0 ? `${a} ${unitA}` : `${a} ${unitA} ${b} ${unitB}`;
 }
 
-// coarse is the age of something that changes each second: one unit once it is a minute.
+// brief is a duration in one unit, for an axis.
+export function brief(s) {
+  if (s < 59.5) return duration(s);
+  if (s < 600) return `${whole.format(s)} s`;
+  return s < 36_000 ? `${whole.format(s / 60)} min` : `${whole.format(s / 3600)} h`;
+}
+
+// age of something that changes each second: one unit once it is a minute.
 export function age(s) {
   if (!known(s)) return none;
   if (s < 60) return s < 1 ? "<1 s" : `${Math.floor(s)} s`;
