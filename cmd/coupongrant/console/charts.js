@@ -156,7 +156,7 @@ class Chart {
     const of = (property) => () => getComputedStyle(canvas)[property];
     const axis = { font: "11px system-ui, sans-serif", stroke: of("color"), grid: { stroke: of("borderTopColor"), width: 1 }, ticks: { show: false } };
     return {
-      width: Math.max(200, canvas.clientWidth), height: Math.max(100, canvas.clientHeight), legend: { show: false }, padding: [8, 4, 0, 0],
+      width: Math.max(200, canvas.clientWidth), height: Math.max(100, canvas.clientHeight), legend: { show: false }, padding: [8, 14, 0, 0],
       cursor: { y: false, points: { size: 5 }, drag: { x: false, y: false }, sync: { key: "coupongrant", setSeries: false } },
       scales: { x: { time: true, range: () => [Math.max(this.#until - span, Math.min(this.#history.times[0] ?? Infinity, this.#until - least)), this.#until] }, y: this.#panel.log ? logarithmic : { range: (_, __, most) => [0, Math.max(this.#panel.floor, (most ?? 0) * 1.1)] } },
       axes: [
