@@ -15,21 +15,18 @@ FUZZTIME ?= 30s
 GOLANGCI    := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 GO_LICENSES := go run github.com/google/go-licenses@v1.6.0
+COMPOSE_GO  := go run github.com/compose-spec/compose-go/v2/cmd@v2.16.1
 CYCLONEDX   := go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 PROMTOOL    := .cache/promtool
 HELM        := .cache/helm
 KUBECONFORM := .cache/kubeconform
-BUILDX      := .cache/docker-buildx
-COMPOSE     := .cache/docker-compose
 MODULE_helm        = helm.sh/helm/v4/cmd/helm@v4.3.1
 MODULE_kubeconform = github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0
-MODULE_buildx      = github.com/docker/buildx/cmd/buildx@v0.38.2
-MODULE_compose     = github.com/docker/compose/v5/cmd@v5.7.0
 KUBERNETES         = .cache/kubernetes-schemas
 CRDS               = .cache/crds
 ALL_TAGS    := integration chaos apart synctests browser
 
-.PHONY: help run build image image-test compose-test helm-test sbom test alerts-test dashboard-test lint fuzz kafka-test console-test screenshots chaos chaos-short chaos-long coordinators locked trouble audit-scale apart apart-short bench bench-control bench-micro figures vuln licenses clean
+.PHONY: help run build test alerts-test dashboard-test lint fuzz kafka-test console-test screenshots chaos chaos-short chaos-long coordinators locked trouble audit-scale apart apart-short bench bench-control bench-micro figures vuln licenses clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,33 +39,34 @@ build: ## bin/coupongrant, with its version stamped in
 
 # As deploy/image/Dockerfile builds it: the same sources, version and time give the same bits, wherever they are.
 IMAGE_BINARY = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o
-IMAGE_BUILD  = $(BUILDX) build -f deploy/image/Dockerfile --build-context build=bin/image --build-arg VERSION=$(VERSION) \
-	--build-arg SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) --provenance=false --load .
+IMAGE_BUILD  = deploy/image/build bin/image $(VERSION) $(SOURCE_DATE_EPOCH)
+CANONICAL   := .cache/canonical
 
-.PHONY: bin/image/coupongrant
+.PHONY: bin/image/coupongrant image image-test image-again compose-test helm-test sbom
 bin/image/coupongrant:
 	$(IMAGE_BINARY) $@ ./cmd/coupongrant
-	touch -d @$(SOURCE_DATE_EPOCH) $@
 
-image: bin/image/coupongrant $(BUILDX) ## the container image IMAGE (coupongrant:VERSION): needs Docker
-	$(IMAGE_BUILD) -t $(IMAGE)
+image: bin/image/coupongrant $(CANONICAL) ## the container image IMAGE (coupongrant:VERSION): needs Docker
+	$(IMAGE_BUILD) $(IMAGE)
 
-image-test: image ## built again from nothing it is the same, bit for bit; small, no shell, runs as nobody and read-only
+image-test: image ## put together again it has the same id; it is small, has no shell, runs as nobody and read-only
+	deploy/image/test $(IMAGE) $(VERSION) $(IMAGE_BUILD)
+
+$(CANONICAL): $(wildcard deploy/image/canonical/*)
+	mkdir -p $(@D)
+	cd deploy/image/canonical && go build -o $(abspath $@) .
+
+image-again: bin/image/coupongrant ## its binary, from a copy of the sources elsewhere and with nothing built yet: the same, bit for bit
 	rm -rf bin/again && mkdir -p bin/again
 	cp -r go.mod go.sum breaker cmd processor schemas topclient bin/again
 	cd bin/again && GOCACHE=$(CURDIR)/bin/again/cache $(IMAGE_BINARY) coupongrant ./cmd/coupongrant
-	cmp bin/again/coupongrant bin/image/coupongrant
+	cmp bin/again/coupongrant $<
 	rm -rf bin/again
-	deploy/image/test $(IMAGE) $(VERSION) $(IMAGE_BUILD)
 
-compose-test: $(COMPOSE) ## deploy/compose.yaml says what Compose understands
-	$(COMPOSE) -f deploy/compose.yaml config --quiet
-
-$(BUILDX) $(COMPOSE): plugin = $(patsubst docker-%,%,$(@F))
-$(BUILDX) $(COMPOSE):
-	mkdir -p $(@D)
-	if docker $(plugin) version >/dev/null 2>&1; then printf '#!/bin/sh\nexec docker $(plugin) "$$@"\n' >$@; chmod +x $@; \
-		else cd $(@D) && GOBIN=$$PWD/go go install $(MODULE_$(plugin)) && mv go/* $(@F); fi
+compose-test: ## deploy/compose.yaml is what Compose understands, by the library that Compose reads it with
+	cd deploy && $(COMPOSE_GO) compose.yaml >/dev/null
+	sed 's/depends_on:/depends:/' deploy/compose.yaml >bin/spoilt.yaml
+	! $(COMPOSE_GO) bin/spoilt.yaml >/dev/null 2>&1
 
 # Tests in a synctest bubble need the tag: the Kafka client then takes mutexes that the bubble
 # understands. Only the packages that have such tests are built with it; real sockets run without,

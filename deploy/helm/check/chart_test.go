@@ -2,7 +2,10 @@ package check
 
 import (
 	"bytes"
+	"encoding/pem"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -165,9 +168,20 @@ func withFiles(t *testing.T, settings string) string {
 	settings = strings.ReplaceAll(settings, "/etc/coupongrant", folder)
 	for _, file := range regexp.MustCompile(regexp.QuoteMeta(folder)+`\S+`).FindAllString(settings, -1) {
 		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o700))
-		require.NoError(t, os.WriteFile(file, []byte("secret"), 0o600))
+		content := []byte("secret")
+		if filepath.Ext(file) == ".crt" {
+			content = certificate(t)
+		}
+		require.NoError(t, os.WriteFile(file, content, 0o600))
 	}
 	return settings
+}
+
+func certificate(t *testing.T) []byte {
+	t.Helper()
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	defer server.Close()
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 }
 
 func configPrint(t *testing.T, settings string) (string, error) {
