@@ -65,7 +65,7 @@ image-again: bin/image/coupongrant ## its binary, from a copy of the sources els
 
 compose-test: ## deploy/compose.yaml is what Compose understands, by the library that Compose reads it with
 	cd deploy && $(COMPOSE_GO) compose.yaml >/dev/null
-	sed 's/depends_on:/depends:/' deploy/compose.yaml >bin/spoilt.yaml
+	sed 's/healthcheck:/health:/' deploy/compose.yaml >bin/spoilt.yaml
 	! $(COMPOSE_GO) bin/spoilt.yaml >/dev/null 2>&1
 
 # Tests in a synctest bubble need the tag: the Kafka client then takes mutexes that the bubble
