@@ -48,10 +48,10 @@ func sayRoots(t *testing.T) {
 	}
 	switch {
 	case trusted.Equal(none):
-		fmt.Println("roots: none")
+		fmt.Fprintln(os.Stdout, "roots: none")
 	case trusted.Equal(file):
-		fmt.Println("roots: of the file")
+		fmt.Fprintln(os.Stdout, "roots: of the file")
 	default:
-		fmt.Println("roots: built in")
+		fmt.Fprintln(os.Stdout, "roots: built in")
 	}
 }
