@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
 
@@ -54,7 +55,8 @@ func newAdmin(lc fx.Lifecycle, cfg Config, log *slog.Logger, metrics prometheus.
 		engine: func() processor.Status { return processor.Status{} },
 		memory: newMemory(reachOf(cfg), newTopicScan(cfg)),
 	}
-	serveAt(lc, "admin.listen", cfg.AdminListen, a.handler, log.With("component", "admin"))
+	log = log.With("component", "admin")
+	serveAt(lc, "admin.listen", cfg.AdminListen, func(l net.Listener) *httpService { return newHTTPService(l, a.handler(), log).bounded() }, log)
 	return a
 }
 

@@ -13,10 +13,12 @@ import (
 	"github.com/coupongrant/coupongrant/processor"
 )
 
-func adminWith(health processor.Health) http.Handler {
+func adminWith(health processor.Health) http.Handler { return adminOf(health).handler() }
+
+func adminOf(health processor.Health) *admin {
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "coupongrant_test"}))
-	a := &admin{
+	return &admin{
 		began: time.Now().Add(-time.Minute), version: "v1", metrics: metrics,
 		engine: func() processor.Status {
 			return processor.Status{Health: health, Gateway: processor.GatewayStatus{Trouble: []string{}}, Partitions: []processor.PartitionStatus{
@@ -24,8 +26,8 @@ func adminWith(health processor.Health) http.Handler {
 				{Topic: "store", Partition: 4},
 			}}
 		},
+		memory: newMemory("", nil),
 	}
-	return a.handler()
 }
 
 func ask(h http.Handler, method, path string) *httptest.ResponseRecorder {

@@ -45,6 +45,7 @@ func (s *scanning) serve(w http.ResponseWriter, r *http.Request, id string) {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	stillAnswering(w)
 	lines := &lineWriter{to: w}
 	trace, err := s.scan(r.Context(), id, lines.progress)
 	if err != nil {
@@ -69,6 +70,7 @@ func (l *lineWriter) progress(read, total int64) {
 }
 
 func (l *lineWriter) write(v any) {
+	stillAnswering(l.to)
 	_ = json.NewEncoder(l.to).Encode(v) // an error means that the caller left
 	_ = http.NewResponseController(l.to).Flush()
 }

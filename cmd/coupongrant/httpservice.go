@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.uber.org/fx"
+	"golang.org/x/net/netutil"
 )
 
 const (
@@ -17,6 +18,12 @@ const (
 	idleTimeout     = 2 * time.Minute
 	maxHeaderBytes  = 16 << 10
 	closingPatience = time.Second
+
+	// Of a listener that others reach: who sends or reads too slowly is left, and who
+	// opens connections without end has the program's other ones left alone.
+	requestTimeout = 10 * time.Second
+	answerTimeout  = 30 * time.Second
+	maxConnections = 256
 )
 
 // httpService serves one handler on one listener, in a goroutine of its own.
@@ -37,9 +44,24 @@ func newHTTPService(listener net.Listener, handler http.Handler, log *slog.Logge
 	}
 }
 
-// serveAt serves at the address of a setting while the program runs. The handler is
+// bounded is a service for callers that nobody vouches for. What takes longer to
+// answer has to say so: see stillAnswering.
+func (s *httpService) bounded() *httpService {
+	s.server.ReadTimeout, s.server.WriteTimeout = requestTimeout, answerTimeout
+	s.listener = netutil.LimitListener(s.listener, maxConnections)
+	return s
+}
+
+// stillAnswering gives the answer under way as much time again.
+func stillAnswering(w http.ResponseWriter) {
+	c := http.NewResponseController(w)
+	_ = c.SetReadDeadline(time.Time{}) // the request has been read, and a reader in the background sees the caller go
+	_ = c.SetWriteDeadline(time.Now().Add(answerTimeout))
+}
+
+// serveAt serves at the address of a setting while the program runs. The service is
 // made when all is put together.
-func serveAt(lc fx.Lifecycle, setting, address string, handler func() http.Handler, log *slog.Logger) {
+func serveAt(lc fx.Lifecycle, setting, address string, make func(net.Listener) *httpService, log *slog.Logger) {
 	var service *httpService
 	lc.Append(fx.Hook{
 		OnStart: func(context.Context) error {
@@ -47,7 +69,7 @@ func serveAt(lc fx.Lifecycle, setting, address string, handler func() http.Handl
 			if err != nil {
 				return fmt.Errorf("%s is %s, but nothing can listen there (%w): choose another address, or end what has it", setting, address, err)
 			}
-			service = newHTTPService(listener, handler(), log)
+			service = make(listener)
 			service.start(log)
 			log.Info("serving", "address", service.address())
 			return nil

@@ -30,6 +30,7 @@
 //	doctorgateway.go                    the checks of credentials, gateway, clock, registry
 //	doctorkafka.go, doctorbrokers.go,   what brokers tell, and the checks of it
 //	doctortopics.go, doctorgroup.go
+//	doctorsecurity.go                   the checks of encryption and certificates
 //	bench.go                            measuring; bench/ is what does it
 //	report.go, reportread.go            the questions of analysts, and reading the topics for them
 //	report*.go                          one file for each question, or two that read the same
@@ -37,6 +38,10 @@
 // with these below them:
 //
 //	kafka.go          how to reach the cluster and the registry
+//	access.go         who we are to both, and whom we trust: TLS, SASL
+//	security.go       the settings of that, and what is refused
+//	filevalue.go      what files hold at the moment
+//	token.go          OAUTHBEARER's tokens
 //	topicreader.go    reading the topics for a person who waits
 //	moment.go         times as people say them
 //	httpservice.go    an HTTP server with a start and a stop

@@ -18,6 +18,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	beTheProgram()
 	flag.Parse()
 	_ = flag.Set("test.parallel", "8") // those that are parallel wait for seconds to pass, not for a processor
 	goleak.VerifyTestMain(m)

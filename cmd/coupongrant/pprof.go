@@ -27,7 +27,8 @@ func servePprof(lc fx.Lifecycle, cfg Config, log *slog.Logger) {
 	if cfg.PprofListen == "" {
 		return
 	}
-	serveAt(lc, "admin.pprof_listen", cfg.PprofListen, pprofHandler, log.With("component", "pprof"))
+	log = log.With("component", "pprof")
+	serveAt(lc, "admin.pprof_listen", cfg.PprofListen, func(l net.Listener) *httpService { return newHTTPService(l, pprofHandler(), log) }, log)
 }
 
 // checkPprof refuses what others can reach.
