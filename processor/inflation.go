@@ -80,6 +80,13 @@ func (i *inflation) polled(everything bool) (stretched bool) {
 	return i.stretched.Swap(false)
 }
 
+// bombed is what a person reads of a batch that is refused for good.
+func bombed(bomb *kgo.ErrDecompressTooLarge) string {
+	return fmt.Sprintf("the batch at offset %d grows to more than %d MiB when it is decompressed, or to more than %d MiB of records: no batch of requests does, find who wrote it; "+
+		"to go on behind it, which leaves what is in it without outcomes, stop all replicas, set the group's offset of this partition to %d (kafka-consumer-groups.sh --reset-offsets), and start them again",
+		bomb.Offset, maxDecompressed>>20, maxInflated>>20, bomb.NextOffset)
+}
+
 // costOf is what a batch's records take in memory. What is no record is for kgo to
 // complain of.
 func costOf(records []byte) int64 {

@@ -153,6 +153,7 @@ func recordSize(r *kgo.Record) int {
 func (s *session) fetchErrors(fetches kgo.Fetches) error {
 	for _, fe := range fetches.Errors() {
 		var loss *kgo.ErrDataLoss
+		var bomb *kgo.ErrDecompressTooLarge
 		p := partition{fe.Topic, fe.Partition}
 		o := s.windows.open[p]
 		switch {
@@ -177,6 +178,8 @@ func (s *session) fetchErrors(fetches kgo.Fetches) error {
 				return fmt.Errorf("reading %s at offset %d: %w", p, o.next, fe.Err)
 			}
 			s.withhold(o, withheld(holdLostInput, p, fmt.Sprintf("%v at offset %d: input vanished before it was read; to go on without it start with --accept-lost-input", fe.Err, o.next)))
+		case errors.As(fe.Err, &bomb):
+			s.holds.Set(holdTopic, p.String(), bombed(bomb))
 		case errors.Is(fe.Err, kerr.TopicAuthorizationFailed): // the next session says which right is lacking, and begins once it is given
 			return fmt.Errorf("reading %s: %w", p, fe.Err)
 		default:
