@@ -151,7 +151,7 @@ chaos-long: ## the same SLICES (6) times, each with a seed of its own: more than
 locked: ## a real broker that lets in only whom it knows: rights taken away, secrets rotated; needs Java 17 and REAL_KAFKA_LIBS
 	$(CHAOS) -timeout 30m -run '^TestLocked'
 
-# By kind in docs/operations.md; those of before are named here, the others begin with Attack.
+# By kind in SECURITY.md; those of before are named here, the others begin with Attack.
 ATTACKS = Attack|DecompressionBomb|GateRefuses|ValuesThatAskForTooMuch|WorstValueThatIsRead|MadeUpIDs|AbsenceIs|RegistryFaults|HangingRegistry|ExchangeEnds|SchemasThatAreNotOurs|CapsBoundMemory|DeepNesting|DepthOfJSON|DoubtfulAnswers|Timeout|RedirectIsNotFollowed|NoCommandLets|NoCommandShows|AdminOnlyAnswersReads
 
 attacks: ## what somebody could do who writes to the topics, is the registry or the gateway, or reaches the admin port
