@@ -64,6 +64,7 @@ image-again: bin/image/coupongrant ## its binary, from a copy of the sources els
 	rm -rf bin/again
 
 compose-test: ## deploy/compose.yaml is what Compose understands, by the library that Compose reads it with
+	mkdir -p bin
 	cd deploy && $(COMPOSE_GO) compose.yaml >/dev/null
 	sed 's/healthcheck:/health:/' deploy/compose.yaml >bin/spoilt.yaml
 	! $(COMPOSE_GO) bin/spoilt.yaml >/dev/null 2>&1
