@@ -96,7 +96,7 @@ func (a *attacked) start(gateway string) {
 	a.Cleanup(func() {
 		if a.process.ProcessState == nil {
 			_ = a.process.Process.Kill()
-			<-a.exited
+			_ = <-a.exited
 		}
 	})
 }
