@@ -80,8 +80,7 @@ test: ## everything that needs only Go: vet, and all tests with the race detecto
 	go test -race ./...
 	grep -rl --include='*_test.go' '^//go:build.*[^!]synctests' . | xargs -r -n1 dirname | sort -u | \
 		xargs -r go test -race -timeout 20m -tags synctests -skip '^Test(PlantedBugsAreSeen|.*InRandomHistories|$(LONG))$$'
-	go test -timeout 20m -tags synctests -run '^Test($(LONG))$$' ./processor
-	go test -timeout 20m -run '^TestAttackAllAtOnceIn256MiB$$' ./cmd/coupongrant
+	go test -timeout 20m -tags synctests -run '^Test($(LONG)|AttackAllAtOnceIn256MiB)$$' ./processor ./cmd/coupongrant
 
 lint: ## vet with every build tag, then the linters and formatters of .golangci.yml
 	go vet -tags '$(ALL_TAGS)' ./...

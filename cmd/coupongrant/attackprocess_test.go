@@ -33,16 +33,6 @@ import (
 	"github.com/coupongrant/coupongrant/topclient/topsim"
 )
 
-// A process that has this variable is the program.
-const programVariable = "COUPONGRANT_TEST_IS_THE_PROGRAM"
-
-func beTheProgram() {
-	if os.Getenv(programVariable) != "" {
-		_ = os.Unsetenv(programVariable)
-		main()
-	}
-}
-
 // attacked is `run` as a process with little memory, among attackers: who may write
 // to its topics, the registry, the gateway, and whoever reaches its admin port.
 type attacked struct {

@@ -24,6 +24,16 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// A process that has this variable is the program.
+const programVariable = "COUPONGRANT_TEST_IS_THE_PROGRAM"
+
+func beTheProgram() {
+	if os.Getenv(programVariable) != "" {
+		_ = os.Unsetenv(programVariable)
+		main()
+	}
+}
+
 // output of a run that another goroutine may read meanwhile.
 type output struct {
 	mu   sync.Mutex
