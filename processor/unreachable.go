@@ -29,6 +29,6 @@ func Unreachable(err error) error {
 	case errors.Is(err, io.EOF):
 		return fmt.Errorf("a broker closes the connection while it is made (%w): check that the broker is well, and kafka.tls.enabled and kafka.sasl against what its listener wants", err)
 	default:
-		return fmt.Errorf("no broker answers (%w): check the address and the cluster", err)
+		return fmt.Errorf("no broker answers (%w): check kafka.brokers and the cluster", err)
 	}
 }

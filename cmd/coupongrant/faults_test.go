@@ -149,7 +149,7 @@ func faults() []fault {
 		{
 			name:  "brokers gone",
 			begin: func(r *troubled) { r.broker.refuse() },
-			says:  `no broker answers \(.*\): check the address and the cluster`, metric: holdsMetric("kafka"),
+			says:  `no broker answers \(.*\): check kafka.brokers and the cluster`, metric: holdsMetric("kafka"),
 			mend: func(r *troubled) { r.broker.restore() },
 		},
 		{
