@@ -281,7 +281,7 @@ func (t *trial) drain(ctx context.Context, into map[string]float64) error {
 	if err != nil {
 		return err
 	}
-	if to.at.Sub(from.at) < t.length/10 {
+	if to.at.Sub(from.at) < t.length/4 {
 		return fmt.Errorf("the backlog of %d requests was worked off too early to be measured: this machine is faster than --length %v allows for", t.total, t.length)
 	}
 	t.between(from, to, into)
