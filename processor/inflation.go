@@ -35,7 +35,7 @@ const (
 
 func newInflation() (*inflation, error) {
 	// kgo bounds its own decompressor, and gives it out only to who asks a client for it.
-	client, err := kgo.NewClient(kgo.MaxDecompressBatchBytes(maxDecompressed))
+	client, err := kgo.NewClient(kgo.MaxDecompressBatchBytes(MaxDecompressed))
 	if err != nil {
 		return nil, fmt.Errorf("preparing to decompress: %w", err)
 	}
@@ -84,7 +84,7 @@ func (i *inflation) polled(everything bool) (stretched bool) {
 func bombed(bomb *kgo.ErrDecompressTooLarge) string {
 	return fmt.Sprintf("the batch at offset %d grows to more than %d MiB when it is decompressed, or to more than %d MiB of records: no batch of requests does, find who wrote it; "+
 		"to go on behind it, which leaves what is in it without outcomes, stop all replicas, set the group's offset of this partition to %d (kafka-consumer-groups.sh --reset-offsets), and start them again",
-		bomb.Offset, maxDecompressed>>20, maxInflated>>20, bomb.NextOffset)
+		bomb.Offset, MaxDecompressed>>20, maxInflated>>20, bomb.NextOffset)
 }
 
 // costOf is what a batch's records take in memory. What is no record is for kgo to

@@ -60,8 +60,8 @@ func TestAttackBatchesThatGrowAreRefusedForTheMomentOrForGood(t *testing.T) {
 		}
 		return err
 	}
-	large := rawRecord(make([]byte, maxDecompressed-1000), 0)
-	for range maxInflated / maxDecompressed {
+	large := rawRecord(make([]byte, MaxDecompressed-1000), 0)
+	for range maxInflated / MaxDecompressed {
 		require.NoError(t, grow(large))
 	}
 	require.ErrorIs(t, grow(large), errInflated)
@@ -72,7 +72,7 @@ func TestAttackBatchesThatGrowAreRefusedForTheMomentOrForGood(t *testing.T) {
 	require.NoError(t, grow(large))
 
 	for name, bomb := range map[string][]byte{
-		"bytes":   rawRecord(make([]byte, maxDecompressed), 0),
+		"bytes":   rawRecord(make([]byte, MaxDecompressed), 0),
 		"records": bytes.Repeat(rawRecord(nil, 0), maxInflated/recordCost),
 		"headers": rawRecord(nil, maxInflated/headerCost),
 	} {

@@ -222,7 +222,7 @@ func TestAttackLargeKeyIsADeadLetterAndHoldsNobodyUp(t *testing.T) {
 // turns, and nothing else waits for them.
 func TestAttackBatchesThatGrowTogetherAreReadInTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const batches = 3 * maxInflated / maxDecompressed
+		const batches = 3 * maxInflated / MaxDecompressed
 		var calls atomic.Int64
 		s := newShop(t, 2, takes(time.Millisecond, &calls))
 		stretcher, err := kgo.NewClient(append(s.options(), kgo.RecordPartitioner(kgo.ManualPartitioner()),
@@ -232,7 +232,7 @@ func TestAttackBatchesThatGrowTogetherAreReadInTurns(t *testing.T) {
 		for i := range batches {
 			value, err := s.codec.EncodeRequest(s.topics.Store, s.request(fmt.Sprintf("padded-%d", i)))
 			require.NoError(t, err)
-			padding := []kgo.RecordHeader{{Key: "padding", Value: make([]byte, maxDecompressed-100_000)}}
+			padding := []kgo.RecordHeader{{Key: "padding", Value: make([]byte, MaxDecompressed-100_000)}}
 			require.NoError(t, stretcher.ProduceSync(t.Context(), &kgo.Record{Topic: s.topics.Store, Value: value, Headers: padding}).FirstErr())
 		}
 		r := s.start(s.config("r1"))

@@ -304,9 +304,12 @@ const (
 	// some takes no more than this; it is also what a fetch holds in memory.
 	fetchMaxPartitionBytes = 256 << 10 // about a thousand requests
 	fetchMaxBytes          = 4 << 20   // of one broker: sixteen partitions with a backlog, and the rest in rotation
-	maxDecompressed        = 16 << 20  // a batch that grows larger is a decompression bomb
 	defaultMaxMessageBytes = 1048588   // the brokers' own default
 )
+
+// MaxDecompressed is what a batch may grow to, in bytes, for anybody who reads the
+// topics: one that grows larger is a decompression bomb.
+const MaxDecompressed = 16 << 20
 
 // Start runs the processor in the background. fatal is called if it ends by
 // itself. Start returns at once and contacts nobody.

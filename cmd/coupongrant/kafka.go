@@ -18,17 +18,13 @@ import (
 // that do not answer.
 const clusterPatience = 10 * time.Second
 
-// maxDecompressed is what a batch may grow to, as for the engine, which bounds all
-// of a fetch besides.
-const maxDecompressed = 16 << 20
-
 // kafkaOptions say how to reach the cluster, and what not to take from it.
 func kafkaOptions(cfg Config, log *slog.Logger) []kgo.Opt {
 	return append([]kgo.Opt{
 		kgo.SeedBrokers(cfg.Brokers...),
 		kgo.ClientID(clientID),
 		kgo.SoftwareNameAndVersion("coupongrant", cfg.Processor.Version),
-		kgo.MaxDecompressBatchBytes(maxDecompressed), // a search of the topics runs in a replica too
+		kgo.MaxDecompressBatchBytes(processor.MaxDecompressed), // a search of the topics runs in a replica too
 		kgo.WithLogger(kafkaLogger{log.With("component", "kafka")}),
 	}, cfg.access.kafkaOptions()...)
 }
