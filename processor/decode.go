@@ -28,7 +28,7 @@ func newTask(a assignment, r *kgo.Record, retryTopic string, longestDelay time.D
 		t.source = source
 	}
 	if n, err := strconv.Atoi(headerText(r, headerAttempts)); err == nil && n > 0 {
-		t.attempts = n
+		t.attempts, t.backInDoubt = n, t.inDoubt
 	}
 	if waited, err := time.ParseDuration(headerText(r, headerWaited)); err == nil && !t.firstCall.IsZero() {
 		t.waited = max(min(waited, time.Since(t.firstCall)), 0) // no longer than there was time for

@@ -72,6 +72,27 @@ func TestWaitOfParkedRecordsIsNotTrustedFar(t *testing.T) {
 	}
 }
 
+// Who was called before it was parked, and left in doubt, is not asked as often again;
+// who was parked behind others, or was in doubt before anybody called here, is.
+func TestBackInDoubtIsWhoWasCalledBeforeItWasParked(t *testing.T) {
+	for name, row := range map[string]struct {
+		attempts, inDoubt string
+		want              bool
+	}{
+		"called, in doubt": {"5", "true", true},
+		"called, refused":  {"5", "false", false},
+		"parked behind":    {"0", "false", false},
+		"in doubt only":    {"0", "true", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := newTask(assignment{partition{"retry", 0}, 1}, &kgo.Record{Headers: []kgo.RecordHeader{
+				{Key: headerAttempts, Value: []byte(row.attempts)}, {Key: headerInDoubt, Value: []byte(row.inDoubt)},
+			}}, "retry", time.Minute)
+			require.Equal(t, row.want, got.backInDoubt)
+		})
+	}
+}
+
 // On an input topic only doubt is believed, which costs caution and not truth.
 func TestHeadersOfRequestsCanOnlyAddDoubt(t *testing.T) {
 	a := storeAssignment(1)
@@ -85,4 +106,5 @@ func TestHeadersOfRequestsCanOnlyAddDoubt(t *testing.T) {
 	require.Zero(t, got.attempts)
 	require.True(t, got.due.IsZero())
 	require.True(t, got.inDoubt)
+	require.False(t, got.backInDoubt)
 }

@@ -100,9 +100,11 @@ func isTimestamp(e *topclient.Error) bool {
 	return e != nil && (e.Code == "30" || e.Code == "31")
 }
 
-// doubtful calls again a few times, then parks.
+// doubtful calls again a few times, then parks. A request that comes back in doubt
+// had those attempts: one answer says whether what was wrong is over. More would
+// be calls that others wait for, every retry.delay, for as long as it lasts.
 func (p policy) doubtful(t *task, parked bool, why string) verdict {
-	if t.doubtful < p.cfg.Retry.DoubtfulAttempts {
+	if !t.backInDoubt && t.doubtful < p.cfg.Retry.DoubtfulAttempts {
 		return verdict{action: actRetry, wait: p.backoff(t.doubtful), why: why}
 	}
 	return p.park(t, parked, why)

@@ -121,15 +121,22 @@ func TestRefusalInDoubtCanBeTrusted(t *testing.T) {
 }
 
 func TestCapsOfAttemptsAreCountedToTheLast(t *testing.T) {
-	for name, want := range map[string][]string{
-		"business exception": {"retry", "retry", "BUSINESS_EXCEPTION"},
-		"not understood":     {"retry", "retry", "retry", "retry", "park"},
+	for name, row := range map[string]struct {
+		answer string
+		task   task
+		want   []string
+	}{
+		"business exception":   {"business exception", task{}, []string{"retry", "retry", "BUSINESS_EXCEPTION"}},
+		"not understood":       {"not understood", task{}, []string{"retry", "retry", "retry", "retry", "park"}},
+		"found in doubt":       {"limit reached", task{inDoubt: true}, []string{"retry", "retry", "retry", "retry", "park"}},
+		"back in doubt":        {"not understood", task{inDoubt: true, backInDoubt: true}, []string{"park"}},
+		"back, and refused":    {"limit reached", task{inDoubt: true, backInDoubt: true}, []string{"park"}},
+		"back, nobody listens": {"nobody listens", task{inDoubt: true, backInDoubt: true}, slices.Repeat([]string{"retry"}, 20)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := &task{}
-			for _, word := range want {
-				count(r, answers()[name])
-				require.Equal(t, word, inWords(testPolicy().next(answers()[name], r, false)))
+			for _, word := range row.want {
+				count(&row.task, answers()[row.answer])
+				require.Equal(t, word, inWords(testPolicy().next(answers()[row.answer], &row.task, row.task.backInDoubt)))
 			}
 		})
 	}

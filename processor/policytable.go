@@ -72,7 +72,7 @@ func (p policy) actions(answer *topclient.Error) []string {
 // judges it.
 func (p policy) on(answer *topclient.Error, at situation) verdict {
 	answer = p.read(answer)
-	t := &task{inDoubt: at.inDoubt, waited: at.waited, attempts: 1}
+	t := &task{inDoubt: at.inDoubt, backInDoubt: at.inDoubt && at.parked, waited: at.waited, attempts: 1}
 	if at.often {
 		const many = 20 // above every cap of attempts that makes sense
 		often := many + p.cfg.Retry.DoubtfulAttempts + p.cfg.Retry.BusinessAttempts

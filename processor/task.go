@@ -43,14 +43,15 @@ type task struct {
 	request schemas.Request
 	missing int // the writer's schema, if it is not fetched yet: it waits at its place in the lane
 
-	inDoubt    bool      // a grant may have happened that we do not know of
-	called     bool      // at least one attempt was started by this replica
-	attempts   int       // those we know of
-	doubtful   int       // of them, answers that left doubt since it was last parked
-	business   int       // of them, answers that said -11
-	firstCall  time.Time // of the first attempt anyone told us of; zero: none
-	log        []schemas.Attempt
-	lastAnswer *topclient.Error
+	inDoubt     bool      // a grant may have happened that we do not know of
+	backInDoubt bool      // it was parked after attempts that left doubt
+	called      bool      // at least one attempt was started by this replica
+	attempts    int       // those we know of
+	doubtful    int       // of them, answers that left doubt since it was last parked
+	business    int       // of them, answers that said -11
+	firstCall   time.Time // of the first attempt anyone told us of; zero: none
+	log         []schemas.Attempt
+	lastAnswer  *topclient.Error
 
 	// On the clock that runs only while the gateway answers others.
 	calledAt  time.Duration // the first attempt of this replica

@@ -101,7 +101,7 @@ func (c *Config) settings() []setting {
 
 		{key: "retry.min_backoff", value: durationValue(&retry.MinBackoff), about: "before the second attempt; doubles from there"},
 		{key: "retry.max_backoff", value: durationValue(&retry.MaxBackoff), about: "never longer than this between two attempts; what waited through an outage is called this long after it at the latest"},
-		{key: "retry.doubtful_attempts", value: intValue(&retry.DoubtfulAttempts), about: "answers that leave doubt, before a request is parked"},
+		{key: "retry.doubtful_attempts", value: intValue(&retry.DoubtfulAttempts), about: "answers that leave doubt, before a request is parked; one is enough each time that it comes back"},
 		{key: "retry.business_attempts", value: intValue(&retry.BusinessAttempts), about: "answers that said -11, before a request is refused"},
 		{key: "retry.refusal_in_doubt", value: wordValue(&retry.RefusalInDoubt, processor.ParkRefusal, processor.FailRefusal), about: "what a refusal of a request in doubt ends in"},
 		{key: "retry.code_10", value: wordValue(&retry.Code10, processor.Code10Gateway, processor.Code10Request), about: "whom code 10 is about: the gateway, called again for as long as it lasts; or the request, parked after a few attempts"},
