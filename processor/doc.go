@@ -42,7 +42,7 @@
 //	goroutine     started by     ends when             owns
 //	session       Processor.Run  ctx ends, or an error  kgo session, windows, transaction
 //	scheduler     session        told to, calls drained lanes, timers, slots, app pause
-//	attempt (n)   scheduler      the call ends          one call; n <= gateway.max_in_flight
+//	caller (n)    scheduler      the scheduler ends     one call at a time; n <= gateway.max_in_flight
 //	awaited       session        its poll returns       nothing; ends a waiting poll when the bell rings
 //	background    Start          Run returns            nothing; reports a fatal error
 //	resolver      session        told to                nothing; fetches writer's schemas
@@ -107,6 +107,7 @@
 //	windows.go      all partitions of the replica, each under its epoch
 //	lanes.go        the requests of one key, in order
 //	scheduler.go    who is called when
+//	callers.go      the goroutines that make calls
 //	supply.go       which ceilings keep the calls supplied
 //	roll.go         who has no end yet, in order
 //	turns.go        whose turn it is, and who is due later

@@ -16,6 +16,7 @@ import (
 func (s *scheduler) judge(ans answered) {
 	t := ans.task
 	s.turns.ended(t.topic)
+	s.callers.ended()
 	s.metrics.attempt(ans)
 	s.gate.ended(ans.err, s.holds)
 	defer s.showTrouble()

@@ -12,6 +12,7 @@ import (
 type mailbox[T any] struct {
 	mu     sync.Mutex
 	items  []T
+	taken  []T // what the last take returned, to be used again
 	notify bell
 }
 
@@ -55,11 +56,12 @@ func (m *mailbox[T]) put(items ...T) {
 	m.notify.ring()
 }
 
-// take returns all that came since the last take, oldest first.
+// take returns all that came since the last take, oldest first. It is the owner's
+// until the next take.
 func (m *mailbox[T]) take() []T {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	items := m.items
-	m.items = nil
-	return items
+	clear(m.taken)
+	m.items, m.taken = m.taken[:0], m.items
+	return m.taken
 }

@@ -49,7 +49,9 @@ func (s *scheduler) sweep(now time.Time) {
 	s.turns.remove(over)
 	s.timers.remove(over)
 	for _, e := range endings {
-		s.supplies[e.task.assignment].forget(e.task)
+		sup := s.supplies[e.task.assignment]
+		sup.forget(e.task)
+		s.touch(sup)
 		s.conclude(e.task, e.verdict, answered{at: now.UTC()})
 	}
 }

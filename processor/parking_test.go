@@ -29,7 +29,7 @@ func TestOnlyALaneThatCrowdsTheOthersOutIsParkedBehind(t *testing.T) {
 			s := &scheduler{
 				gate: gate{guard: new(guard)},
 				cfg:  cfg, policy: policy{cfg: cfg}, breaker: breaker.New(breaker.DefaultConfig(), nil), reports: newMailbox[report](newBell()),
-				supplies: map[assignment]*supply{a: newSupply(0)}, lanes: lanes{}, answered: time.Now(),
+				supplies: map[assignment]*supply{a: newSupply(assignment{}, 0)}, lanes: lanes{}, answered: time.Now(),
 				sight: new(sight), recent: newRecent(cfg.Topics, 1),
 			}
 			var offset int64

@@ -29,15 +29,18 @@ type scheduler struct {
 	results chan answered // as many places as calls in flight: a worker never waits
 	reports *mailbox[report]
 
+	callers  *callers
 	quota    *quota
 	lanes    lanes
 	supplies map[assignment]*supply
+	touched  []*supply // may wish for a higher ceiling
 	turns    *turns
 	timers   timers
 	gate     gate
 	shown    [2]string // what the metric says that the gate is closed for
 	failures int       // calls in a row that found the gateway in trouble
 	draining bool
+	full     bool // as the session was told last
 
 	sight        *sight
 	recent       *recent
@@ -57,10 +60,20 @@ type report struct {
 	wish    int64     // a ceiling it would like committed
 	banned  time.Time // the gateway banned the app until then
 	drained *drained  // an assignment that was to be released has no call in flight
+	slots   slots
 }
 
+// slots is news of the call slots.
+type slots uint8
+
+const (
+	slotsAsBefore slots = iota
+	slotsFull           // all are taken, and a request waits for nothing but one
+	slotsFree
+)
+
 func newScheduler(cfg Config, d Deps, m *metrics, h *holds, reports *mailbox[report], l *lease) *scheduler {
-	return &scheduler{
+	s := &scheduler{
 		cfg: cfg, log: d.Logger.With("component", "scheduler"), metrics: m, holds: h,
 		policy: policy{cfg: cfg}, breaker: d.Breaker,
 		attempts: &attempter{client: d.Client, credentials: d.Credentials, timeout: cfg.CallTimeout},
@@ -75,6 +88,8 @@ func newScheduler(cfg Config, d Deps, m *metrics, h *holds, reports *mailbox[rep
 		sight:    new(sight),
 		recent:   newRecent(cfg.Topics, 1),
 	}
+	s.callers = newCallers(cfg.MaxInFlight, s.call)
+	return s
 }
 
 // seenBy has it show itself, and tell of ends.
@@ -82,7 +97,7 @@ func (s *scheduler) seenBy(eyes *sight, r *recent) { s.sight, s.recent = eyes, r
 
 // Assign opens an assignment at its committed ceiling.
 func (s *scheduler) Assign(a assignment, ceiling int64) {
-	s.inbox.put(func() { s.supplies[a] = newSupply(ceiling) })
+	s.inbox.put(func() { s.supplies[a] = newSupply(a, ceiling) })
 }
 
 // Drop forgets an assignment. Calls in flight end, and their answers with them.
@@ -167,6 +182,7 @@ func (s *scheduler) Raise(a assignment, ceiling int64) {
 			for _, t := range sup.raise(ceiling) {
 				s.enqueue(t)
 			}
+			s.touch(sup)
 		}
 	})
 }
@@ -188,6 +204,7 @@ func (s *scheduler) Drain() {
 
 // run owns the scheduler until it has drained or ctx ends. Calls end with ctx.
 func (s *scheduler) run(ctx context.Context) {
+	defer s.callers.end()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
@@ -216,7 +233,7 @@ func (s *scheduler) run(ctx context.Context) {
 // outlives the scheduler.
 func (s *scheduler) abandon() {
 	for s.turns.inFlight > 0 {
-		s.turns.ended((<-s.results).task.topic)
+		s.turns.ended((<-s.results).task.topic) // and its caller need not be known of any more
 	}
 }
 
@@ -234,6 +251,7 @@ func (s *scheduler) pass(ctx context.Context) time.Duration {
 	wait := s.dispatch(ctx, now)
 	s.sweep(now)
 	s.wish()
+	s.tellSlots()
 	wait = min(wait, s.show(now))
 	s.metrics.inFlight.Set(float64(s.turns.inFlight))
 	if next, ok := s.timers.next(); ok {
@@ -270,7 +288,9 @@ func (s *scheduler) dispatch(ctx context.Context, now time.Time) time.Duration {
 		}
 		if v, ended := s.policy.beforeCall(t, now); ended {
 			s.turns.drop()
-			s.supplies[t.assignment].forget(t)
+			sup := s.supplies[t.assignment]
+			sup.forget(t)
+			s.touch(sup)
 			s.conclude(t, v, answered{at: now.UTC()})
 			continue
 		}
@@ -302,23 +322,28 @@ func (s *scheduler) stoppedBy(b barrier, wait time.Duration) time.Duration {
 	return min(wait, idle)
 }
 
-// start makes the call in a goroutine of its own, which ends with the call.
+// start has a task called.
 func (s *scheduler) start(ctx context.Context, t *task, done func(breaker.Result)) {
-	s.supplies[t.assignment].inFlight++
+	sup := s.supplies[t.assignment]
+	sup.inFlight++
 	t.began = time.Now()
 	s.gate.started(t.began)
 	if !t.called {
 		s.answering.count(t)
 		t.called, t.calledAt = true, s.answering.elapsed
-		s.supplies[t.assignment].leave(t)
+		sup.leave(t)
+		s.touch(sup)
 	}
-	go func() {
-		ans := s.attempts.Attempt(ctx, t)
-		ans.err = s.policy.read(ans.err)
-		s.tracing.called(t, ans)
-		done(health(ans.err))
-		s.results <- ans
-	}()
+	s.callers.start(ctx, call{t, done})
+}
+
+// call is made in a caller's goroutine.
+func (s *scheduler) call(ctx context.Context, c call) {
+	ans := s.attempts.Attempt(ctx, c.task)
+	ans.err = s.policy.read(ans.err)
+	s.tracing.called(c.task, ans)
+	c.done(health(ans.err))
+	s.results <- ans
 }
 
 // enqueue places a task that is first of its lane: to wait for its schema, for
@@ -332,22 +357,46 @@ func (s *scheduler) enqueue(t *task) {
 		s.timers.push(t)
 	case t.offset >= sup.ceiling:
 		sup.block(t)
+		s.touch(sup)
 	default:
 		sup.enter(t)
 		s.turns.push(t)
 	}
 }
 
+// touch notes that a partition may wish for a higher ceiling now: a look at all of
+// them after each call would make a call the dearer, the more there are.
+func (s *scheduler) touch(sup *supply) {
+	if !sup.touched {
+		sup.touched = true
+		s.touched = append(s.touched, sup)
+	}
+}
+
 // wish tells the session which ceilings keep the calls supplied.
 func (s *scheduler) wish() {
-	if s.draining {
-		return
-	}
-	for a, sup := range s.supplies {
-		if ceiling, ok := sup.wish(s.cfg.MaxInFlight); ok {
-			s.reports.put(report{assignment: a, wish: ceiling})
+	for _, sup := range s.touched {
+		sup.touched = false
+		if ceiling, ok := sup.wish(s.cfg.MaxInFlight); ok && !s.draining {
+			s.reports.put(report{assignment: sup.assignment, wish: ceiling})
 		}
 	}
+	clear(s.touched)
+	s.touched = s.touched[:0]
+}
+
+// tellSlots tells the session whether more could be called if there were more slots.
+func (s *scheduler) tellSlots() {
+	full := s.barrier == barrierSlots && s.turns.peek() != nil
+	if full == s.full {
+		return
+	}
+	s.full = full
+	news := slotsFree
+	if full {
+		news = slotsFull
+	}
+	s.reports.put(report{slots: news})
 }
 
 // calledUnfinished tells which offsets of an assignment were called and have no

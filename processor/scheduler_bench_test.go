@@ -19,7 +19,7 @@ func waitingScheduler(n int, due time.Time) *scheduler {
 		supplies: map[assignment]*supply{}, lanes: lanes{}, answered: time.Now(),
 	}
 	a := assignment{partition{cfg.Topics.Retry, 0}, 1}
-	s.supplies[a] = newSupply(int64(n))
+	s.supplies[a] = newSupply(a, int64(n))
 	for offset := range int64(n) {
 		s.enqueue(&task{
 			assignment: a, offset: offset, record: &kgo.Record{Timestamp: time.Now()}, due: due,

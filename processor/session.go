@@ -46,6 +46,7 @@ type session struct {
 	allowed  time.Time          // when rebalances were last let through
 
 	banned  time.Time // the gateway bans the app until then
+	busy    bool      // every call slot is taken, and more could be called
 	commits commits
 	passed  func() // tells the watchdog that the loop is alive
 
@@ -102,7 +103,7 @@ func (s *session) run(ctx context.Context) error {
 func (s *session) loop(ctx context.Context) error {
 	for ctx.Err() == nil {
 		s.passed()
-		if err := s.takeNews(ctx); err != nil {
+		if err := s.gather(ctx); err != nil {
 			return err
 		}
 		if err := s.commitReady(ctx, false); err != nil {
@@ -168,6 +169,10 @@ func (s *session) takeNews(ctx context.Context) error {
 }
 
 func (s *session) applyReport(r report) {
+	if r.slots != slotsAsBefore {
+		s.busy = r.slots == slotsFull
+		return
+	}
 	s.learnBan(r.banned)
 	o, ok := s.windows.Get(r.assignment)
 	if !ok {

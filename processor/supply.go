@@ -10,6 +10,9 @@ import "sort"
 // crash leaves everything below it in doubt; but far enough that no slot waits
 // for a transaction.
 type supply struct {
+	assignment
+	touched bool // since the last look at what it wishes for
+
 	ceiling   int64
 	blocked   []*task // first of their lanes, at or above the ceiling, by offset
 	available int     // first of their lanes, below the ceiling, never called
@@ -23,8 +26,8 @@ type supply struct {
 	called   map[int64]struct{} // offsets that were called and have no end yet
 }
 
-func newSupply(ceiling int64) *supply {
-	return &supply{ceiling: ceiling, called: map[int64]struct{}{}}
+func newSupply(a assignment, ceiling int64) *supply {
+	return &supply{assignment: a, ceiling: ceiling, called: map[int64]struct{}{}}
 }
 
 // leastAhead is how many tasks a ceiling is raised by at least: enough for a

@@ -8,7 +8,7 @@ import (
 
 // blockedSupply has tasks at every offset from the ceiling on.
 func blockedSupply(ceiling int64, tasks int) *supply {
-	s := newSupply(ceiling)
+	s := newSupply(assignment{}, ceiling)
 	for i := range int64(tasks) {
 		s.block(&task{offset: ceiling + i})
 	}
@@ -16,7 +16,7 @@ func blockedSupply(ceiling int64, tasks int) *supply {
 }
 
 func TestCeilingIsWishedForWhereSomeoneWaits(t *testing.T) {
-	_, ok := newSupply(10).wish(256)
+	_, ok := newSupply(assignment{}, 10).wish(256)
 	require.False(t, ok, "nobody waits")
 
 	ceiling, ok := blockedSupply(10, 3).wish(256)
@@ -73,7 +73,7 @@ func TestNoCeilingIsWishedForWhileThereIsEnoughToCall(t *testing.T) {
 }
 
 func TestRaisedCeilingFreesWhatIsBelowInOrder(t *testing.T) {
-	s := newSupply(10)
+	s := newSupply(assignment{}, 10)
 	for _, offset := range []int64{14, 11, 17, 12} { // lanes come up out of order
 		s.block(&task{offset: offset})
 	}
@@ -88,7 +88,7 @@ func TestRaisedCeilingFreesWhatIsBelowInOrder(t *testing.T) {
 }
 
 func TestSupplyCountsATaskOnce(t *testing.T) {
-	s, called := newSupply(10), &task{offset: 3}
+	s, called := newSupply(assignment{}, 10), &task{offset: 3}
 	s.enter(called)
 	s.enter(called) // it waited for a time, and its turn came again
 	require.Equal(t, 1, s.available)
@@ -100,7 +100,7 @@ func TestSupplyCountsATaskOnce(t *testing.T) {
 }
 
 func TestSupplyKnowsWhoWasCalledAndHasNoEnd(t *testing.T) {
-	s := newSupply(10)
+	s := newSupply(assignment{}, 10)
 	first, second := &task{offset: 3}, &task{offset: 4}
 	s.admit(first)
 	s.admit(second)

@@ -148,7 +148,7 @@ func BenchmarkLane(b *testing.B) {
 	w := newWay(b, 200)
 	s, a := w.scheduler, w.owned.assignment
 	s.inbox.take()
-	s.supplies[a] = newSupply(1 << 60)
+	s.supplies[a] = newSupply(a, 1<<60)
 	b.ReportAllocs()
 	for offset := int64(0); b.Loop(); offset++ {
 		r := &w.records[offset%wayPoll]

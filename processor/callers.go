@@ -1,0 +1,47 @@
+package processor
+
+import (
+	"context"
+
+	"github.com/coupongrant/coupongrant/breaker"
+)
+
+// callers are goroutines that make calls, one each. One whose call has ended waits
+// for the next: its stack has grown to what a call needs, and to grow that of a new
+// goroutine for each call costs more than all that the scheduler does for it. The
+// scheduler goroutine owns them, and ends them.
+type callers struct {
+	call  func(context.Context, call)
+	calls chan call // as many places as calls in flight: a hand-over never waits
+	idle  int
+}
+
+// call is one to make, and who is told how it went.
+type call struct {
+	task *task
+	done func(breaker.Result)
+}
+
+func newCallers(most int, do func(context.Context, call)) *callers {
+	return &callers{call: do, calls: make(chan call, most)}
+}
+
+// start has one more call made.
+func (c *callers) start(ctx context.Context, next call) {
+	if c.idle > 0 {
+		c.idle--
+		c.calls <- next
+		return
+	}
+	go func() {
+		for more := true; more; next, more = <-c.calls {
+			c.call(ctx, next)
+		}
+	}()
+}
+
+// ended says that the answer to a call has come.
+func (c *callers) ended() { c.idle++ }
+
+// end lets everybody go who has no call; nothing may be started after it.
+func (c *callers) end() { close(c.calls) }
