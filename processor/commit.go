@@ -34,7 +34,7 @@ const (
 
 	// Every transaction costs the brokers a marker in each partition that it writes
 	// to, however few its records.
-	gatherTime = 10 * time.Millisecond
+	gatherTime = 20 * time.Millisecond
 )
 
 // gather takes news. While requests wait for a call slot and for nothing else, it
