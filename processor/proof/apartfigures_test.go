@@ -207,7 +207,11 @@ func renderApart(results []apartResult) string {
 	}
 	fmt.Fprintln(&b)
 	for _, r := range results {
-		fmt.Fprintf(&b, "- **%s**: %s. %d pairs, %s, %s, %s, %s; `%s`\n", r.Case, r.About, r.Pairs, r.Version, r.Kafka, r.Machine,
+		pairs := "1 pair"
+		if r.Pairs != 1 {
+			pairs = fmt.Sprint(r.Pairs, " pairs")
+		}
+		fmt.Fprintf(&b, "- **%s**: %s. %s, %s, %s, %s, %s; `%s`\n", r.Case, r.About, pairs, r.Version, r.Kafka, r.Machine,
 			r.Began.UTC().Format("2006-01-02"), r.Command)
 	}
 	return b.String()
