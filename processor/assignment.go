@@ -30,6 +30,7 @@ type assignments struct {
 	mu      sync.Mutex
 	fetched map[partition]metadata // between OnOffsetsFetched and the adjusting that follows it
 	foreign map[partition]error
+	cuts    map[partition]cut // that the session before has found; each is for once
 }
 
 // event is a change of what we own.
@@ -54,10 +55,10 @@ type opening struct {
 	end      int64 // of the log
 }
 
-func newAssignments(events *mailbox[event], cfg Config) *assignments {
+func newAssignments(events *mailbox[event], cfg Config, cuts map[partition]cut) *assignments {
 	return &assignments{
 		events: events, topics: cfg.Topics, protocol: cfg.GroupProtocol, acceptForeign: cfg.AcceptForeignOffsets, acceptLostInput: cfg.AcceptLostInput,
-		fetched: map[partition]metadata{}, foreign: map[partition]error{},
+		fetched: map[partition]metadata{}, foreign: map[partition]error{}, cuts: cuts,
 	}
 }
 
@@ -245,28 +246,55 @@ func (as *assignments) opening(p partition, log bound) opening {
 	}
 	o := opening{partition: p, metadata: m}
 	at := m.position.watermark
+	if c, found := as.cuts[p]; found && c.committed == at {
+		log.end = min(log.end, c.at)
+	}
+	delete(as.cuts, p)
 	if err := as.foreign[p]; err != nil {
 		if !as.acceptForeign {
-			o.withheld = withheld(holdMetadata, p, fmt.Sprintf("%v; if nothing else commits for this group, start with --accept-foreign-offsets to go on at offset %d without it", err, at))
+			reason := fmt.Sprintf("%v; if nothing else commits for this group, start with --accept-foreign-offsets to go on at offset %d without it", err, at)
+			if _, later := errors.AsType[*LaterMetadataError](err); later {
+				reason = err.Error()
+			}
+			o.withheld = withheld(holdMetadata, p, reason)
 			return o
 		}
 		o.note = "went on over commit metadata that cannot be read"
 		o.metadata = freshAt(at)
 		o.metadata.position.ceiling = max(at, log.end) // whoever committed that may have called for all of it
 	}
-	switch {
+	switch reached := o.metadata.position.reached(); {
 	case at < log.start && as.acceptLostInput:
 		o.note = fmt.Sprintf("input lost: offsets %d to %d were deleted before they were read", at, log.start-1)
 		o.metadata.position = o.metadata.position.movedTo(log.start)
 	case at < log.start:
 		o.withheld = withheld(holdLostInput, p, fmt.Sprintf("offsets %d to %d were deleted before they were read; to go on without them start with --accept-lost-input", at, log.start-1))
-	case at > log.end && as.acceptLostInput:
-		o.note = fmt.Sprintf("input lost: the log ends at %d, committed was %d", log.end, at)
-		o.metadata.position = freshAt(log.end).position
-	case at > log.end:
-		o.withheld = withheld(holdLostInput, p, fmt.Sprintf("the log ends at offset %d but %d is committed: it was truncated or the topic recreated; to go on at its end start with --accept-lost-input", log.end, at))
+	case reached > log.end && as.acceptLostInput:
+		o.note = fmt.Sprintf("input lost: the log ends at %d, committed was %d", log.end, reached)
+		o.metadata.position = o.metadata.position.cutAt(log.end)
+	case reached > log.end:
+		o.withheld = withheld(holdLostInput, p, fmt.Sprintf("the log ends at offset %d but %d is committed: it was truncated or the topic recreated; to go on at its end start with --accept-lost-input", log.end, reached))
 	}
 	return o
+}
+
+// reached is the first offset of which a position says nothing: what is below was
+// there once.
+func (pos position) reached() int64 {
+	if n := len(pos.finished); n > 0 {
+		return pos.finished[n-1] + 1
+	}
+	return pos.watermark
+}
+
+// cutAt is the position in a log that was truncated: what is written there from now
+// on is new, and none of what had ended.
+func (pos position) cutAt(end int64) position {
+	if pos.watermark > end {
+		return freshAt(end).position
+	}
+	pos.finished = slices.DeleteFunc(slices.Clone(pos.finished), func(offset int64) bool { return offset >= end })
+	return pos
 }
 
 // movedTo is the position after a gap: what is above it stays as it was.

@@ -175,6 +175,9 @@ func (s *session) fetchErrors(fetches kgo.Fetches) error {
 			// changed on both sides of those, the broker ends that epoch below the reader's offset.
 		case errors.As(fe.Err, &loss), errors.Is(fe.Err, kerr.OffsetOutOfRange):
 			if s.cfg.AcceptLostInput { // the next assignment steps over the gap
+				if loss != nil {
+					s.cuts[p] = cut{committed: o.watermark, at: loss.ResetTo}
+				}
 				return fmt.Errorf("reading %s at offset %d: %w", p, o.next, fe.Err)
 			}
 			s.withhold(o, withheld(holdLostInput, p, fmt.Sprintf("%v at offset %d: input vanished before it was read; to go on without it start with --accept-lost-input", fe.Err, o.next)))

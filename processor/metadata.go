@@ -9,6 +9,7 @@ import (
 	"hash/crc32"
 	"iter"
 	"math/bits"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,6 +48,19 @@ const (
 // version, or the metadata is damaged. To treat it as empty would publish
 // second outcomes.
 var errForeignMetadata = errors.New("commit metadata is not ours or damaged")
+
+// LaterMetadataError is of a commit in a format to come: the version that wrote
+// it knows from it what has ended.
+type LaterMetadataError struct{ Version string }
+
+func (e *LaterMetadataError) Error() string {
+	return fmt.Sprintf("commit metadata of a later version (%.20q, this program reads %s): go on with that version; --accept-foreign-offsets would end again what it knows to have ended",
+		e.Version, metadataVersion)
+}
+
+func (*LaterMetadataError) Unwrap() error { return errForeignMetadata }
+
+var laterVersion = regexp.MustCompile(`^cg([2-9]|[1-9][0-9]+)$`)
 
 func newNonce() nonce {
 	var b [8]byte
@@ -98,8 +112,11 @@ func decodeMetadata(offset int64, leaderEpoch int32, text string) (metadata, err
 		return m, fmt.Errorf("%w: no valid checksum", errForeignMetadata)
 	}
 	fields := strings.Split(text[:cut], ".")
+	if laterVersion.MatchString(fields[0]) {
+		return m, &LaterMetadataError{fields[0]}
+	}
 	if fields[0] != metadataVersion || len(fields) != 6 {
-		return m, fmt.Errorf("%w: version %.20q, this program reads %s", errForeignMetadata, fields[0], metadataVersion)
+		return m, fmt.Errorf("%w: version %.20q of %d fields", errForeignMetadata, fields[0], len(fields))
 	}
 	m.nonce.session = fields[1]
 	var ahead, ban int64

@@ -5,9 +5,11 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -117,8 +119,13 @@ func runsOf(lengths ...uint64) string {
 
 // A later version must be told from damage: it says what to do about it.
 func TestUnknownVersionIsNamed(t *testing.T) {
-	_, err := decodeMetadata(10, 0, "cg7.x."+checksum("cg7.x"))
-	require.ErrorContains(t, err, `version "cg7", this program reads cg1`)
+	for version, later := range map[string]bool{"cg2": true, "cg7": true, "cg10": true, "cg0": false, "cg01": false, "cgx": false, "x": false} {
+		_, err := decodeMetadata(10, 0, version+".x."+checksum(version+".x"))
+		require.ErrorIs(t, err, errForeignMetadata)
+		_, told := errors.AsType[*LaterMetadataError](err)
+		require.Equal(t, later, told, version)
+		require.Contains(t, err.Error(), strconv.Quote(version))
+	}
 }
 
 func TestDamageOfOneByteIsSeen(t *testing.T) {

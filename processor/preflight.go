@@ -36,7 +36,12 @@ type knowledge struct {
 	schemas            bool
 	transactionVersion bool
 	member             string // whom the session before was in the group; empty: it has left
+	cuts               map[partition]cut
 }
+
+// cut is that the log was found to be another than the committed one from an offset
+// on: it was truncated and has grown again.
+type cut struct{ committed, at int64 }
 
 // cluster is what a session needs to know of the brokers.
 type cluster struct {

@@ -242,7 +242,10 @@ func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error)
 	if s.inflation, err = newInflation(); err != nil {
 		return nil, err
 	}
-	opts := slices.Concat(p.deps.Kafka, p.options(ctx, c, member), newAssignments(s.events, p.cfg).options(),
+	assigned := newAssignments(s.events, p.cfg, p.know.cuts)
+	s.cuts = map[partition]cut{}
+	p.know.cuts = s.cuts
+	opts := slices.Concat(p.deps.Kafka, p.options(ctx, c, member), assigned.options(),
 		[]kgo.Opt{kgo.WithHooks(client), kgo.WithDecompressor(s.inflation)})
 	kafka, err := kgo.NewGroupTransactSession(opts...)
 	if err != nil {

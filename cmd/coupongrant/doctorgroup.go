@@ -116,10 +116,14 @@ func lookCommits(_ context.Context, d *doctor) []finding {
 		where := fmt.Sprintf("%s/%d", o.Topic, o.Partition)
 		start, hasStart := d.kafka.starts.Lookup(o.Topic, o.Partition)
 		end, hasEnd := d.kafka.ends.Lookup(o.Topic, o.Partition)
-		switch err := processor.CheckMetadata(o.At, o.Metadata); {
+		err := processor.CheckMetadata(o.At, o.Metadata)
+		_, later := errors.AsType[*processor.LaterMetadataError](err)
+		switch {
+		case later:
+			all = append(all, wrong(fmt.Sprintf("the commit of %s at offset %d: %v", where, o.At, err), "run the version that made the commit, or a newer one"))
 		case err != nil:
 			all = append(all, wrong(
-				fmt.Sprintf("the commit of %s at offset %d is not this program's, or of a later version: %v", where, o.At, err),
+				fmt.Sprintf("the commit of %s at offset %d is not this program's: %v", where, o.At, err),
 				"find out who else commits for the group; if it is known that nothing above the offset was ended, `coupongrant run --accept-foreign-offsets` goes on from it"))
 		case hasStart && start.Err == nil && o.At < start.Offset:
 			all = append(all, wrong(
@@ -128,7 +132,7 @@ func lookCommits(_ context.Context, d *doctor) []finding {
 		case hasEnd && end.Err == nil && o.At > end.Offset:
 			all = append(all, wrong(
 				fmt.Sprintf("%s is committed up to offset %d, and ends at %d: the topic was made again, or truncated", where, o.At, end.Offset),
-				"stop all replicas, then kafka-consumer-groups.sh --reset-offsets --to-earliest of that topic, if nothing in it was ended before"))
+				"stop all replicas; if nothing of what is in it was ended before (it was made again), kafka-consumer-groups.sh --reset-offsets --to-earliest of that topic; if all of it was (it was cut short, or restored), `coupongrant run --accept-lost-input` goes on at its end"))
 		}
 	}
 	return all

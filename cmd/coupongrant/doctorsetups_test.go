@@ -220,7 +220,11 @@ var brokenSetUps = map[string]brokenSetUp{
 	},
 	"somebody else has committed": {
 		do:    func(p *patient) { p.commit(0, "checkpoint-17") },
-		check: "commits", level: levelError, says: "is not this program's, or of a later version", mend: "--accept-foreign-offsets",
+		check: "commits", level: levelError, says: "is not this program's", mend: "--accept-foreign-offsets",
+	},
+	"a later version has committed": {
+		do:    func(p *patient) { p.commit(0, "cg2.AAAAAAAAAAA.1.0.0..15fxd92") }, // sealed as ours are
+		check: "commits", level: levelError, says: `of a later version ("cg2", this program reads cg1)`, mend: "run the version that made the commit",
 	},
 	"a topic was made again": {
 		do:    func(p *patient) { p.commit(1000, "") },
