@@ -26,18 +26,23 @@ func newCallers(most int, do func(context.Context, call)) *callers {
 	return &callers{call: do, calls: make(chan call, most)}
 }
 
-// start has one more call made.
+// start has one more call made. ctx is the same for all: a caller keeps its first.
 func (c *callers) start(ctx context.Context, next call) {
 	if c.idle > 0 {
 		c.idle--
 		c.calls <- next
 		return
 	}
-	go func() {
-		for more := true; more; next, more = <-c.calls {
-			c.call(ctx, next)
-		}
-	}()
+	go c.work(ctx, next)
+}
+
+// work makes a call, and then those that are handed over. Between two of them it
+// holds on to neither: a task keeps its record, and that the fetch it came with.
+func (c *callers) work(ctx context.Context, first call) {
+	c.call(ctx, first)
+	for next := range c.calls {
+		c.call(ctx, next)
+	}
 }
 
 // ended says that the answer to a call has come.
