@@ -110,7 +110,7 @@ func (r *resolver) run(ctx context.Context) {
 		var failed error
 		for id := range open {
 			if err := r.registry.Fetch(ctx, id); err != nil {
-				failed = fmt.Errorf("schema %d: %w", id, err)
+				failed = err
 				continue
 			}
 			delete(open, id)

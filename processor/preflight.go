@@ -190,7 +190,7 @@ func (p *preflight) schemasRegistered(ctx context.Context) bool {
 		p.holds.Clear(holdRegistry, "")
 		return true
 	case errors.As(err, &missing):
-		p.holds.Set(holdRegistry, "", fmt.Sprintf("%v: run `coupongrant topics create`", err))
+		p.holds.Set(holdRegistry, "", err.Error())
 	default:
 		p.holds.Set(holdRegistry, "", fmt.Sprintf("%v; check registry.url and the registry", err))
 	}

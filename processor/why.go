@@ -200,6 +200,9 @@ func (m *moment) whyTask(t *taskView, name string) string {
 
 func (m *moment) whyBehind(t *taskView, name string) string {
 	ahead := "the request " + t.ahead.id
+	if t.ahead.id == "" {
+		ahead = "the record"
+	}
 	why := fmt.Sprintf("%s waits for %s (offset %d), which is before it in the order of its key", name, ahead, t.ahead.offset)
 	if reason := m.whyTask(t.ahead, ahead); reason != "" {
 		why += ": " + reason

@@ -206,6 +206,9 @@ func TestWhyARequestWaitsBehindItsKey(t *testing.T) {
 	first := &taskView{offset: 5, id: "order-1", state: taskCalled, since: now.Add(-3 * time.Second)}
 	require.Equal(t, "it waits for the request order-1 (offset 5), which is before it in the order of its key: the request order-1 is being called for 3.0 s, attempt 1",
 		m.whyTask(&taskView{offset: 9, id: "order-2", state: taskBehind, ahead: first}, "it"))
+	undecoded := &taskView{offset: 5, state: taskSchema, need: 9, taken: now.Add(-3 * time.Second)}
+	require.Equal(t, "it waits for the record (offset 5), which is before it in the order of its key: the record waits for schema 9 from the registry",
+		m.whyTask(&taskView{offset: 9, id: "order-2", state: taskBehind, ahead: undecoded}, "it"))
 }
 
 func TestBacklogLeavesOutMarkersAndWhatIsParked(t *testing.T) {
