@@ -18,5 +18,4 @@ const (
 	requestedName = namespace + "CouponGrantRequested"
 	grantedName   = namespace + "CouponGranted"
 	failedName    = namespace + "CouponGrantFailed"
-	triggerName   = namespace + "Trigger"
 )

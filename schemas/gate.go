@@ -9,8 +9,8 @@ import (
 	"github.com/linkedin/goavro/v2"
 )
 
-// MaxSchemaBytes bounds a writer's schema: ours take 4 KiB.
-const MaxSchemaBytes = 256 << 10
+// maxSchemaBytes bounds a writer's schema: ours take 4 KiB.
+const maxSchemaBytes = 256 << 10
 
 // maxBlockCount bounds the items of one block of an array or map: goavro
 // allocates for all of them before it reads the first. goavro's own default
@@ -24,9 +24,8 @@ var limitGoavro = sync.OnceFunc(func() { goavro.MaxBlockCount = maxBlockCount })
 // contract is one of our own schemas: what we write, and what a writer's schema
 // must be readable as.
 type contract struct {
-	text  string
-	root  *node
-	codec *goavro.Codec
+	text string
+	root *node
 }
 
 // writer is an accepted writer's schema.
@@ -47,11 +46,7 @@ func newGate() (*gate, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading an embedded schema: %w", err)
 		}
-		codec, err := goavro.NewCodec(text)
-		if err != nil {
-			return nil, fmt.Errorf("compiling %s: %w", root.name, err)
-		}
-		g.contracts[root.name] = contract{text: text, root: root, codec: codec}
+		g.contracts[root.name] = contract{text: text, root: root}
 	}
 	return g, nil
 }
@@ -64,8 +59,8 @@ func (g *gate) admit(text string) (w *writer, err error) {
 			w, err = nil, errors.New("the schema cannot be compiled")
 		}
 	}()
-	if len(text) > MaxSchemaBytes {
-		return nil, fmt.Errorf("the schema takes %d bytes, %d are allowed", len(text), MaxSchemaBytes)
+	if len(text) > maxSchemaBytes {
+		return nil, fmt.Errorf("the schema takes %d bytes, %d are allowed", len(text), maxSchemaBytes)
 	}
 	root, err := parseSchema(text)
 	if err != nil {

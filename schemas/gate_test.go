@@ -78,7 +78,7 @@ func TestGateRefusesBombs(t *testing.T) {
 		"nested 10,001 deep":       strings.Repeat("[", 10_001),
 		"types in types":           withExtraField(strings.Repeat(`{"type":`, 5000) + `"int"` + strings.Repeat(`}`, 5000)),
 		"deep by references":       withExtraField(chain(100)),
-		"above the size cap":       requestedSchema + strings.Repeat(" ", MaxSchemaBytes),
+		"above the size cap":       requestedSchema + strings.Repeat(" ", maxSchemaBytes),
 	}
 	for name, text := range cases {
 		t.Run(name, func(t *testing.T) { requireRefused(t, text) })
