@@ -6,8 +6,8 @@
 //
 // # The way of a record
 //
-//	Kafka ──poll──▶ decode ──▶ admit ──▶ lane ──▶ attempt ──▶ verdict ──▶ outcome ──▶ transaction ──▶ Kafka
-//	      session   decode     window    lanes    attempt     policy      outcome     transaction
+//	Kafka ──poll──▶ admit ──▶ decode ──▶ lane ──▶ attempt ──▶ verdict ──▶ outcome ──▶ transaction ──▶ Kafka
+//	      session   window    decode     lanes    attempt     policy      outcome     transaction
 //	      └──────── session goroutine ──┘└── scheduler goroutine ───────┘└──── session goroutine ───┘
 //
 // One direction: nothing later calls anything earlier. What comes back to an

@@ -21,6 +21,7 @@
 //	codec.go          the above in order: bytes to Request and Outcome, and back
 //	registryconfig.go where the registry is, Password
 //	registry.go       which id stands for which schema
+//	inspect.go        what it holds of our subjects, for people
 //	answers.go        what an answer of the registry is worth
 //	cache.go          what the registry has said so far, bounded
 //	transport.go      the HTTP client below it, bounded

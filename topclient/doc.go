@@ -17,6 +17,7 @@
 //	json.go         JSON -> tree, strictly, in one pass
 //	envelope.go     tree -> coupon, code, sub-code, message
 //	codes.go        code and sub-code -> whom it is about, may it have granted
+//	codetable.go    the same as a table, for people
 //	errors.go       Error, the answer of an attempt that granted nothing we know of
 //	clean.go        foreign text made fit to print; what we sent taken out of it
 //

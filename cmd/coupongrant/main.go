@@ -37,21 +37,27 @@
 //
 // with these below them:
 //
-//	kafka.go          how to reach the cluster and the registry
-//	access.go         who we are to both, and whom we trust: TLS, SASL
-//	security.go       the settings of that, and what is refused
-//	filevalue.go      what files hold at the moment
-//	token.go          OAUTHBEARER's tokens
-//	topicreader.go    reading the topics for a person who waits
-//	moment.go         times as people say them
-//	httpservice.go    an HTTP server with a start and a stop
-//	schemajournal.go  the embedded registry's memory
-//	brokerundo.go     the embedded broker's commits, all or nothing
-//	datadir*.go       a folder for one process at a time
-//	sorter.go, tuple.go  rows in order, more than fit into memory
-//	table.go           rows for people, and as CSV
-//	log.go, statusline.go
-//	roots.go            whom to trust where the system does not say
+//	kafka.go              how to reach the cluster and the registry
+//	access.go             who we are to both, and whom we trust: TLS, SASL
+//	security.go           the settings of that, and what is refused
+//	filevalue.go          what files hold at the moment
+//	token.go              OAUTHBEARER's tokens
+//	roots.go              whom to trust where the system does not say
+//	sessionexpiry.go      until when the merchant's session lasts, as a person has said
+//	topicreader.go        reading the topics for a person who waits
+//	position.go           where a record is, as text
+//	moment.go             times as people say them
+//	httpservice.go        an HTTP server with a start and a stop
+//	pprof.go              profiles, at an address of their own
+//	tracing.go            where traces go
+//	totals.go             what was counted so far, out of the metrics
+//	schemajournal.go      the embedded registry's memory
+//	brokerundo.go         the embedded broker's commits, all or nothing
+//	datadir*.go           a folder for one process at a time
+//	sorter.go, tuple.go   rows in order, more than fit into memory
+//	table.go              rows for people, and as CSV
+//	log.go, loglimit.go   the log, and what keeps lines from flooding it
+//	statusline.go         the last line of a terminal
 package main
 
 import (

@@ -15,6 +15,7 @@
 //	report.go   Report, Verdict, and how a program reads them
 //	text.go     how people read them
 //	reader.go   Reader: records and events, for other questions than the Checker's
+//	commits.go  what the group has committed, and where to begin, for the same
 //	read.go     Read: one consistent look at the topics of a running system
 //	rounds.go   the history in rounds, so that it need not fit into memory
 //	finished.go what the group has committed as finished above its watermark

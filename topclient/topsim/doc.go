@@ -5,6 +5,7 @@
 //
 // One call goes through the files in this order:
 //
+//	sim.go                  Simulator: a call from its arrival to its answer
 //	serve.go, transport.go  the two roads: sockets, and the caller's goroutine
 //	form.go                 query and body -> parameters
 //	checks.go               whether the gateway takes the call, in ten steps
