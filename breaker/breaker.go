@@ -1,6 +1,7 @@
 // Package breaker decides when the gateway may be called and when to wait. It
 // knows nothing of HTTP, of requests or of retries, never sleeps, and has no
-// goroutine: the scheduler asks for leave, and waits itself when told to.
+// goroutine of its own but a timer for each call that may be slow: the scheduler
+// asks for leave, and waits itself when told to.
 //
 // It opens when too many calls fail, and, where Config.SlowCall is set, when too
 // many are slow. A call is slow from the moment on at which it has lasted that
@@ -122,8 +123,8 @@ type change struct{ from, to State }
 // New returns a closed breaker. onChange (nil: nobody listens) is told of each
 // change once and in order, outside any lock, in the goroutine whose Allow,
 // done or State brought the change about, or in one of its own for a slow call;
-// while it runs, no other caller waits for it. It may call the Breaker. New panics on a Config that Validate refuses
-// whatever the call timeout.
+// while it runs, no other caller waits for it. It may call the Breaker. New panics
+// on a Config that Validate refuses whatever the call timeout.
 func New(cfg Config, onChange func(from, to State)) *Breaker {
 	if err := cfg.Validate(0); err != nil {
 		panic(fmt.Sprintf("breaker: New without Validate: %v", err))
@@ -148,8 +149,8 @@ func New(cfg Config, onChange func(from, to State)) *Breaker {
 // Allow asks for leave to call. ok: call, then done(result) exactly once,
 // whatever becomes of the call, and within its deadline: without Config.SlowCall
 // a probe that never ends keeps everyone waiting, since nothing else ends the
-// half-open state. A second done panics. Not ok: nothing was counted and no attempt was made; ask
-// again after wait, which is above zero.
+// half-open state. A second done panics. Not ok: nothing was counted and no attempt
+// was made; ask again after wait, which is above zero.
 func (b *Breaker) Allow() (done func(Result), wait time.Duration, ok bool) {
 	defer b.tell()
 	report, err := b.gb.Allow()

@@ -33,14 +33,14 @@ const (
 	bareFailures = 20 // in a row take some seconds, and are a hold
 
 	// Every transaction costs the brokers a marker in each partition that it writes
-	// to, however few its records.
+	// to, however few its records. While slots are scarce, so long passes between two.
 	gatherTime = 20 * time.Millisecond
 )
 
 // gather takes news. While requests wait for a call slot and for nothing else, it
-// goes on to, for a short time after the last transaction: what there is to commit
-// then makes nobody faster, and fewer and larger transactions leave more of the
-// machines to the calls.
+// goes on taking it until gatherTime after the last transaction: what could be
+// committed sooner would make nobody faster, and fewer and larger transactions leave
+// more of the machines to the calls.
 func (s *session) gather(ctx context.Context) error {
 	if err := s.takeNews(ctx); err != nil {
 		return err
@@ -66,6 +66,8 @@ func (s *session) gather(ctx context.Context) error {
 	return nil
 }
 
+// gathers says that nobody waits for the next transaction: neither a call, nor a
+// rebalance, nor records that could be decoded meanwhile.
 func (s *session) gathers() bool {
 	return s.busy && !s.blocked && s.handOver == nil && s.undecoded.empty()
 }

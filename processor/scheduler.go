@@ -12,8 +12,8 @@ import (
 
 // scheduler decides who is called when. A task is data in a lane: it takes a
 // call slot only when it is first of its lane, below the committed ceiling,
-// due, and hold, quota and breaker let it. Nobody sleeps in a worker, and a
-// waiting request holds no slot. One goroutine owns everything in here; others
+// due, and gate, quota and breaker let it. No caller sleeps for a request, and one
+// that waits holds no slot. One goroutine owns everything in here; others
 // speak to it through its inbox, and it answers in reports.
 type scheduler struct {
 	cfg      Config
@@ -26,7 +26,7 @@ type scheduler struct {
 	tracing  *tracing
 
 	inbox   *mailbox[func()]
-	results chan answered // as many places as calls in flight: a worker never waits
+	results chan answered // as many places as calls in flight: a caller never waits
 	reports *mailbox[report]
 
 	callers  *callers
@@ -40,7 +40,7 @@ type scheduler struct {
 	shown    [2]string // what the metric says that the gate is closed for
 	failures int       // calls in a row that found the gateway in trouble
 	draining bool
-	full     bool // as the session was told last
+	toldFull bool // what the session was told of the slots last
 
 	sight        *sight
 	recent       *recent
@@ -388,10 +388,10 @@ func (s *scheduler) wish() {
 // tellSlots tells the session whether more could be called if there were more slots.
 func (s *scheduler) tellSlots() {
 	full := s.barrier == barrierSlots && s.turns.peek() != nil
-	if full == s.full {
+	if full == s.toldFull {
 		return
 	}
-	s.full = full
+	s.toldFull = full
 	news := slotsFree
 	if full {
 		news = slotsFull

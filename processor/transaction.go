@@ -55,11 +55,10 @@ var (
 // they tell us as if another producer had our transactional id.
 var errOutlived = errors.New("the transaction took longer than kafka.transaction_timeout")
 
-// commit publishes a batch. nil: it is committed. An error of the five above:
-// it is not, as far as anyone can tell from it, everything in memory is as it
-// was, and it can be tried again. Any
-// other: the session must be thrown away and the committed state read back
-// (rule 8).
+// commit publishes a batch. nil: it is committed. An error of the five above: it
+// is not, as far as anyone can tell from it, everything in memory is as it was,
+// and it can be tried again. Any other: the session must be thrown away and the
+// committed state read back (rule 8).
 //
 // ctx may end at any time: a transaction is never torn by a stop.
 func (tx *transaction) commit(ctx context.Context, b *batch) error {

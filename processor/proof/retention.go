@@ -9,8 +9,7 @@ import (
 )
 
 // moved looks again where the logs start after a scan of ranges, since retention
-// may have moved on while they were read.
-// What was deleted counts as read.
+// may have moved on while they were read. What was deleted counts as read.
 func (l *look) moved(ctx context.Context, ranges []Range, spans map[topicPartition]*span) error {
 	starts, err := listed(l.admin.ListStartOffsets(ctx, topicsOf(ranges)...))
 	if err != nil {

@@ -170,10 +170,10 @@ func (s *state) continues(saved *savedState, topics Topics) error {
 	return nil
 }
 
-// Save keeps what is known for the next look, if there is a folder for it; last
-// is the report that was made of it. A
-// look that could not read everything is not kept: the next one begins where
-// the one before began, so that nothing is passed over.
+// Save keeps what is known for the next look, if there is a folder for it; last is
+// the report that was made of it. A look that could not read everything is not
+// kept: the next one begins where the one before began, so that nothing is passed
+// over.
 func (c *Checker) Save(last Report) error {
 	if c.state == nil || len(c.report.Unread) > 0 {
 		return nil
