@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -72,6 +73,8 @@ func (c *cli) bench(cmd *cobra.Command, cfg Config, f benchFlags) error {
 		return usage(fmt.Errorf("--pairs is %d: use at least 1; 5 and more make a median", f.pairs))
 	case f.length < time.Second:
 		return usage(fmt.Errorf("--length is %v: use at least 1s", f.length))
+	case cfg.Security.TLS || cfg.Security.SASL.Mechanism != saslNone:
+		return usage(errors.New("kafka.tls.enabled or kafka.sasl.mechanism is set, and bench speaks neither: name by kafka.brokers a listener that asks for none, and leave them out"))
 	}
 	engine, err := f.settings()
 	if err != nil {
@@ -80,6 +83,9 @@ func (c *cli) bench(cmd *cobra.Command, cfg Config, f benchFlags) error {
 	program, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("finding this program: %w", err)
+	}
+	if err := reachable(cmd.Context(), cfg); err != nil {
+		return err
 	}
 	line := newStatusLine(c.stderr)
 	defer line.close()

@@ -93,6 +93,8 @@ func TestExitCodesAndTheirSentence(t *testing.T) {
 		"check without credentials":    {[]string{"config", "check"}, 2, "COUPONGRANT_GATEWAY_APP_SECRET"},
 		"settings file that is absent": {[]string{"config", "print", "--config", "absent.yaml"}, 2, "absent.yaml"},
 		"no broker":                    {[]string{"topics", "create", "--kafka.brokers", "127.0.0.1:1"}, 1, "kafka.brokers is 127.0.0.1:1, but no broker answers"},
+		"bench without a broker":       {[]string{"bench", "--kafka.brokers", "127.0.0.1:1"}, 1, "kafka.brokers is 127.0.0.1:1, but no broker answers"},
+		"bench with TLS":               {[]string{"bench", "--kafka.tls.enabled"}, 2, "bench speaks neither"},
 		"audit without a broker":       {[]string{"audit", "--kafka.brokers", "127.0.0.1:1"}, 1, "kafka.brokers is 127.0.0.1:1"},
 		"audit of a wrong ledger":      {[]string{"audit", "--ledger", "ftp://x"}, 2, "--ledger"},
 		"report of nothing asked":      {[]string{"report"}, 0, ""},

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -58,7 +57,8 @@ func startPart(program string, o order) (*process, error) {
 		return nil, err
 	}
 	if err := json.NewEncoder(stdin).Encode(o); err != nil {
-		return nil, errors.Join(fmt.Errorf("telling the %s what to do: %w", p.name, err), p.stop())
+		p.stop()
+		return nil, fmt.Errorf("telling the %s what to do: %w", p.name, err)
 	}
 	return p, nil
 }
@@ -66,11 +66,19 @@ func startPart(program string, o order) (*process, error) {
 // startEngine runs one replica.
 func startEngine(program string, settings map[string]string) (*process, error) {
 	p := &process{name: armEngine, cmd: exec.Command(program, "run"), admin: settings["admin.listen"]}
-	p.cmd.Env = os.Environ()
-	for key, value := range settings {
-		p.cmd.Env = append(p.cmd.Env, "COUPONGRANT_"+strings.ToUpper(strings.ReplaceAll(key, ".", "_"))+"="+value)
-	}
+	p.cmd.Env = engineEnviron(os.Environ(), settings)
 	return p, p.start(func() {})
+}
+
+// engineEnviron has these settings and no others: what whoever measures has set for
+// a replica of their own, such as gateway.rate, would be measured in silence.
+func engineEnviron(environ []string, settings map[string]string) []string {
+	const prefix = "COUPONGRANT_"
+	environ = slices.DeleteFunc(slices.Clone(environ), func(variable string) bool { return strings.HasPrefix(variable, prefix) })
+	for key, value := range settings {
+		environ = append(environ, prefix+strings.ToUpper(strings.ReplaceAll(key, ".", "_"))+"="+value)
+	}
+	return environ
 }
 
 // start runs the command; listen reads what it says until it ends.
@@ -142,7 +150,7 @@ func (p *process) ended() error {
 }
 
 // stop ends it in good order, if it lets itself be ended.
-func (p *process) stop() error {
+func (p *process) stop() {
 	if p.stdin != nil {
 		_ = p.stdin.Close()
 	} else {
@@ -154,7 +162,6 @@ func (p *process) stop() error {
 		_ = p.cmd.Process.Kill()
 		<-p.done
 	}
-	return nil
 }
 
 // usage is what a process has used so far.
@@ -270,6 +277,6 @@ func machine(goos, goarch string, processors int) string {
 // stopAll ends processes, the first last.
 func stopAll(all []*process) {
 	for _, p := range slices.Backward(all) {
-		_ = p.stop()
+		p.stop()
 	}
 }

@@ -27,7 +27,8 @@ type trial struct {
 	arms    []*process
 
 	began  time.Time
-	broken chan error // what went wrong beside the run
+	beside sync.WaitGroup // what goes on beside the run
+	broken chan error     // what went wrong there
 }
 
 const (
@@ -39,8 +40,7 @@ const (
 // make runs it and returns its figures.
 func (t *trial) make(ctx context.Context, brokers []string, admin *kadm.Client, registry, name string) (figures map[string]float64, err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	var beside sync.WaitGroup
-	defer beside.Wait()
+	defer t.beside.Wait()
 	defer cancel()
 	t.broken = make(chan error, 4)
 	if t.cluster, err = newCluster(ctx, brokers, admin, registry, name, t.spec.Partitions); err != nil {
@@ -60,7 +60,7 @@ func (t *trial) make(ctx context.Context, brokers []string, admin *kadm.Client, 
 			return nil, err
 		}
 	}
-	beside.Go(func() { t.tell(t.seen.read(ctx, t.cluster.topics.Granted)) })
+	t.beside.Go(func() { t.tell(t.seen.read(ctx, t.cluster.topics.Granted)) })
 	defer t.stop()
 	if err := t.start(ctx); err != nil {
 		return nil, err
@@ -217,11 +217,11 @@ func (t *trial) between(from, to sample, into map[string]float64) {
 func (t *trial) begun(ctx context.Context, into map[string]float64) error {
 	ready := make(chan time.Time, 1)
 	if t.spec.Arm == armEngine && t.spec.Replicas == 1 {
-		go func() {
+		t.beside.Go(func() {
 			at, err := t.arms[0].readySince(ctx)
 			t.tell(err)
 			ready <- at
-		}()
+		})
 	} else {
 		ready <- time.Time{}
 	}
