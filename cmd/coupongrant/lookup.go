@@ -46,7 +46,7 @@ func (l *lookup) find(ctx context.Context, id string, progress func(read, total 
 		return requestTrace{}, err
 	}
 	all := slices.Concat(ends, requests)
-	s := &search{lookup: l, filter: filter, records: map[string]*traceRecord{}, empty: map[string]view{}}
+	s := &search{lookup: l, filter: filter, records: map[string]*traceRecord{}, lost: map[string]view{}}
 	s.trace.RequestID = id
 	l.Progress = progress
 	if err := l.Scan(ctx, all, func(r *kgo.Record) error { return s.take(ctx, r) }); err != nil {
@@ -69,7 +69,7 @@ type search struct {
 	filter  idFilter
 	trace   requestTrace
 	records map[string]*traceRecord // by source
-	empty   map[string]view         // dead letters without value: only their source tells whose they are
+	lost    map[string]view         // dead letters whose value fitted no topic: only their source tells whose they are
 	trimmed bool                    // retention, or --since, keeps something out of view
 }
 
@@ -78,9 +78,10 @@ const maxTraced = 1000
 
 func (s *search) take(ctx context.Context, r *kgo.Record) error {
 	if r.Topic == s.topics.DeadLetter && len(r.Value) == 0 {
-		v, err := s.view(ctx, r)
-		s.empty[v.Source] = v
-		return err
+		if one := letterOf(r); one.ValueLost && one.ValueBytes > 0 { // what never had a value is of no request
+			s.lost[one.Source] = one.view
+		}
+		return nil
 	}
 	if !s.filter.mayBeIn(r.Value) {
 		return nil
@@ -137,7 +138,7 @@ func (s *search) with(source string, add func(*traceRecord)) bool {
 func (s *search) conclude(commits proof.Commits) requestTrace {
 	s.trace.Records = make([]traceRecord, 0, len(s.records))
 	for source, t := range s.records {
-		if letter, ok := s.empty[source]; ok {
+		if letter, ok := s.lost[source]; ok {
 			letter.RequestID = s.filter.id
 			t.Ends = append(t.Ends, letter)
 		}

@@ -278,3 +278,20 @@ func TestRequestCountsTheRecordsThatItDoesNotTell(t *testing.T) {
 	require.Len(t, trace.Records, maxTraced)
 	require.Equal(t, 1, trace.More)
 }
+
+// What a replica's own search of the topics keeps must not grow with what anybody
+// can write: a record without value is a dead letter without one, by the million.
+func TestSearchKeepsNoDeadLetterThatNeverHadAValue(t *testing.T) {
+	topics := defaultConfig().Processor.Topics
+	filter, err := newIDFilter("wanted")
+	require.NoError(t, err)
+	s := &search{lookup: &lookup{topicReader: &topicReader{topics: topics}}, filter: filter, lost: map[string]view{}}
+	dead := func(source string, headers ...kgo.RecordHeader) {
+		require.NoError(t, s.take(t.Context(), &kgo.Record{Topic: topics.DeadLetter, Headers: append(headers, head(headerSource, source))}))
+	}
+	dead("store/0/1")
+	dead("store/0/2", head(headerValueSize, "0"))
+	require.Empty(t, s.lost)
+	dead("store/0/3", head(headerValueSize, "3000000"))
+	require.Len(t, s.lost, 1, "its request may be the one that is asked for")
+}
