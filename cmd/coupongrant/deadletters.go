@@ -21,7 +21,8 @@ reason:
   invalid-request      readable, but a member breaks its rule
   too-large            larger than is read, or than the topic takes
   grant-unknown        called, and nobody could tell whether a coupon was granted
-  conflicting-request  a request_id that was used for something else
+  conflicting-request  a request_id that was used for something else (no version so far
+                       gives it: 'coupongrant report repeats' tells of such ids)
 
 Mend the cause first (register the schema, allow the coupon type, ask Tmall), then put back
 what the mend was for. What is put back is a new request with the same request_id, so Tmall
