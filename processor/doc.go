@@ -41,7 +41,7 @@
 //
 //	goroutine     started by     ends when             owns
 //	session       Processor.Run  ctx ends, or an error  kgo session, windows, transaction
-//	scheduler     session        told to, calls drained lanes, timers, slots, app pause
+//	scheduler     session        told to, calls drained lanes, timers, slots, gate
 //	caller (n)    scheduler      the scheduler ends     one call at a time; n <= gateway.max_in_flight
 //	awaited       session        its poll returns       nothing; ends a waiting poll when the bell rings
 //	background    Start          Run returns            nothing; reports a fatal error
@@ -106,7 +106,8 @@
 //	window.go       one partition: watermark, ceiling, what is finished
 //	windows.go      all partitions of the replica, each under its epoch
 //	lanes.go        the requests of one key, in order
-//	scheduler.go    who is called when
+//	scheduler.go    who is called when: what it owns, and is told
+//	dispatch.go     starting calls, until something does not let it
 //	callers.go      the goroutines that make calls
 //	supply.go       which ceilings keep the calls supplied
 //	roll.go         who has no end yet, in order
