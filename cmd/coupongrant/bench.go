@@ -29,9 +29,10 @@ func (c *cli) benchCommand() *cobra.Command {
 		Short: "The published measurements, each with its own baseline in the same run",
 		Long: `Measures throughput, latency, memory and processor time of the processor on the brokers of
 kafka.brokers, beside a loop without promises, bare transactions and bare calls. It needs
-nothing but the brokers: registry and gateway are its own. Topics are made for each run
-and taken away after it. Kinds of runs take turns; every figure is the median over --pairs
-of them. It exits with 1 if a bound of a case does not hold.
+nothing but the brokers, at a listener that asks for neither TLS nor SASL: registry and
+gateway are its own. Topics are made for each run and taken away after it. Kinds of runs
+take turns; every figure is the median over --pairs of them. It exits with 1 if a bound
+of a case does not hold.
 
 For figures the machine must be quiet, and the brokers' processes count as work of the
 same machine if they run on it. It runs on Linux, which tells what a process uses.`,
