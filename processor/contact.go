@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,8 +18,9 @@ type contact struct {
 	holds    *holds
 	lastRead atomic.Int64            // Unix nanoseconds of the last answer
 	refusal  atomic.Pointer[refusal] // the first since then; nil: none
-	silent   atomic.Bool
-	bound    time.Duration // of silence
+	bound    time.Duration           // of silence
+	silent   atomic.Bool             // the hold stands
+	telling  sync.Mutex              // of silent and the hold: an answer between the two would leave it for ever
 
 	looked, since time.Time // of look: the last time, and from when on an answer is due
 }
@@ -74,6 +76,8 @@ func (c *contact) look(now time.Time, member bool) {
 }
 
 func (c *contact) tell(what string) {
+	c.telling.Lock()
+	defer c.telling.Unlock()
 	if !c.silent.Swap(true) {
 		c.holds.Set(holdKafka, "brokers", what)
 	}
@@ -89,7 +93,10 @@ func (c *contact) OnBrokerE2E(_ kgo.BrokerMetadata, _ int16, e2e kgo.BrokerE2E) 
 func (c *contact) answered() {
 	c.lastRead.Store(time.Now().UnixNano())
 	c.refusal.Store(nil)
-	if c.silent.Swap(false) {
+	if c.silent.Load() { // rarely: answers come by the thousand
+		c.telling.Lock()
+		defer c.telling.Unlock()
+		c.silent.Store(false)
 		c.holds.Clear(holdKafka, "brokers")
 	}
 }
