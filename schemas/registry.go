@@ -22,7 +22,7 @@ var ErrRegistryDown = errors.New("schema registry gave no answer to rely on")
 type MissingSubjectsError struct{ Subjects []string }
 
 func (e *MissingSubjectsError) Error() string {
-	return fmt.Sprintf("the registry lacks the current schema of %s: run `topics create`", strings.Join(e.Subjects, ", "))
+	return fmt.Sprintf("the registry lacks the current schema of %s: run `coupongrant topics create`", strings.Join(e.Subjects, ", "))
 }
 
 // Topics names the topics whose values this program writes or registers. Empty
