@@ -183,23 +183,35 @@ func (as *assignments) open(ctx context.Context, cl *kgo.Client, offsets map[str
 	for topic, numbers := range offsets {
 		for number := range numbers {
 			p := partition{topic, number}
-			bounds, listed := l.bounds[p]
-			if !listed {
-				bounds.err = errNotListed
+			log, err := as.boundsOf(p, l)
+			if err != nil {
+				return nil, err
 			}
-			if m, committed := as.fetched[p]; bounds.err != nil && committed {
-				bounds = bound{start: 0, end: m.position.watermark} // a gap then shows when it is read
-			} else if bounds.err != nil {
-				return nil, fmt.Errorf("listing where %s begins: %w", p, bounds.err)
-			}
-			o := as.opening(p, bounds)
-			o.end = bounds.end
+			o := as.opening(p, log)
+			o.end = log.end
 			e.opened = append(e.opened, o)
 			numbers[number] = kgo.NewOffset().At(o.metadata.position.watermark).WithEpoch(o.metadata.position.leaderEpoch)
 		}
 	}
 	as.events.put(e)
 	return offsets, nil
+}
+
+// boundsOf is where the log of a partition begins and ends. Of one that cannot be
+// looked at the commit is believed; a gap then shows when it is read.
+func (as *assignments) boundsOf(p partition, l logs) (bound, error) {
+	log, listed := l.bounds[p]
+	if !listed {
+		log.err = errNotListed
+	}
+	if log.err == nil {
+		return log, nil
+	}
+	m, committed := as.fetched[p]
+	if !committed {
+		return log, fmt.Errorf("listing where %s begins: %w", p, log.err)
+	}
+	return bound{start: 0, end: m.position.reached()}, nil
 }
 
 // logs are the bounds of the input partitions' logs. A partition without a

@@ -1,0 +1,25 @@
+package processor
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A partition whose log nobody can look at, since it has no leader for the moment, is
+// opened as it was committed: that is no sign of a gap, and what had ended above the
+// watermark is believed, or it would end again.
+func TestPartitionWithoutLeaderIsOpenedAsItWasCommitted(t *testing.T) {
+	p := partition{"store", 0}
+	committed := position{watermark: 5, ceiling: 12, leaderEpoch: 2, finished: []int64{7, 9}}
+	for _, acceptLostInput := range []bool{false, true} {
+		as := &assignments{acceptLostInput: acceptLostInput, fetched: map[partition]metadata{p: {position: committed}}}
+		log, err := as.boundsOf(p, logs{})
+		require.NoError(t, err)
+		o := as.opening(p, log)
+		require.Nil(t, o.withheld)
+		require.Equal(t, committed, o.metadata.position, "accepted: %v", acceptLostInput)
+	}
+	_, err := (&assignments{}).boundsOf(p, logs{})
+	require.ErrorIs(t, err, errNotListed, "nothing is committed: only the log says where it begins")
+}
