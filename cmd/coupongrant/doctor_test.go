@@ -119,12 +119,17 @@ func (p *patient) answers(status int, date time.Time, body string) {
 // join makes another client a member of the group, which waits for it.
 func (p *patient) join(client string, topics ...string) {
 	p.Helper()
-	other, err := kgo.NewClient(kgo.SeedBrokers(p.reach[1]), kgo.ClientID(client), kgo.ConsumerGroup("coupongrant"), kgo.ConsumeTopics(topics...), kgo.DisableAutoCommit())
+	p.joinIn("coupongrant", client, topics...)
+}
+
+func (p *patient) joinIn(group, client string, topics ...string) {
+	p.Helper()
+	other, err := kgo.NewClient(kgo.SeedBrokers(p.reach[1]), kgo.ClientID(client), kgo.ConsumerGroup(group), kgo.ConsumeTopics(topics...), kgo.DisableAutoCommit())
 	require.NoError(p, err)
 	p.Cleanup(other.Close)
 	require.Eventually(p, func() bool {
-		described, err := p.admin.DescribeGroups(p.Context(), "coupongrant")
-		return err == nil && described["coupongrant"].State == "Stable"
+		described, err := p.admin.DescribeGroups(p.Context(), group)
+		return err == nil && described[group].State == "Stable"
 	}, 20*time.Second, 10*time.Millisecond)
 }
 

@@ -18,6 +18,7 @@ func groupChecks() []check {
 	return []check{
 		{"rights", "this user may read, write and commit", lookRights},
 		{"group-members", "every member of the group is this program", lookMembers},
+		{"other-groups", "no other fleet ends the same requests, as far as can be seen", lookOtherGroups},
 		{"commits", "the group's commits can be gone on from", lookCommits},
 		{"transactional-id", "nobody else uses the transactional id, as far as can be seen", lookTransactionalID},
 	}
@@ -96,6 +97,25 @@ func lookMembers(_ context.Context, d *doctor) []finding {
 			all = append(all, wrong(
 				fmt.Sprintf("a replica at %s reads other topics in the group %s: %s", m.host, d.cfg.Processor.Group, strings.Join(topics, ", ")),
 				"give all replicas of a group the same settings topics.*"))
+		}
+	}
+	return all
+}
+
+// lookOtherGroups finds this program in another group. What else reads the inputs is
+// nobody's harm.
+func lookOtherGroups(_ context.Context, d *doctor) []finding {
+	inputs := d.cfg.Processor.Topics.Inputs()
+	var all []finding
+	for _, group := range sortedKeys(d.kafka.others) {
+		members := d.kafka.others[group]
+		at := slices.IndexFunc(members, func(m memberFacts) bool {
+			return m.client == clientID && slices.ContainsFunc(m.topics, func(topic string) bool { return slices.Contains(inputs, topic) })
+		})
+		if at >= 0 {
+			all = append(all, wrong(
+				fmt.Sprintf("a replica at %s reads the same topics in another group, %s: every request is called twice, and ends twice", members[at].host, group),
+				"stop the fleet that does not belong there, or give it topics of its own; then `coupongrant audit`"))
 		}
 	}
 	return all

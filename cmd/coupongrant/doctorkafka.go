@@ -27,6 +27,7 @@ type kafkaFacts struct {
 	settingsErr error
 	topics      map[string]topicFacts
 	group       groupFacts
+	others      map[string][]memberFacts // of the other groups that this user may see
 	commits     kadm.OffsetResponses
 	commitsErr  error
 	starts      kadm.ListedOffsets // nil: not told
@@ -88,12 +89,13 @@ func askKafka(ctx context.Context, cfg Config) (f kafkaFacts) {
 	f.askTopics(asking, admin, cfg.Processor.Topics.All())
 	f.askSettings(asking, admin, brokers)
 	f.askCommits(asking, admin, cfg.Processor.Group)
-	f.askGroup(asking, admin, cfg.Processor.Group)
+	f.group = askGroup(asking, admin, cfg.Processor.Group)
 	if inputs := f.present(cfg.Processor.Topics.Inputs()); len(inputs) > 0 {
 		f.starts, _ = admin.ListStartOffsets(asking, inputs...)
 		f.ends, _ = admin.ListEndOffsets(asking, inputs...)
 	}
 	f.askTransaction(asking, admin, cfg.Processor.TransactionalID)
+	f.askOthers(asking, admin, cfg.Processor.Group)
 	return f
 }
 
@@ -199,30 +201,44 @@ func (f *kafkaFacts) askCommits(ctx context.Context, admin *kadm.Client, name st
 	}
 }
 
-func (f *kafkaFacts) askGroup(ctx context.Context, admin *kadm.Client, name string) {
+func askGroup(ctx context.Context, admin *kadm.Client, name string) (found groupFacts) {
 	if described, err := admin.DescribeConsumerGroups(ctx, name); err == nil && described[name].Err == nil && len(described[name].Members) > 0 {
-		f.group.rights = described[name].AuthorizedOperations
+		found.rights = described[name].AuthorizedOperations
 		for _, m := range described[name].Members {
-			f.group.members = append(f.group.members, memberFacts{m.ClientID, m.ClientHost, m.SubscribedTopics})
+			found.members = append(found.members, memberFacts{m.ClientID, m.ClientHost, m.SubscribedTopics})
 		}
-		return
+		return found
 	}
 	described, err := admin.DescribeGroups(ctx, name)
 	if err != nil {
-		f.group.err = err
-		return
+		return groupFacts{err: err}
 	}
 	g := described[name]
-	f.group.rights = g.AuthorizedOperations
+	found.rights = g.AuthorizedOperations
 	if !isNoGroup(g.Err) {
-		f.group.err = g.Err
+		found.err = g.Err
 	}
 	for _, m := range g.Members {
 		member := memberFacts{client: m.ClientID, host: m.ClientHost}
 		if join, ok := m.Join.AsConsumer(); ok {
 			member.topics = join.Topics
 		}
-		f.group.members = append(f.group.members, member)
+		found.members = append(found.members, member)
+	}
+	return found
+}
+
+// askOthers needs no right of its own: brokers list what this user may describe.
+func (f *kafkaFacts) askOthers(ctx context.Context, admin *kadm.Client, mine string) {
+	listed, err := admin.ListGroups(ctx)
+	if err != nil {
+		return
+	}
+	f.others = map[string][]memberFacts{}
+	for _, name := range listed.Groups() {
+		if name != mine {
+			f.others[name] = askGroup(ctx, admin, name).members
+		}
 	}
 }
 

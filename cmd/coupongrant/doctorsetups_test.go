@@ -218,6 +218,13 @@ var brokenSetUps = map[string]brokenSetUp{
 		do:    func(p *patient) { p.join(clientID, topicsOf.Store) },
 		check: "group-members", level: levelError, says: "reads other topics in the group coupongrant: " + topicsOf.Store, mend: "the same settings topics.*",
 	},
+	"a fleet in another group": {
+		do: func(p *patient) {
+			p.joinIn("analysts", "rdkafka", topicsOf.Store) // reads only
+			p.joinIn("green", clientID, topicsOf.Inputs()...)
+		},
+		check: "other-groups", level: levelError, says: "reads the same topics in another group, green", mend: "stop the fleet",
+	},
 	"somebody else has committed": {
 		do:    func(p *patient) { p.commit(0, "checkpoint-17") },
 		check: "commits", level: levelError, says: "is not this program's", mend: "--accept-foreign-offsets",
