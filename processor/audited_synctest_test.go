@@ -13,10 +13,13 @@ import (
 
 // audited is what `coupongrant audit` says of the shop's topics: its own way, by
 // proof.Read, which shares nothing with the engine.
-func (s *shop) audited() proof.Report {
+func (s *shop) audited() proof.Report { return s.auditedAs("coupongrant") }
+
+// auditedAs is the same with kafka.group set to another.
+func (s *shop) auditedAs(group string) proof.Report {
 	s.t.Helper()
 	checker, err := proof.Read(s.t.Context(), &proof.Source{
-		Options: s.options(), Group: "coupongrant", Codec: s.codec, Registry: s.newRegistry(),
+		Options: s.options(), Group: group, Codec: s.codec, Registry: s.newRegistry(),
 		Topics: proof.Topics{
 			Inputs: []string{s.topics.Store, s.topics.Loyalty}, Retry: s.topics.Retry,
 			Granted: s.topics.Granted, Failed: s.topics.Failed, DeadLetter: s.topics.DeadLetter,

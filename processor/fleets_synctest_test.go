@@ -40,9 +40,30 @@ func TestTwoGroupsEndEverythingTwiceAndTheAuditTells(t *testing.T) {
 		for i := range 20 {
 			require.Equal(t, 2, gateway.of(fmt.Sprint("id-", i)))
 		}
-		report := s.audited()
-		require.Equal(t, proof.Violated, report.Verdict())
-		require.EqualValues(t, 20, report.Violations[proof.Doubled].Total)
+		for _, group := range []string{"coupongrant", "green"} {
+			report := s.auditedAs(group)
+			require.Equal(t, proof.Violated, report.Verdict())
+			require.EqualValues(t, 20, report.Violations[proof.Doubled].Total)
+		}
+	})
+}
+
+// Two clusters with a copy of the input each, and a fleet each: all is called for
+// twice as well, and no audit sees it.
+func TestTwoClustersEndEverythingTwiceAndNoAuditTells(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gateway := countedBy(grantsAlways)
+		for range 2 {
+			s := newShop(t, 1, gateway)
+			r := s.start(s.config("r1"))
+			s.produce(0, nil, s.requests("id", 10)...)
+			onceEach(t, 10, s.settled(10))
+			require.NoError(t, r.stopped())
+			require.Equal(t, proof.Balanced, s.audited().Verdict())
+		}
+		for i := range 10 {
+			require.Equal(t, 2, gateway.of(fmt.Sprint("id-", i)))
+		}
 	})
 }
 

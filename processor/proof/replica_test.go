@@ -26,13 +26,13 @@ type hold struct {
 	Reason string `json:"reason"`
 }
 
-// replica starts one by the name of its transactional id, with settings of its
-// own.
-func (s *system) replica(name string, settings map[string]string) *replica {
+// replica starts one by the name of its transactional id, with settings and flags of
+// its own.
+func (s *system) replica(name string, settings map[string]string, flags ...string) *replica {
 	s.t.Helper()
 	env := s.environment(settings)
 	env = append(env, "COUPONGRANT_KAFKA_TRANSACTIONAL_ID="+s.group+"."+name)
-	r := &replica{process: runProcess(s.t, env, buildBinary(s.t), "run"), s: s}
+	r := &replica{process: runProcess(s.t, env, buildBinary(s.t), append([]string{"run"}, flags...)...), s: s}
 	s.eventually("the replica must serve its admin address", func() bool {
 		require.True(s.t, r.running(), r.stderr.String())
 		for _, line := range r.log() {
