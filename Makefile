@@ -98,7 +98,7 @@ kafka-test: export COUPONGRANT_TEST_PYTHON ?= $(CURDIR)/$(PYTHON)/bin/python3
 kafka-test: export COUPONGRANT_TEST_NODE_MODULES ?= $(CURDIR)/$(NODE)/node_modules
 kafka-test: $(PYTHON)/ready $(NODE)/ready ## the tests on real Kafka, a real registry and other teams' clients: needs Docker, Python 3 and npm
 	go test -tags integration -count=1 -v -run Foreign ./topclient/topsim/
-	go test -tags integration -count=1 -v -timeout 15m ./processor/proof/
+	go test -tags integration -count=1 -v -timeout 15m $(KAFKA_TEST) ./processor/proof/
 
 $(PYTHON)/ready: $(FOREIGN:=/requirements.txt)
 	python3 -m venv $(PYTHON)

@@ -80,6 +80,9 @@ func TestKafkaEndsWhatALostTransactionalIDLeftOpen(t *testing.T) {
 // on although its transactional ids have expired; a stopped one loses the group.
 // Then what the page says is done as it stands there.
 func TestGroupOfAStoppedFleetExpiresAndIsGoneOnFromAsThePageSays(t *testing.T) {
+	if testing.Short() {
+		t.Skip("brokers keep offsets for whole minutes: this takes several")
+	}
 	const retention = time.Minute
 	brokers := startKafkaWith(t, map[string]string{
 		"KAFKA_OFFSETS_RETENTION_MINUTES": "1", "KAFKA_OFFSETS_RETENTION_CHECK_INTERVAL_MS": "1000",
