@@ -3,6 +3,8 @@ package bench
 import (
 	"context"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupongrant/coupongrant/topclient/topsim"
 )
 
 // inBackground does something until the test ends.
@@ -77,4 +81,21 @@ func startQuick(t *testing.T) string {
 	n, err := reading.Read(line)
 	require.NoError(t, err)
 	return strings.TrimSpace(string(line[:n]))
+}
+
+// The gateway's timers fire late, so it says itself how long it had its calls: at
+// least as long as it was told to.
+func TestGatewayTellsHowLongItsCallsTook(t *testing.T) {
+	const call, calls = 5 * time.Millisecond, 3
+	server := httptest.NewServer(&timed{gateway: topsim.NewQuick(func(string) time.Duration { return call })})
+	defer server.Close()
+	for range calls {
+		resp, err := http.Post(server.URL+"/router/rest", "application/x-www-form-urlencoded", strings.NewReader("x=1")) //nolint:noctx // it answers
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+	}
+	answered, seconds, err := took(t.Context(), server.URL+"/router/rest")
+	require.NoError(t, err)
+	require.EqualValues(t, calls, answered)
+	require.GreaterOrEqual(t, seconds, (calls * call).Seconds())
 }

@@ -22,6 +22,7 @@ const (
 	perSecond = "per s"
 	cpu       = "cpu us" // of an event, user and kernel
 	ofIdeal   = "of ideal"
+	callTime  = "call ms" // as the gateway had it, on average
 	p50       = "p50 ms"
 	p99       = "p99 ms"
 	memory    = "memory, most MiB"

@@ -77,13 +77,35 @@ func gateway(ctx context.Context, o order, stdout io.Writer) error {
 		}
 		return time.Duration(o.Call)
 	}
-	server := &http.Server{Handler: topsim.NewQuick(delay), ReadHeaderTimeout: time.Minute}
+	server := &http.Server{Handler: &timed{gateway: topsim.NewQuick(delay)}, ReadHeaderTimeout: time.Minute}
 	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
 	if _, err := fmt.Fprintf(stdout, "http://%s/router/rest\n", listener.Addr()); err != nil {
 		return err
 	}
 	_ = server.Serve(listener) // until it is closed
 	return nil
+}
+
+// timed is a gateway that tells for how long it had its calls. Timers fire late, by
+// a tenth of a call of 10 ms on a small machine, and that is nobody's work.
+type timed struct {
+	gateway http.Handler
+	calls   atomic.Int64
+	took    atomic.Int64 // ns, all calls together
+}
+
+const tookPath = "/took"
+
+// ServeHTTP answers a call, or how many there were and how long they took.
+func (g *timed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == tookPath {
+		fmt.Fprintln(w, g.calls.Load(), g.took.Load())
+		return
+	}
+	arrived := time.Now()
+	g.gateway.ServeHTTP(w, r)
+	g.took.Add(int64(time.Since(arrived)))
+	g.calls.Add(1)
 }
 
 // calls posts the bytes of one call again and again, and says how many answers

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"slices"
@@ -185,6 +186,31 @@ func (p *process) usage() (usage, error) {
 		return usage{}, fmt.Errorf("looking at the %s: %w", p.name, err)
 	}
 	return usage{stat.CPUTime(), float64(stat.ResidentMemory()), float64(status.VmHWM)}, nil
+}
+
+// took asks a gateway how many calls it had, and for how many seconds all together.
+func took(ctx context.Context, gateway string) (calls int64, seconds float64, err error) {
+	at, err := url.Parse(gateway)
+	if err != nil {
+		return 0, 0, err
+	}
+	at.Path = tookPath
+	ctx, cancel := context.WithTimeout(ctx, settleLimit)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
+	if err != nil {
+		return 0, 0, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, 0, fmt.Errorf("asking the gateway how long its calls take: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var ns int64
+	if _, err := fmt.Fscan(resp.Body, &calls, &ns); err != nil {
+		return 0, 0, fmt.Errorf("reading how long the gateway's calls take: %w", err)
+	}
+	return calls, time.Duration(ns).Seconds(), nil
 }
 
 // readySince polls until the engine holds nothing up, and returns when.

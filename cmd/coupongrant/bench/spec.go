@@ -73,8 +73,11 @@ func (s spec) ideal() float64 {
 	if s.Call == 0 {
 		return 0
 	}
-	return float64(min(s.InFlight*s.Replicas, s.Keys)) / s.meanCall()
+	return s.slots() / s.meanCall()
 }
+
+// slots is how many calls there can be at once: one of a key.
+func (s spec) slots() float64 { return float64(min(s.InFlight*s.Replicas, s.Keys)) }
 
 // More a second than one machine does, with brokers and everything else on it: with
 // a call for each, and without.

@@ -24,6 +24,7 @@ type trial struct {
 	seen    *arrivals
 	load    *load
 	gateway *process
+	url     string // of the gateway
 	arms    []*process
 
 	began  time.Time
@@ -99,6 +100,7 @@ func (t *trial) start(ctx context.Context) error {
 	if o.Gateway, err = t.gateway.firstLine(ctx); err != nil {
 		return err
 	}
+	t.url = o.Gateway
 	t.began = time.Now()
 	for range t.spec.Replicas {
 		p, err := t.startArm(o)
@@ -173,12 +175,14 @@ type sample struct {
 	count     int64
 	cpu       float64 // seconds of the arms
 	gateway   float64 // and of the gateway
+	calls     int64   // that the gateway has answered
+	took      float64 // seconds, all of them together
 	resident  float64 // bytes of the arm that has most
 	most      float64 // the same, ever
 	busy, all float64 // seconds of all processors
 }
 
-func (t *trial) sample() (sample, error) {
+func (t *trial) sample(ctx context.Context) (sample, error) {
 	s := sample{at: time.Now(), count: t.count()}
 	s.busy, s.all = machineUse()
 	for _, p := range t.arms {
@@ -190,7 +194,11 @@ func (t *trial) sample() (sample, error) {
 		s.resident, s.most = max(s.resident, u.resident), max(s.most, u.most)
 	}
 	u, err := t.gateway.usage()
+	if err != nil {
+		return s, err
+	}
 	s.gateway = u.cpu
+	s.calls, s.took, err = took(ctx, t.url)
 	return s, err
 }
 
@@ -207,8 +215,10 @@ func (t *trial) between(from, to sample, into map[string]float64) {
 	into[perSecond] = events / seconds
 	into[cpu] = (to.cpu - from.cpu) / events * 1e6
 	into["gateway cpu us"] = (to.gateway - from.gateway) / events * 1e6
-	if ideal := t.spec.ideal(); ideal > 0 {
-		into[ofIdeal] = into[perSecond] / ideal
+	if calls := to.calls - from.calls; t.spec.Call > 0 && calls > 0 {
+		call := (to.took - from.took) / float64(calls)
+		into[callTime] = call * 1e3
+		into[ofIdeal] = into[perSecond] * call / t.spec.slots()
 	}
 }
 
@@ -256,7 +266,7 @@ func (t *trial) drain(ctx context.Context, into map[string]float64) error {
 	if err := t.pass(ctx, t.warm); err != nil {
 		return err
 	}
-	from, err := t.sample()
+	from, err := t.sample(ctx)
 	if err != nil {
 		return err
 	}
@@ -277,7 +287,7 @@ func (t *trial) drain(ctx context.Context, into map[string]float64) error {
 	if err = errors.Join(err, looked); err != nil {
 		return err
 	}
-	to, err := t.sample()
+	to, err := t.sample(ctx)
 	if err != nil {
 		return err
 	}
@@ -324,13 +334,13 @@ func (t *trial) watch(ctx context.Context) (from, to sample, err error) {
 	if err = t.load.disturb(ctx); err != nil {
 		return from, to, err
 	}
-	if from, err = t.sample(); err != nil {
+	if from, err = t.sample(ctx); err != nil {
 		return from, to, err
 	}
 	if err = t.pass(ctx, t.length); err != nil {
 		return from, to, err
 	}
-	to, err = t.sample()
+	to, err = t.sample(ctx)
 	return from, to, err
 }
 
