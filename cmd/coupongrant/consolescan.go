@@ -49,7 +49,7 @@ func (s *scanning) serve(w http.ResponseWriter, r *http.Request, id string) {
 	lines := &lineWriter{to: w}
 	trace, err := s.scan(r.Context(), id, lines.progress)
 	if err != nil {
-		lines.write(map[string]string{"error": err.Error()})
+		lines.write(map[string]string{"error": withMend(err).Error()})
 		return
 	}
 	lines.write(map[string]requestTrace{"trace": trace})

@@ -6,6 +6,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/coupongrant/coupongrant/processor"
 )
 
@@ -137,5 +140,5 @@ func (d *doctor) needSettings() []finding {
 	if d.kafka.settingsErr == nil {
 		return nil
 	}
-	return []finding{unseen(fmt.Sprintf("the brokers do not tell their settings: %v", d.kafka.settingsErr), "have somebody look who may, or allow this user DescribeConfigs of the cluster")}
+	return []finding{unseen(fmt.Sprintf("the brokers do not tell their settings: %v", d.kafka.settingsErr), grantMend(kmsg.ACLResourceTypeCluster, "", kadm.OpDescribeConfigs)+", or have somebody look who may")}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/coupongrant/coupongrant/processor"
 )
@@ -30,16 +31,6 @@ const clientID = "coupongrant"
 func isNoGroup(err error) bool       { return errors.Is(err, kerr.GroupIDNotFound) }
 func isNoTransaction(err error) bool { return errors.Is(err, kerr.TransactionalIDNotFound) }
 
-var rightNames = map[kadm.ACLOperation]string{kadm.OpRead: "Read", kadm.OpWrite: "Write"}
-
-func grantMend(operations []kadm.ACLOperation, topic string) string {
-	text := "kafka-acls.sh --add --allow-principal User:NAME"
-	for _, op := range operations {
-		text += " --operation " + rightNames[op]
-	}
-	return text + " --topic " + shellWord(topic)
-}
-
 func lookRights(_ context.Context, d *doctor) []finding {
 	group := d.cfg.Processor.Group
 	all := d.eachTopic(func(topic string, t topicFacts) []finding {
@@ -47,17 +38,16 @@ func lookRights(_ context.Context, d *doctor) []finding {
 		var names []string
 		for _, op := range d.cfg.Processor.Topics.Needs(topic) {
 			if t.forbids(op) {
-				missing, names = append(missing, op), append(names, strings.ToLower(rightNames[op]))
+				missing, names = append(missing, op), append(names, strings.ToLower(operationNames[op]))
 			}
 		}
 		if len(missing) == 0 {
 			return nil
 		}
-		return []finding{wrong(fmt.Sprintf("this user may not %s the topic %s", strings.Join(names, " and "), topic), grantMend(missing, topic))}
+		return []finding{wrong(fmt.Sprintf("this user may not %s the topic %s", strings.Join(names, " and "), topic), grantMend(kmsg.ACLResourceTypeTopic, topic, missing...))}
 	})
-	groupMend := fmt.Sprintf("kafka-acls.sh --add --allow-principal User:NAME --operation Read --group %s", shellWord(group))
 	if errors.Is(d.kafka.group.err, kerr.GroupAuthorizationFailed) || forbids(d.kafka.group.rights, kadm.OpRead) {
-		all = append(all, wrong("this user may not join the group "+group, groupMend))
+		all = append(all, wrong("this user may not join the group "+group, grantMend(kmsg.ACLResourceTypeGroup, group, kadm.OpRead)))
 	}
 	if errors.Is(d.kafka.txErr, kerr.TransactionalIDAuthorizationFailed) {
 		all = append(all, wrong("this user may not use the transactional id "+d.cfg.Processor.TransactionalID,
@@ -69,10 +59,9 @@ func lookRights(_ context.Context, d *doctor) []finding {
 // transactionalMend is of the names that begin with the group's: those of replicas
 // by default, and that of `dead-letters replay`.
 func transactionalMend(id, group string) string {
-	const add = "kafka-acls.sh --add --allow-principal User:NAME --operation Write --transactional-id "
-	mend := add + shellWord(group) + " --resource-pattern-type prefixed, which `dead-letters replay` needs too"
+	mend := grantMend(kmsg.ACLResourceTypeTransactionalId, group, kadm.OpWrite) + " --resource-pattern-type prefixed, which `dead-letters replay` needs too"
 	if !strings.HasPrefix(id, group) {
-		mend = add + shellWord(id) + "; and " + mend
+		mend = grantMend(kmsg.ACLResourceTypeTransactionalId, id, kadm.OpWrite) + "; and " + mend
 	}
 	return mend
 }

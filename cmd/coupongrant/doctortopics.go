@@ -7,7 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 func topicChecks() []check {
@@ -45,7 +47,7 @@ func lookTopics(_ context.Context, d *doctor) []finding {
 		t := d.kafka.topics[topic]
 		switch {
 		case errors.Is(t.Err, kerr.TopicAuthorizationFailed):
-			all = append(all, wrong(fmt.Sprintf("this user may not see the topic %s (%s)", topic, keys[topic]), grantMend(d.cfg.Processor.Topics.Needs(topic), topic)))
+			all = append(all, wrong(fmt.Sprintf("this user may not see the topic %s (%s)", topic, keys[topic]), grantMend(kmsg.ACLResourceTypeTopic, topic, d.cfg.Processor.Topics.Needs(topic)...)))
 			continue
 		case t.Err != nil && !errors.Is(t.Err, kerr.UnknownTopicOrPartition):
 			all = append(all, unseen(fmt.Sprintf("the topic %s (%s) cannot be looked at: %v", topic, keys[topic], t.Err), "try again; if it lasts, look at the brokers"))
@@ -72,7 +74,7 @@ func lookTopicSettings(_ context.Context, d *doctor) []finding {
 		if t.settingsErr == nil {
 			return nil
 		}
-		return []finding{unseen(fmt.Sprintf("the settings of %s are not told: %v", topic, t.settingsErr), "allow this user DescribeConfigs of it, or have somebody look who may")}
+		return []finding{unseen(fmt.Sprintf("the settings of %s are not told: %v", topic, t.settingsErr), grantMend(kmsg.ACLResourceTypeTopic, topic, kadm.OpDescribeConfigs)+", or have somebody look who may")}
 	})
 }
 

@@ -44,6 +44,7 @@
 //	token.go              OAUTHBEARER's tokens
 //	roots.go              whom to trust where the system does not say
 //	sessionexpiry.go      until when the merchant's session lasts, as a person has said
+//	rights.go             what gives a right that is lacking
 //	topicreader.go        reading the topics for a person who waits
 //	position.go           where a record is, as text
 //	moment.go             times as people say them
@@ -108,7 +109,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	default:
 		code = exitFailed
 	}
-	for line := range strings.Lines(err.Error()) {
+	for line := range strings.Lines(withMend(err).Error()) {
 		fmt.Fprintf(stderr, "coupongrant: %s\n", strings.TrimSpace(line))
 	}
 	return code

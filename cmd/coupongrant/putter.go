@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"golang.org/x/time/rate"
+
+	"github.com/coupongrant/coupongrant/processor/proof"
 )
 
 // replacement is a dead letter and the request that takes its place.
@@ -40,7 +44,9 @@ func newPutter(ctx context.Context, cfg Config, perSecond float64) (*putter, err
 	defer cancel()
 	if _, _, err := client.ProducerID(starting); err != nil {
 		client.Close()
-		return nil, fmt.Errorf("initialising the transactional id %s: %w: check the rights of this user to it", replayTransactionalID(cfg), err)
+		id := replayTransactionalID(cfg)
+		may := proof.Right{Operation: kadm.OpWrite, Resource: kmsg.ACLResourceTypeTransactionalId, Name: id}
+		return nil, fmt.Errorf("initialising the transactional id %s: %w", id, may.OrLacks(err))
 	}
 	batch := batchOf(perSecond)
 	return &putter{client: client, batch: batch, limit: rate.NewLimiter(rate.Limit(perSecond), batch)}, nil
@@ -62,7 +68,7 @@ func (p *putter) put(ctx context.Context, batch []replacement) error {
 	for i, one := range batch {
 		records[i] = one.record
 	}
-	err := p.client.ProduceSync(ctx, records...).FirstErr()
+	err := firstRefusal(p.client.ProduceSync(ctx, records...))
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), endPatience)
 	defer cancel()
 	if err != nil {
@@ -73,6 +79,17 @@ func (p *putter) put(ctx context.Context, batch []replacement) error {
 		return explainPut(fmt.Errorf("whether the last %d were put back is not known, the same command without --yes tells: %w", len(batch), err))
 	}
 	return nil
+}
+
+// firstRefusal is the first error, unless a topic was refused, which makes the others
+// fail too.
+func firstRefusal(results kgo.ProduceResults) error {
+	for _, r := range results {
+		if errors.Is(r.Err, kerr.TopicAuthorizationFailed) {
+			return proof.OnTopic(kadm.OpWrite, r.Record.Topic).OrLacks(r.Err)
+		}
+	}
+	return results.FirstErr()
 }
 
 func explainPut(err error) error {

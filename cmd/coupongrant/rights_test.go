@@ -45,3 +45,25 @@ func TestRunSaysWhichTopicsItMayNotSee(t *testing.T) {
 	require.Equal(t, exitDone, <-code, stderr.String())
 	require.NotContains(t, stderr.String(), "no broker answers")
 }
+
+// What nobody may do who has no rights at all is told by the right that comes first,
+// with what gives it.
+func TestCommandsNameTheRightThatIsLacking(t *testing.T) {
+	topics := defaultConfig().Processor.Topics
+	s := newSite(t, kfake.SeedTopics(1, topics.All()...), kfake.EnableACLs(), kfake.User("PLAIN", "ANONYMOUS", "x"))
+	for command, lacks := range map[string][2]string{
+		"topics create":             {"CREATE on topic " + topics.Store, "--operation Create --topic " + topics.Store},
+		"audit":                     {"DESCRIBE on group coupongrant", "--operation Describe --group coupongrant"},
+		"report repeats":            {"READ on topic " + topics.Granted, "--operation Read --topic " + topics.Granted},
+		"tail --to-end":             {"READ on topic " + topics.Granted, "--operation Read --topic " + topics.Granted},
+		"dead-letters list":         {"READ on topic " + topics.DeadLetter, "--operation Read --topic " + topics.DeadLetter},
+		"dead-letters replay --yes": {"WRITE on transactional id coupongrant-replay", "--operation Write --transactional-id coupongrant-replay"},
+	} {
+		t.Run(command, func(t *testing.T) {
+			var stderr output
+			require.Equal(t, exitFailed, run(t.Context(), append(strings.Fields(command), s.reach...), strings.NewReader(""), new(output), &stderr))
+			require.Contains(t, stderr.String(), "this user lacks "+lacks[0]+": `kafka-acls.sh --add --allow-principal User:NAME "+lacks[1]+"` gives it")
+			require.Equal(t, 1, strings.Count(stderr.String(), "\n"), "one sentence")
+		})
+	}
+}

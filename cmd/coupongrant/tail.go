@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/coupongrant/coupongrant/processor/proof"
 	"github.com/coupongrant/coupongrant/schemas"
 )
 
@@ -98,7 +100,7 @@ func (v *viewer) follow(ctx context.Context, client *kgo.Client, limit int) erro
 		fetches := client.PollFetches(ctx)
 		fetches.EachError(func(topic string, _ int32, err error) {
 			if ctx.Err() == nil {
-				fmt.Fprintf(v.told, "waiting: %s cannot be read: %v\n", topic, err)
+				fmt.Fprintf(v.told, "waiting: %s cannot be read: %v\n", topic, withMend(proof.OnTopic(kadm.OpRead, topic).OrLacks(err)))
 			}
 		})
 		for r := range fetches.RecordsAll() {

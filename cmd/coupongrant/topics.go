@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strconv"
 	"time"
 
@@ -15,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/coupongrant/coupongrant/processor/proof"
 	"github.com/coupongrant/coupongrant/schemas"
 )
 
@@ -160,19 +159,44 @@ func (m *topicMaker) fitReplication(ctx context.Context) error {
 
 func (m *topicMaker) largestInput(ctx context.Context) (int, error) {
 	topics := m.cfg.Processor.Topics
-	found, err := m.admin.DescribeTopicConfigs(ctx, topics.Store, topics.Loyalty)
-	if err != nil {
-		return 0, fmt.Errorf("reading the settings of the input topics: %w", err)
-	}
 	largest := 0
-	for _, topic := range found {
-		n, err := strconv.Atoi(settingsOf(topic)[keyMaxMessage])
-		if err == nil {
+	for _, topic := range []string{topics.Store, topics.Loyalty} {
+		settings, err := m.settings(ctx, topic)
+		if err != nil {
+			return 0, err
+		}
+		if n, err := strconv.Atoi(settings[keyMaxMessage]); err == nil {
 			largest = max(largest, n)
 		}
 	}
 	return cmp.Or(largest, brokersMaxMessage), nil
 }
+
+// settings of a topic, which the broker that is asked may not know yet when another
+// has just made it.
+func (m *topicMaker) settings(ctx context.Context, topic string) (map[string]string, error) {
+	for over := time.Now().Add(clusterPatience); ; {
+		found, err := m.admin.DescribeTopicConfigs(ctx, topic)
+		var one kadm.ResourceConfig
+		if err == nil {
+			one, err = found.On(topic, func(r *kadm.ResourceConfig) error { return r.Err })
+		}
+		switch {
+		case err == nil:
+			return settingsOf(one), nil
+		case !errors.Is(err, kerr.UnknownTopicOrPartition) || time.Now().After(over):
+			return nil, fmt.Errorf("reading the settings of %s: %w", topic, proof.OnTopic(kadm.OpDescribeConfigs, topic).OrLacks(err))
+		}
+		select {
+		case <-time.After(askAgain):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// askAgain is the pause between questions about a topic that was just made.
+const askAgain = 100 * time.Millisecond
 
 func settingsOf(topic kadm.ResourceConfig) map[string]string {
 	all := map[string]string{}
@@ -197,7 +221,7 @@ func (m *topicMaker) one(ctx context.Context, p plan) error {
 	case errors.Is(err, kerr.TopicAlreadyExists):
 		return m.compare(ctx, p)
 	default:
-		return fmt.Errorf("creating the topic %s: %w", p.topic, err)
+		return fmt.Errorf("creating the topic %s: %w", p.topic, proof.OnTopic(kadm.OpCreate, p.topic).OrLacks(err))
 	}
 }
 
@@ -210,7 +234,7 @@ func (m *topicMaker) compare(ctx context.Context, p plan) error {
 	}
 	details, err := m.admin.ListTopics(ctx, p.topic)
 	if err != nil {
-		return fmt.Errorf("looking at the topic %s: %w", p.topic, err)
+		return fmt.Errorf("looking at the topic %s: %w", p.topic, proof.OnTopic(kadm.OpDescribe, p.topic).OrLacks(err))
 	}
 	detail := details[p.topic]
 	if n := len(detail.Partitions); n != int(m.partitions) {
@@ -219,16 +243,13 @@ func (m *topicMaker) compare(ctx context.Context, p plan) error {
 	if n := detail.Partitions.NumReplicas(); n != int(m.replication) {
 		differs("replication", strconv.Itoa(n), strconv.Itoa(int(m.replication)))
 	}
-	found, err := m.admin.DescribeTopicConfigs(ctx, p.topic)
+	is, err := m.settings(ctx, p.topic)
 	if err != nil {
-		return fmt.Errorf("reading the settings of %s: %w", p.topic, err)
+		return err
 	}
-	for _, topic := range found {
-		is := settingsOf(topic)
-		for _, key := range slices.Sorted(maps.Keys(p.settings)) {
-			if is[key] != p.settings[key] {
-				differs(key, is[key], p.settings[key])
-			}
+	for _, key := range sortedKeys(p.settings) {
+		if is[key] != p.settings[key] {
+			differs(key, is[key], p.settings[key])
 		}
 	}
 	return nil

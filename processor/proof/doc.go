@@ -19,6 +19,7 @@
 //	read.go     Read: one consistent look at the topics of a running system
 //	rounds.go   the history in rounds, so that it need not fit into memory
 //	finished.go what the group has committed as finished above its watermark
+//	rights.go   which right brokers refuse something for
 //	scan.go     partitions from an offset to a fixed end, under read_committed
 //	retention.go what was deleted or could not be read
 //	ledger.go   ReadLedger: what a gateway simulator granted

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/coupongrant/coupongrant/schemas"
 )
@@ -71,7 +72,7 @@ func (l *look) open(ctx context.Context) (*Checker, error) {
 	ids := map[string]string{}
 	topics, err := l.admin.ListTopics(ctx, l.Topics.all()...)
 	if err != nil {
-		return nil, fmt.Errorf("listing topics: %w", err)
+		return nil, fmt.Errorf("listing topics: %w", orHidden(ctx, l.admin, l.Topics.all(), err))
 	}
 	for name, topic := range topics {
 		ids[name] = topic.ID.String()
@@ -134,7 +135,8 @@ func (l *look) committed(ctx context.Context) (kadm.OffsetResponses, error) {
 		err = offsets.Error()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the offsets of group %s: %w", l.Group, err)
+		may := Right{kadm.OpDescribe, kmsg.ACLResourceTypeGroup, l.Group}
+		return nil, fmt.Errorf("reading the offsets of group %s: %w", l.Group, may.OrLacks(err))
 	}
 	return offsets, nil
 }
@@ -142,7 +144,7 @@ func (l *look) committed(ctx context.Context) (kadm.OffsetResponses, error) {
 func (l *look) ranges(ctx context.Context, committed kadm.OffsetResponses, topics ...string) ([]Range, error) {
 	ends, err := listed(l.admin.ListEndOffsets(ctx, topics...))
 	if err != nil {
-		return nil, err
+		return nil, orHidden(ctx, l.admin, topics, err)
 	}
 	starts, err := listed(l.admin.ListStartOffsets(ctx, topics...))
 	if err != nil {

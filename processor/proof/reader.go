@@ -38,7 +38,7 @@ func (r *Reader) Stable(ctx context.Context, topics ...string) ([]Range, error) 
 	admin := kadm.NewClient(client)
 	ends, err := listed(admin.ListCommittedOffsets(ctx, topics...))
 	if err != nil {
-		return nil, err
+		return nil, orHidden(ctx, admin, topics, err)
 	}
 	starts, err := listed(admin.ListStartOffsets(ctx, topics...))
 	if err != nil {

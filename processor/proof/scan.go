@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -102,7 +103,7 @@ func (s *scan) poll(ctx context.Context, limit time.Duration) (kgo.Fetches, erro
 	}
 	for _, e := range fetches.Errors() {
 		if pollCtx.Err() == nil { // else it only says that the poll ran out of time
-			return nil, fmt.Errorf("reading %s/%d: %w", e.Topic, e.Partition, e.Err)
+			return nil, fmt.Errorf("reading %s/%d: %w", e.Topic, e.Partition, OnTopic(kadm.OpRead, e.Topic).OrLacks(e.Err))
 		}
 	}
 	return fetches, nil
