@@ -49,6 +49,7 @@ case $role in
 run) run ;;
 create)
     every_topic Create
+    every_topic Describe
     every_topic DescribeConfigs
     ;;
 read)
@@ -58,7 +59,7 @@ read)
 replay)
     allow Read --topic "$dead_letter" --topic "$store" --topic "$loyalty"
     allow Write --topic "$store" --topic "$loyalty"
-    allow Write --transactional-id "$group" --resource-pattern-type prefixed
+    allow Write --transactional-id "$group-replay"
     ;;
 doctor)
     run

@@ -9,9 +9,6 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -35,67 +32,6 @@ const (
 	secretLife   = time.Minute
 	reauthentify = 4 * time.Second // after which brokers ask anew who somebody is
 )
-
-// lockedBroker is a broker with four listeners: one for the test's own clients,
-// who may do everything, and one for each way to say who one is.
-type lockedBroker struct {
-	*realBrokers
-	t         *testing.T
-	authority *authority
-	listeners map[string]string // address by name
-}
-
-func startLocked(t *testing.T) *lockedBroker {
-	t.Helper()
-	b := &lockedBroker{t: t, authority: newAuthority(t, "authority"), listeners: map[string]string{}}
-	for _, name := range []string{"SCRAM", "MTLS", "OAUTH"} {
-		b.listeners[name] = freeAddress(t)
-	}
-	dir := t.TempDir()
-	cert, key := b.authority.issue("broker", 24*time.Hour)
-	store, trust := filepath.Join(dir, "broker.pem"), filepath.Join(dir, "authority.pem")
-	require.NoError(t, os.WriteFile(store, slices.Concat(key, cert), 0o600))
-	require.NoError(t, os.WriteFile(trust, b.authority.pem, 0o600))
-	setup := chaosBrokers(&wires{lines: make([]*wire, 1)})
-	setup.wires = nil
-	setup.more = func(direct, controller string) string {
-		return fmt.Sprintf(lockedSettings, direct, b.listeners["SCRAM"], b.listeners["MTLS"], b.listeners["OAUTH"], controller,
-			direct, b.listeners["SCRAM"], b.listeners["MTLS"], b.listeners["OAUTH"], store, trust, reauthentify.Milliseconds())
-	}
-	b.realBrokers = startBrokers(t, dir, setup)
-	return b
-}
-
-// password of a user, from now on.
-func (b *lockedBroker) password(user, text string) {
-	b.t.Helper()
-	changed, err := b.admin.AlterUserSCRAMs(b.t.Context(), nil, []kadm.UpsertSCRAM{{User: user, Mechanism: kadm.ScramSha512, Iterations: 4096, Password: text}})
-	require.NoError(b.t, err)
-	require.NoError(b.t, changed[user].Err)
-}
-
-// lockedSettings: direct, three listeners, controller; direct, three listeners;
-// stores; milliseconds.
-const lockedSettings = `
-listeners=DIRECT://%[1]s,SCRAM://%[2]s,MTLS://%[3]s,OAUTH://%[4]s,CONTROLLER://%[5]s
-advertised.listeners=DIRECT://%[6]s,SCRAM://%[7]s,MTLS://%[8]s,OAUTH://%[9]s
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,DIRECT:PLAINTEXT,SCRAM:SASL_SSL,MTLS:SSL,OAUTH:SASL_SSL
-ssl.keystore.type=PEM
-ssl.keystore.location=%[10]s
-ssl.truststore.type=PEM
-ssl.truststore.location=%[11]s
-listener.name.mtls.ssl.client.auth=required
-ssl.principal.mapping.rules=RULE:^CN=([^,]*).*$/$1/
-listener.name.scram.sasl.enabled.mechanisms=SCRAM-SHA-512
-listener.name.scram.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
-listener.name.oauth.sasl.enabled.mechanisms=OAUTHBEARER
-listener.name.oauth.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";
-listener.name.oauth.oauthbearer.connections.max.reauth.ms=%[12]d
-listener.name.scram.scram-sha-512.connections.max.reauth.ms=%[12]d
-authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
-super.users=User:ANONYMOUS
-allow.everyone.if.no.acl.found=false
-`
 
 // bearer is an unsecured JWS, which brokers take where nobody tells them how to
 // check a signature.
@@ -192,75 +128,12 @@ func (s *lockedSystem) saysThat(words string) bool {
 	return at >= 0 && status == http.StatusServiceUnavailable
 }
 
-// script runs deploy/kafka/acls.sh with Kafka's own tool.
-func (s *lockedSystem) script(role, action string) {
-	s.t.Helper()
-	tools, _ := filepath.Glob(filepath.Join(s.broker.libs, "kafka-tools-*.jar"))
-	require.NotEmpty(s.t, tools, "REAL_KAFKA_LIBS lacks kafka-tools-*.jar, which is what kafka-acls.sh runs")
-	tool := filepath.Join(s.broker.dir, "kafka-acls.sh")
-	require.NoError(s.t, os.WriteFile(tool, fmt.Appendf(nil, "#!/bin/sh\nexec %q -XX:TieredStopAtLevel=1 -cp %q org.apache.kafka.tools.AclCommand \"$@\"\n",
-		s.broker.java, filepath.Join(s.broker.libs, "*")), 0o700)) //nolint:gosec // it is run
-	script := exec.Command("../../deploy/kafka/acls.sh", role, "User:"+lockedUser)
-	script.Env = append(os.Environ(), "KAFKA_ACLS="+tool, "BOOTSTRAP="+s.broker.direct[0], "ACTION="+action, "GROUP="+s.group,
-		"STORE="+s.topics.Inputs[0], "LOYALTY="+s.topics.Inputs[1], "GRANTED="+s.topics.Granted,
-		"FAILED="+s.topics.Failed, "DEAD_LETTER="+s.topics.DeadLetter, "RETRY="+s.topics.Retry)
-	out, err := script.CombinedOutput()
-	require.NoError(s.t, err, string(out))
-}
-
-// rights are those that the broker says the user has.
-func (s *lockedSystem) rights() (all []kadm.DescribedACL) {
-	s.t.Helper()
-	found, err := s.broker.admin.DescribeACLs(s.t.Context(), kadm.NewACLs().AnyResource().ResourcePatternType(kadm.ACLPatternAny).
-		Allow("User:"+lockedUser).AllowHosts().Operations())
-	require.NoError(s.t, err)
-	for _, some := range found {
-		require.NoError(s.t, some.Err)
-		all = append(all, some.Described...)
-	}
-	return all
-}
-
-// nameOf is how the program names a right.
-func nameOf(r kadm.DescribedACL) string {
-	return r.Operation.String() + " on " + strings.ToLower(strings.ReplaceAll(r.Type.String(), "_", " ")) + " " + r.Name
-}
-
-func aclOf(r kadm.DescribedACL) *kadm.ACLBuilder {
-	acl := kadm.NewACLs().Allow(r.Principal).AllowHosts(r.Host).Operations(r.Operation).ResourcePatternType(r.Pattern)
-	switch r.Type {
-	case kmsg.ACLResourceTypeTopic:
-		return acl.Topics(r.Name)
-	case kmsg.ACLResourceTypeGroup:
-		return acl.Groups(r.Name)
-	default:
-		return acl.TransactionalIDs(r.Name)
-	}
-}
-
-func (s *lockedSystem) give(r kadm.DescribedACL) {
-	s.t.Helper()
-	given, err := s.broker.admin.CreateACLs(s.t.Context(), aclOf(r))
-	require.NoError(s.t, err)
-	require.Len(s.t, given, 1)
-	require.NoError(s.t, given[0].Err)
-}
-
-func (s *lockedSystem) take(r kadm.DescribedACL) {
-	s.t.Helper()
-	taken, err := s.broker.admin.DeleteACLs(s.t.Context(), aclOf(r))
-	require.NoError(s.t, err)
-	require.Len(s.t, taken, 1)
-	require.NoError(s.t, taken[0].Err)
-	require.Len(s.t, taken[0].Deleted, 1, nameOf(r))
-}
-
 // TestLockedRunWithExactlyTheDocumentedRights takes each right away in turn, while
 // requests come: `run` says which one is lacking, and goes on when it is back.
 func TestLockedRunWithExactlyTheDocumentedRights(t *testing.T) {
 	s := newLockedSystem(t, startLocked(t))
-	s.script("run", "--add")
-	rights := s.rights()
+	s.broker.script(s.system, "run", lockedUser, "--add")
+	rights := s.broker.rights(lockedUser)
 	var names []string
 	for _, r := range rights {
 		require.Equal(t, "*", r.Host)
@@ -280,21 +153,21 @@ func TestLockedRunWithExactlyTheDocumentedRights(t *testing.T) {
 		s.denies(lacking)
 	}
 	require.NotContains(t, s.replica.stderr.String(), "password-")
-	s.script("run", "--remove")
-	require.Empty(t, s.rights())
+	s.broker.script(s.system, "run", lockedUser, "--remove")
+	require.Empty(t, s.broker.rights(lockedUser))
 }
 
 // denies takes one right away from a running replica, and from one that starts
 // where nothing that comes needs it.
 func (s *lockedSystem) denies(lacking kadm.DescribedACL) {
 	s.t.Helper()
-	s.take(lacking)
+	s.broker.take(lacking)
 	if lacking.Operation == kadm.OpWrite && slices.Contains([]string{s.topics.Failed, s.topics.DeadLetter, s.topics.Retry}, lacking.Name) {
 		require.Zero(s.t, s.replica.stop(s.t, settleLimit))
 		s.replica = s.system.replica("a", s.entrance("SCRAM"))
 	}
 	s.until("it does not say what it lacks", func() bool { return s.saysThat("lacks " + nameOf(lacking)) })
-	s.give(lacking)
+	s.broker.give(lacking)
 	s.until("it does not go on", s.isReady)
 	s.balanced(s.sent)
 }
@@ -304,7 +177,7 @@ func (s *lockedSystem) denies(lacking kadm.DescribedACL) {
 // restarts, nothing is lost.
 func TestLockedSecretsAreRotatedUnderLoad(t *testing.T) {
 	s := newLockedSystem(t, startLocked(t))
-	s.script("run", "--add")
+	s.broker.script(s.system, "run", lockedUser, "--add")
 	for _, listener := range []string{"SCRAM", "MTLS", "OAUTH"} {
 		t.Run(listener, func(t *testing.T) {
 			s.t, s.broker.t = t, t
