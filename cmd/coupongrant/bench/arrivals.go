@@ -36,11 +36,15 @@ type place struct {
 	offset    int64
 }
 
+// fetchMaxWait is short, since a client's first fetch can be of a few partitions
+// that have nothing, and the others wait for its answer.
+const fetchMaxWait = 200 * time.Millisecond
+
 // newArrivals reads from before the first outcome.
 func newArrivals(c *cluster, timed bool) (*arrivals, error) {
 	client, err := kgo.NewClient(append(c.options(), kgo.ConsumeTopics(c.topics.Granted, c.topics.Failed, c.topics.DeadLetter),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.ConsumeResetOffset(kgo.NoResetOffset()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()))...)
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(fetchMaxWait))...)
 	if err != nil {
 		return nil, fmt.Errorf("preparing the reader of outcomes: %w", err)
 	}
