@@ -14,6 +14,7 @@ type callers struct {
 	call  func(context.Context, call)
 	calls chan call // as many places as calls in flight: a hand-over never waits
 	idle  int
+	spare int // of the idle, those that had no call since the last look
 }
 
 // call is one to make, and who is told how it went.
@@ -30,6 +31,7 @@ func newCallers(most int, do func(context.Context, call)) *callers {
 func (c *callers) start(ctx context.Context, next call) {
 	if c.idle > 0 {
 		c.idle--
+		c.spare = min(c.spare, c.idle)
 		c.calls <- next
 		return
 	}
@@ -41,8 +43,21 @@ func (c *callers) start(ctx context.Context, next call) {
 func (c *callers) work(ctx context.Context, first call) {
 	c.call(ctx, first)
 	for next := range c.calls {
+		if next.task == nil {
+			return
+		}
 		c.call(ctx, next)
 	}
+}
+
+// look, once a second, lets those go that had no call since the last: what one burst
+// took is not kept for good.
+func (c *callers) look() {
+	for range c.spare {
+		c.calls <- call{}
+	}
+	c.idle -= c.spare
+	c.spare = c.idle
 }
 
 // ended says that the answer to a call has come.

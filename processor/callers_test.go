@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -44,7 +45,7 @@ func TestCallersAreAsManyAsTheMostCallsAtOnce(t *testing.T) {
 	defer c.end()
 	for _, atOnce := range []int{1, 1, 3, 2, 3} {
 		for range atOnce {
-			c.start(t.Context(), call{})
+			c.start(t.Context(), call{task: new(task)})
 			<-made
 		}
 		for range atOnce {
@@ -53,4 +54,35 @@ func TestCallersAreAsManyAsTheMostCallsAtOnce(t *testing.T) {
 		}
 	}
 	require.Equal(t, 3, c.idle, "nobody has a call, so these are all")
+}
+
+// After a burst the callers go that nobody needs any more, and those stay that have
+// calls now and then.
+func TestCallersWithoutCallsGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		made, over := make(chan struct{}), make(chan struct{})
+		c := newCallers(5, func(context.Context, call) { made <- struct{}{}; <-over })
+		atOnce := func(n int) {
+			for range n {
+				c.start(t.Context(), call{task: new(task)})
+				<-made
+			}
+			for range n {
+				over <- struct{}{}
+				c.ended()
+			}
+		}
+		atOnce(5)
+		c.look()
+		require.Equal(t, 5, c.idle, "each had a call since the last look")
+		atOnce(2)
+		c.look()
+		require.Equal(t, 2, c.idle)
+		c.look()
+		require.Zero(t, c.idle)
+		synctest.Wait()
+		require.Empty(t, c.calls, "and they have gone: the bubble fails if one stays")
+		atOnce(1)
+		c.end()
+	})
 }

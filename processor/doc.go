@@ -42,7 +42,7 @@
 //	goroutine     started by     ends when             owns
 //	session       Processor.Run  ctx ends, or an error  kgo session, windows, transaction
 //	scheduler     session        told to, calls drained lanes, timers, slots, gate
-//	caller (n)    scheduler      the scheduler ends     one call at a time; n <= gateway.max_in_flight
+//	caller (n)    scheduler      idle a second, or told one call at a time; n <= gateway.max_in_flight
 //	awaited       session        its poll returns       nothing; ends a waiting poll when the bell rings
 //	background    Start          Run returns            nothing; reports a fatal error
 //	resolver      session        told to                nothing; fetches writer's schemas

@@ -16,7 +16,7 @@ func waitingScheduler(n int, due time.Time) *scheduler {
 	s := &scheduler{
 		gate: gate{guard: new(guard)},
 		cfg:  cfg, policy: policy{cfg: cfg}, turns: newTurns(cfg.MaxInFlight, cfg.Topics), breaker: breaker.New(breaker.DefaultConfig(), nil),
-		supplies: map[assignment]*supply{}, lanes: lanes{}, answered: time.Now(),
+		supplies: map[assignment]*supply{}, lanes: lanes{}, answered: time.Now(), quota: new(quota), callers: newCallers(cfg.MaxInFlight, nil),
 	}
 	a := assignment{partition{cfg.Topics.Retry, 0}, 1}
 	s.supplies[a] = newSupply(a, int64(n))
