@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -23,12 +24,21 @@ const outputWait = 5 * time.Second
 
 var builtBinary = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(binaryDir(), "coupongrant")
-	build := exec.Command("go", "build", "-o", path, "github.com/coupongrant/coupongrant/cmd/coupongrant")
+	build := exec.Command("go", "build", "-ldflags", "-X main.version="+sourceVersion(), "-o", path, "github.com/coupongrant/coupongrant/cmd/coupongrant")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", errors.Join(err, errors.New(string(out)))
 	}
 	return path, nil
 })
+
+// sourceVersion is that of the checkout the program was built from.
+func sourceVersion() string {
+	out, err := exec.Command("git", "describe", "--tags", "--always", "--dirty").Output()
+	if err != nil {
+		return "unversioned"
+	}
+	return strings.TrimSpace(string(out))
+}
 
 // buildBinary returns the path of the program, built once for the package:
 // these tests run what users run.

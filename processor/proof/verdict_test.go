@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -185,15 +184,6 @@ func (c *chaos) command() string {
 		text += " -protocol " + c.form.protocol
 	}
 	return text
-}
-
-// sourceVersion is that of the checkout the program was built from.
-func sourceVersion() string {
-	out, err := exec.Command("git", "describe", "--tags", "--always", "--dirty").Output()
-	if err != nil {
-		return "unversioned"
-	}
-	return strings.TrimSpace(string(out))
 }
 
 func (c *chaos) countDeaths(r *chaosResult) {
