@@ -195,13 +195,13 @@ func took(ctx context.Context, gateway string) (calls int64, seconds float64, er
 		return 0, 0, err
 	}
 	at.Path = tookPath
-	ctx, cancel := context.WithTimeout(ctx, settleLimit)
-	defer cancel()
+	client := &http.Client{Timeout: settleLimit}
+	defer client.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
 	if err != nil {
 		return 0, 0, err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return 0, 0, fmt.Errorf("asking the gateway how long its calls take: %w", err)
 	}
