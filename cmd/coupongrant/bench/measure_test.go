@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -97,4 +98,13 @@ func TestIdealIsWhatKeysAndSlotsAllow(t *testing.T) {
 	require.InDelta(t, 100, s.ideal(), 1e-9)
 	s.Stragglers, s.Slow = 0.01, 10_000_000_000
 	require.InDelta(t, 10/0.199, s.ideal(), 1e-9)
+}
+
+// What the gateway's part of a call allows goes by how long the gateway had the
+// calls, not by how long it was told to.
+func TestShareIsOfTheTimeThatTheGatewayHadItsCalls(t *testing.T) {
+	run, began, figures := trial{spec: base(armEngine, 10*time.Millisecond, 16)}, time.Now(), map[string]float64{}
+	run.between(sample{at: began, calls: 100, took: 2}, sample{at: began.Add(10 * time.Second), count: 12_000, calls: 12_100, took: 2 + 12_000*0.012, all: 1}, figures)
+	require.InDelta(t, 12, figures[callTime], 1e-9)
+	require.InDelta(t, 1200*0.012/16, figures[ofIdeal], 1e-9)
 }
