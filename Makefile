@@ -26,7 +26,7 @@ KUBERNETES         = .cache/kubernetes-schemas
 CRDS               = .cache/crds
 ALL_TAGS    := integration chaos apart synctests browser
 
-.PHONY: help run build test alerts-test dashboard-test lint fuzz kafka-test console-test screenshots chaos chaos-short chaos-controls chaos-long coordinators locked attacks trouble audit-scale apart apart-short bench bench-control bench-micro figures vuln licenses clean
+.PHONY: help run build test alerts-test dashboard-test lint fuzz kafka-test console-test screenshots chaos chaos-short chaos-controls chaos-long soak coordinators locked attacks trouble audit-scale apart apart-short bench bench-control bench-micro figures vuln licenses clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -140,7 +140,7 @@ chaos-short: ## kills and other faults for minutes, on kfake and on three real b
 
 chaos-controls: ## planted bugs must be caught, those too that a plan meets only by chance: up to three plans each
 	mkdir -p $(CHAOS_RESULTS)
-	$(CHAOS) -timeout 30m -run '^TestChaosSees' -args $(CHAOS_ARGS)
+	$(CHAOS) -timeout 30m -run '^Test(Chaos|Soak)Sees' -args $(CHAOS_ARGS)
 
 chaos: ## every fault again and again, for half an hour of load on three real brokers
 	mkdir -p $(CHAOS_RESULTS)
@@ -150,8 +150,12 @@ coordinators: ## a new coordinator tells no older offsets than another had: its 
 	mkdir -p $(CHAOS_RESULTS)
 	$(CHAOS) -timeout 30m -run '^TestCoordinatorMoves$$' -args $(CHAOS_ARGS)
 
-chaos-long: ## the same SLICES (6) times, each with a seed of its own: more than a million requests
-	set -e; for slice in $$(seq $(or $(SLICES),6)); do $(MAKE) chaos; done
+chaos-long: ## the same SLICES (4) times, for 33 minutes each, with a seed of its own, under either group protocol in turn: more than a million requests
+	set -e; for slice in $$(seq $(or $(SLICES),4)); do $(MAKE) chaos LOAD=$(or $(LOAD),33m) PROTOCOL=$$([ $$((slice % 2)) = 0 ] && echo consumer || echo classic); done
+
+soak: ## a steady rate and a fault a minute for two hours, and a process whose memory, goroutines and files must not grow
+	mkdir -p $(CHAOS_RESULTS)
+	$(CHAOS) -timeout 6h -run '^TestSoakOnKafka$$' -args $(CHAOS_ARGS) -load $(or $(LOAD),2h)
 
 locked: ## a real broker that lets in only whom it knows: rights taken away, secrets rotated; needs Java 17 and REAL_KAFKA_LIBS
 	$(CHAOS) -timeout 30m -run '^TestLocked'

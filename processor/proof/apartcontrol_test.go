@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/coupongrant/coupongrant/internal/figure"
 )
 
 // TestApartSeesPlantedBugs is how the measures are known to see what they are
@@ -34,7 +36,7 @@ func TestApartSeesPlantedBugs(t *testing.T) {
 				})
 			}
 			seen := m.over(runs)
-			t.Logf("%s: without %s, with %s; %s %s, %s", m.What, figureText(seen.Without), figureText(seen.With), m.By, figureText(seen.Result), m.limit())
+			t.Logf("%s: without %s, with %s; %s %s, %s", m.What, figure.Text(seen.Without), figure.Text(seen.With), m.By, figure.Text(seen.Result), m.limit())
 			require.False(t, t.Failed())
 			for _, r := range runs {
 				require.Contains(t, r.Figures, c.figure, "what was not measured shows nothing")

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/coupongrant/coupongrant/internal/figure"
 )
 
 // isolationPage shows the figures of how little one request is felt by others.
@@ -142,9 +144,9 @@ func (m apartMeasure) combine(results []float64) float64 {
 func (m apartMeasure) limit() string {
 	switch {
 	case m.AtLeast != nil:
-		return "at least " + figureText(*m.AtLeast)
+		return "at least " + figure.Text(*m.AtLeast)
 	case m.AtMost != nil:
-		return "at most " + figureText(*m.AtMost)
+		return "at most " + figure.Text(*m.AtMost)
 	default:
 		return "none"
 	}
@@ -157,12 +159,12 @@ func (r apartResult) summary() string {
 	for _, m := range r.Measures {
 		mark := map[bool]string{true: "  ", false: "! "}[m.Held]
 		fmt.Fprintf(&b, "  %s%s [%s]: without %s, with %s; %s %s, %s\n", mark, m.What, m.Kind,
-			figureText(m.Without), figureText(m.With), m.By, figureText(m.Result), m.limit())
+			figure.Text(m.Without), figure.Text(m.With), m.By, figure.Text(m.Result), m.limit())
 	}
 	for _, run := range r.Runs {
 		fmt.Fprintf(&b, "    pair %d, %s:", run.Pair, run.Kind)
 		for _, name := range sortedKeys(run.Figures) {
-			fmt.Fprintf(&b, " %s %s;", name, figureText(run.Figures[name]))
+			fmt.Fprintf(&b, " %s %s;", name, figure.Text(run.Figures[name]))
 		}
 		fmt.Fprintln(&b)
 	}
@@ -178,18 +180,6 @@ func sortedKeys(m map[string]float64) []string {
 	return keys
 }
 
-// figureText keeps three digits that matter.
-func figureText(v float64) string {
-	switch {
-	case v == float64(int64(v)):
-		return fmt.Sprintf("%d", int64(v))
-	case v >= 100 || v <= -100:
-		return fmt.Sprintf("%.0f", v)
-	default:
-		return fmt.Sprintf("%.3g", v)
-	}
-}
-
 // renderApart is a table of what each case must show, a row each.
 func renderApart(results []apartResult) string {
 	var b strings.Builder
@@ -197,11 +187,11 @@ func renderApart(results []apartResult) string {
 	fmt.Fprintln(&b, "|---|---|---|---|---|---|---|")
 	for _, r := range results {
 		for _, m := range r.Measures {
-			without, result := figureText(m.Without), m.By+" "+figureText(m.Result)
+			without, result := figure.Text(m.Without), m.By+" "+figure.Text(m.Result)
 			if !m.paired() {
 				without = "-"
 			}
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", r.Case, m.What, without, figureText(m.With), result, m.limit(),
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", r.Case, m.What, without, figure.Text(m.With), result, m.limit(),
 				map[bool]string{true: "yes", false: "**no**"}[m.Held])
 		}
 	}

@@ -62,10 +62,10 @@ func TestChaosForLong(t *testing.T) {
 	if *loadFlag == 0 {
 		t.Skip("-load says how long; see `make chaos`")
 	}
-	const round = 4 * time.Minute // what the whole mix takes on two quiet cores
+	const round = 5 * time.Minute // what the whole mix takes on two quiet cores
 	rounds := max(1, int(float64(*loadFlag)*(1-progressBefore)/float64(round)))
 	runChaos(t, form{
-		name: "long on Kafka", real: true, mix: fullMix().times(rounds), rate: 100, load: *loadFlag, drain: 2 * shortDrain,
+		name: slice, real: true, mix: longMix().times(rounds), rate: 190, load: *loadFlag, drain: 2 * shortDrain,
 	})
 }
 
@@ -115,7 +115,11 @@ func controlRun(t *testing.T, patch string, m mix) chaosResult {
 func runChaos(t *testing.T, f form) chaosResult {
 	t.Helper()
 	c, dir := prepare(t, f)
-	c.run(newPlan(c.seed, f.mix))
+	plan := newPlan(c.seed, f.mix)
+	if f.steps > 0 {
+		plan = plan[:f.steps]
+	}
+	c.run(plan)
 	r := c.judge()
 	path, err := r.keep(dir)
 	require.NoError(t, err)

@@ -29,6 +29,7 @@ const (
 	sessionTimeout     = 3 * time.Second
 	transactionTimeout = 4 * time.Second
 	callTimeout        = 2 * time.Second
+	parkAfter          = 5 * time.Second
 	giveUpAfter        = 10 * time.Second
 
 	partitions   = 6 // of each topic
@@ -61,6 +62,7 @@ type chaos struct {
 	journal   *journal
 	began     time.Time
 	version   string        // of the sources at the start: somebody may commit meanwhile
+	sessions  int           // that the gateway has had
 	drained   time.Duration // from the end of the load to the last end
 	takeOvers []takenOver
 }
@@ -74,7 +76,13 @@ type form struct {
 	load    time.Duration // how long the load lasts at least
 	drain   time.Duration // how long all may take to be ended, after it
 	control string        // a planted bug; empty: none
-	older   string        // another build of the program, beside this one; empty: none
+
+	// Of a soak; zero: the faults follow on each other.
+	survivor string        // the slot whose process no fault ends
+	pace     time.Duration // from the beginning of a fault to that of the next
+	steps    int           // of the shuffled mix, so many are taken; 0: all
+
+	older string // another build of the program, beside this one; empty: none
 
 	// What only some runs have otherwise than all others; zero: they do not.
 	brokers    int
@@ -122,7 +130,7 @@ func newChaos(t testing.TB, f form, seed uint64, dir string) *chaos {
 	c.witness = newWitness(c.system, c.found)
 	c.marks = &watermarks{system: c.system, admin: adminClient(t, c.cluster.addresses()), found: c.found, marks: map[topicPartition][]mark{}}
 	c.startCrew(dir)
-	c.scrapes = &scraper{crew: c.crew, found: c.found}
+	c.scrapes = &scraper{crew: c.crew, found: c.found, survivor: c.form.survivor}
 	return c
 }
 
@@ -132,14 +140,17 @@ func (c *chaos) configure() {
 		"kafka.brokers":         strings.Join(c.wires.addresses(), ","),
 		"kafka.session_timeout": sessionTimeout.String(), "kafka.heartbeat_interval": "500ms",
 		"kafka.transaction_timeout": transactionTimeout.String(),
-		"gateway.app_secret":        canarySecret, "gateway.session": canarySession,
-		"gateway.timeout": callTimeout.String(), "gateway.max_in_flight": "64", "stop_timeout": "10s",
+		"gateway.app_secret":        canarySecret,
+		"gateway.timeout":           callTimeout.String(), "gateway.max_in_flight": "64", "stop_timeout": "10s",
 		"retry.min_backoff": "50ms", "retry.max_backoff": "1s", "retry.delay": "2s",
-		"retry.park_after": "5s", "retry.give_up_after": giveUpAfter.String(),
+		"retry.park_after": parkAfter.String(), "retry.give_up_after": giveUpAfter.String(),
 		"breaker.interval": "10s", "breaker.open_for": "500ms", "kafka.group_protocol": c.form.protocol,
 	} {
 		c.system.settings[key] = value
 	}
+	delete(c.system.settings, "gateway.session")
+	c.system.settings["gateway.session_file"] = filepath.Join(c.dir, "session")
+	require.NoError(c.t, c.giveSession(canarySession))
 	maps.Copy(c.system.settings, c.form.settings)
 }
 
@@ -203,20 +214,29 @@ func slotName(i int) string { return fmt.Sprintf("replica-%d", i+1) }
 // fit says whether a fault would count now: calls in flight, and enough of the
 // work done.
 func (c *chaos) fit() bool {
-	return c.calls.inFlight() > 0 && float64(c.witness.ended()) >= progressBefore*float64(c.form.planned())
+	before := progressBefore
+	if c.form.pace > 0 {
+		before = 0 // its time is long, and its warm-up has faults too
+	}
+	return c.calls.inFlight() > 0 && float64(c.witness.ended()) >= before*float64(c.form.planned())
 }
 
 // spare says who must not die now. kfake keeps a member that dies while it waits
 // for its join, and every other join puts off the minute after which it is
 // forgotten: real brokers are hard on it, so there everybody may die.
-func (c *chaos) spare(m *member) bool { return !c.form.real && m.joining.Load() }
+// And the survivor of a soak never.
+func (c *chaos) spare(m *member) bool {
+	return !c.form.real && m.joining.Load() || m.slot == c.form.survivor
+}
 
 // run lets the load flow, follows the plan, and waits until all is ended.
 func (c *chaos) run(plan []step) {
 	c.t.Helper()
 	c.underLoad(func() {
 		_ = within(c.form.load, "", c.fit) // the faults begin when enough is done; who never gets there is told of at the first
-		for _, s := range plan {
+		began := time.Now()
+		for i, s := range plan {
+			time.Sleep(time.Until(began.Add(time.Duration(i) * c.form.pace)))
 			c.follow(s)
 		}
 		_ = within(c.form.load, "", func() bool { return c.feed.count() >= c.form.planned() }) // the plan may take longer, or not

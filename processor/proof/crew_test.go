@@ -299,3 +299,12 @@ func (m *member) rss() int64 {
 	pages, _ := strconv.ParseInt(string(fields[1]), 10, 64)
 	return pages * int64(os.Getpagesize())
 }
+
+// files are the descriptors that it has open; 0 once it is gone.
+func (m *member) files() int64 {
+	open, err := os.ReadDir("/proc/" + strconv.Itoa(m.cmd.Process.Pid) + "/fd")
+	if err != nil {
+		return 0
+	}
+	return int64(len(open))
+}

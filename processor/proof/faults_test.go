@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -31,6 +30,9 @@ func injections() map[fault]func(*chaos, step) error {
 		registryOutage: (*chaos).registryOutage, gatewayOutage: (*chaos).gatewayOutage, gatewayKill: (*chaos).gatewayKill,
 		lostAnswers: (*chaos).lostAnswers, stalledAnswers: (*chaos).stalledAnswers,
 		throttling: (*chaos).throttling, clockStep: (*chaos).clockStep,
+		gatewayHangs: (*chaos).gatewayHangs, gatewayFlaps: (*chaos).gatewayFlaps, ban: (*chaos).ban,
+		refusals: (*chaos).refusals, silentCoupon: (*chaos).silentCoupon, poisonedCoupon: (*chaos).poisonedCoupon,
+		rotation: (*chaos).rotation, flood: (*chaos).flood,
 	}
 	for _, at := range moments() {
 		all[killAt(at)] = func(c *chaos, s step) error { return c.killAt(at, s) }
@@ -289,53 +291,5 @@ func (c *chaos) registryOutage(s step) error {
 	}
 	c.schemas.down.Store(false)
 	c.awaitReady(next)
-	return nil
-}
-
-func (c *chaos) lostAnswers(s step) error    { return c.misbehave(s, "lost-answers", 0.3) }
-func (c *chaos) stalledAnswers(s step) error { return c.misbehave(s, "stall-after-grant", 0.05) }
-func (c *chaos) throttling(s step) error     { return c.misbehave(s, "throttle 20/s", 0) }
-func (c *chaos) gatewayOutage(s step) error  { return c.misbehave(s, "outage", 0) }
-
-// misbehave has the gateway do wrong for a while.
-func (c *chaos) misbehave(s step, what string, share float64) error {
-	end, err := c.gateway.rule(what, share)
-	if err != nil {
-		return err
-	}
-	time.Sleep(between(s.rand(), 2*time.Second, 5*time.Second))
-	struck, err := end()
-	if err == nil && struck == 0 {
-		err = fmt.Errorf("%s struck no call", strings.TrimSpace(what))
-	}
-	return err
-}
-
-func (c *chaos) gatewayKill(s step) error {
-	if err := c.gateway.kill(); err != nil {
-		return err
-	}
-	time.Sleep(between(s.rand(), 500*time.Millisecond, 2*time.Second))
-	return c.gateway.start()
-}
-
-// clockStep moves the gateway's clock away from ours and back: our signatures
-// are refused as of another time.
-func (c *chaos) clockStep(s step) error {
-	offset := 11 * time.Minute
-	if s.lot%2 == 0 {
-		offset = -offset
-	}
-	before := c.gateway.counts(c.t).Rejected["31"]
-	if err := c.gateway.clock(offset); err != nil {
-		return err
-	}
-	time.Sleep(between(s.rand(), time.Second, 2*time.Second))
-	if err := c.gateway.clock(0); err != nil {
-		return err
-	}
-	if c.gateway.counts(c.t).Rejected["31"] == before {
-		return errors.New("no call was refused for its time")
-	}
 	return nil
 }

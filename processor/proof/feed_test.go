@@ -163,6 +163,23 @@ func (f *feed) plainly(ctx context.Context) error {
 	}
 }
 
+// flood produces so many events at once.
+func (f *feed) flood(ctx context.Context, n int) error {
+	client, err := kgo.NewClient(append(f.system.options(), kgo.RecordDeliveryTimeout(5*time.Minute))...)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	for range n {
+		record, err := f.next(-1)
+		if err != nil {
+			return err
+		}
+		client.Produce(ctx, record, f.written)
+	}
+	return client.Flush(ctx)
+}
+
 func (f *feed) written(_ *kgo.Record, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -50,6 +51,7 @@ type chaosResult struct {
 	Readers    readerCounts   `json:"readers"`
 	Bounds     boundCounts    `json:"bounds"`
 	TakeOvers  []takenOver    `json:"take_overs"`
+	Survivor   *survivor      `json:"survivor,omitempty"` // of a soak
 	Violations map[string]int `json:"violations"`
 	Told       []string       `json:"told,omitempty"`
 	Missing    []string       `json:"missing,omitempty"` // planned faults that did not happen
@@ -184,7 +186,55 @@ func renderFigures(results []chaosResult) string {
 		fmt.Fprintf(&b, "%s %d", f, faults[f])
 	}
 	fmt.Fprintln(&b, ".")
+	renderSlices(&b, results)
 	return b.String()
+}
+
+// slice begins the name of the form that `make chaos` makes again and again.
+const slice = "slice on Kafka"
+
+// renderSlices is what all slices come to together, beside what was asked of them.
+func renderSlices(b *strings.Builder, results []chaosResult) {
+	results = slices.DeleteFunc(slices.Clone(results), func(r chaosResult) bool { return !strings.HasPrefix(r.Form, slice) })
+	if len(results) == 0 {
+		return
+	}
+	consumer, kills, requests, violations, faults := 0, 0, int64(0), map[string]int{}, map[string]int{}
+	for _, r := range results {
+		if strings.HasSuffix(r.Form, "consumer protocol") {
+			consumer++
+		}
+		kills, requests = kills+r.Deaths, requests+r.Load.Requests
+		for kind, n := range r.Violations {
+			violations[kind] += n
+		}
+		for _, f := range r.Faults {
+			faults[f.Fault] += f.Happened
+		}
+	}
+	fmt.Fprintf(b, "\nThe %d slices together, %d of them under the consumer protocol:\n\n| what | in all | asked |\n|---|---|---|\n", len(results), consumer)
+	fmt.Fprintf(b, "| requests | %d | 1000000 |\n| kills of processes | %d | 300 |\n", requests, kills)
+	for _, at := range slices.Sorted(maps.Keys(faults)) {
+		if strings.HasPrefix(at, "kill -9 at: ") {
+			fmt.Fprintf(b, "| %s | %d | 20 |\n", at, faults[at])
+		}
+	}
+	for _, of := range []struct {
+		what   string
+		faults []string
+		asked  int
+	}{
+		{"brokers killed or stopped", []string{"broker kill -9", "broker clean stop"}, 60},
+		{"zombies: stopped beyond the session, or two under one id", []string{"SIGSTOP beyond the session", "second process under one transactional id"}, 60},
+		{"rolling restarts", []string{"rolling restart"}, 20},
+	} {
+		sum := 0
+		for _, f := range of.faults {
+			sum += faults[f]
+		}
+		fmt.Fprintf(b, "| %s | %d | %d |\n", of.what, sum, of.asked)
+	}
+	fmt.Fprintf(b, "| lost, double, untrue, leaks, other | %s | 0, 0, 0, 0, 0 |\n", violationsText(violations))
 }
 
 func violationsText(v map[string]int) string {
@@ -253,4 +303,21 @@ func TestFiguresTellEveryRun(t *testing.T) {
 	require.Contains(t, text, "| short on kfake, v1 | 0001-01-01 | 7 | 0 | 20 | 0 | 2, 0, 0, 0, 3 | none | none |")
 	require.Contains(t, text, "| 4.0 / 4.0 / 4.0 s of 2 | none |")
 	require.Contains(t, text, "together: pause 5.")
+	require.NotContains(t, text, "slices together")
+}
+
+func TestFiguresSumUpTheSlices(t *testing.T) {
+	faults := []faultCount{{"kill -9 at: ended", 10, 10}, {"broker kill -9", 15, 15}, {"broker clean stop", 5, 4}, {"SIGSTOP beyond the session", 9, 9}}
+	text := renderFigures([]chaosResult{
+		{Form: slice, Deaths: 100, Load: loadCounts{Requests: 400_000}, Faults: faults},
+		{Form: slice + ", consumer protocol", Deaths: 90, Load: loadCounts{Requests: 500_000}, Faults: faults, Violations: map[string]int{"lost": 1}},
+		{Form: "short", Deaths: 7, Faults: faults},
+	})
+
+	for _, row := range []string{
+		"The 2 slices together, 1 of them under the consumer protocol:", "| requests | 900000 | 1000000 |", "| kills of processes | 190 | 300 |",
+		"| kill -9 at: ended | 20 | 20 |", "| brokers killed or stopped | 38 | 60 |", "or two under one id | 18 | 60 |", "| 1, 0, 0, 0, 0 | 0, 0, 0, 0, 0 |",
+	} {
+		require.Contains(t, text, row)
+	}
 }

@@ -38,6 +38,7 @@ const gatewayOrder = "COUPONGRANT_CHAOS_GATEWAY"
 type gatewaySetup struct {
 	Address, DataFile string
 	Seed              uint64
+	Session           string      // the only one that it knows
 	Script            string      // of what it does wrong all the time
 	Ways              []repeatWay // in which it answers repeats; none: as limitedCoupons says
 }
@@ -54,7 +55,7 @@ func overCoupons() []string { return []string{"c276-08", "c357-08"} }
 func (g gatewaySetup) config() topsim.Config {
 	cfg := topsim.DefaultConfig()
 	cfg.Apps = map[string]topsim.App{topsim.DemoAppKey: {
-		Secret: canarySecret, Sessions: map[string]time.Time{canarySession: {}},
+		Secret: canarySecret, Sessions: map[string]time.Time{g.Session: {}},
 	}}
 	cfg.Replay, cfg.Seed, cfg.DataFile = topsim.ReplayLimitFirst, g.Seed, g.DataFile
 	cfg.Latency, cfg.Spread = 20*time.Millisecond, 40*time.Millisecond
@@ -131,7 +132,7 @@ func newGatewayProcess(t testing.TB, dir string, setup gatewaySetup, seed uint64
 		setup: setup,
 	}
 	g.setup.Address, g.setup.DataFile, g.setup.Seed = address, filepath.Join(dir, "ledger"), seed
-	g.setup.Script = cmp.Or(setup.Script, baseScript)
+	g.setup.Session, g.setup.Script = canarySession, cmp.Or(setup.Script, baseScript)
 	require.NoError(t, g.start())
 	t.Cleanup(func() {
 		_ = g.kill()
@@ -183,34 +184,35 @@ func (g *gatewayProcess) kill() error {
 	return err
 }
 
-// rule puts a fault in force and returns how to end it; the end tells how many
-// calls it struck.
-func (g *gatewayProcess) rule(fault string, probability float64) (end func() (int64, error), err error) {
-	order := map[string]any{"fault": fault}
-	if probability > 0 {
-		order["probability"] = probability
-	}
-	return g.impose(order)
+// imposed is a rule in force.
+type imposed struct {
+	gateway *gateway
+	id      int64
 }
 
 // impose puts a rule in force, as the control API takes it.
-func (g *gateway) impose(order map[string]any) (end func() (int64, error), err error) {
+func (g *gateway) impose(rule map[string]any) (imposed, error) {
 	var made struct{ ID int64 }
-	if err := g.send(http.MethodPost, "rules", order, &made); err != nil {
-		return nil, err
+	err := g.send(http.MethodPost, "rules", rule, &made)
+	return imposed{g, made.ID}, err
+}
+
+// struck is how many calls have met it.
+func (i imposed) struck() (int64, error) {
+	var rules []struct{ ID, Count int64 }
+	if err := i.gateway.send(http.MethodGet, "rules", nil, &rules); err != nil {
+		return 0, err
 	}
-	return func() (int64, error) {
-		var rules []struct{ ID, Count int64 }
-		if err := g.send(http.MethodGet, "rules", nil, &rules); err != nil {
-			return 0, err
+	for _, r := range rules {
+		if r.ID == i.id {
+			return r.Count, nil
 		}
-		for _, r := range rules {
-			if r.ID == made.ID {
-				return r.Count, g.send(http.MethodDelete, "rules/"+strconv.FormatInt(r.ID, 10), nil, nil)
-			}
-		}
-		return 0, errors.New("the simulator has forgotten the rule")
-	}, nil
+	}
+	return 0, errors.New("the simulator has forgotten the rule")
+}
+
+func (i imposed) end() error {
+	return i.gateway.send(http.MethodDelete, "rules/"+strconv.FormatInt(i.id, 10), nil, nil)
 }
 
 // clock sets the gateway's clock against the real one.

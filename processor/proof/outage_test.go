@@ -96,12 +96,13 @@ func (c *chaos) outage(fault string) outage {
 	time.Sleep(outageQuiet)
 	o := outage{fault: fault, before: rateIn(c.calls.begun(nil), span{began, time.Now()})}
 	o.during.from = time.Now()
-	end, err := c.gateway.rule(fault, 0)
+	imposed, err := c.gateway.impose(map[string]any{"fault": fault})
 	require.NoError(c.t, err)
 	c.journal.write("%s begins", fault)
 	time.Sleep(outageLasts)
-	struck, err := end()
+	struck, err := imposed.struck()
 	require.NoError(c.t, err)
+	require.NoError(c.t, imposed.end())
 	o.during.to, o.struck = time.Now(), float64(struck)
 	c.journal.write("%s is over", fault)
 	time.Sleep(2 * outageQuiet) // what has waited is worked off

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"os"
 	"strconv"
@@ -24,14 +25,23 @@ const (
 
 // scraper reads what every process shows while it runs.
 type scraper struct {
-	crew  *crew
-	found *findings
+	crew     *crew
+	found    *findings
+	survivor string // the slot of a soak's one process that is not ended; empty: there is none
 
 	mu       sync.Mutex
 	scrapes  int
 	memory   int64 // most, in bytes, of one process
 	routines int64
 	inFlight int64
+	signs    []sign // of the survivor
+}
+
+// sign is what the survivor held at some time.
+type sign struct {
+	at                      time.Time
+	process                 string
+	memory, routines, files int64
 }
 
 func (s *scraper) run(ctx context.Context) error {
@@ -66,6 +76,41 @@ func (s *scraper) note(m *member, metrics []byte) {
 	s.memory = max(s.memory, m.rss())
 	s.routines = max(s.routines, gaugeOf(metrics, "go_goroutines"))
 	s.inFlight = max(s.inFlight, gaugeOf(metrics, "coupongrant_calls_in_flight"))
+	if m.slot == s.survivor {
+		s.signs = append(s.signs, sign{time.Now(), m.name, m.rss(), gaugeOf(metrics, "go_goroutines"), m.files()})
+	}
+}
+
+// survived is what the survivor held, in slices of the time. Another process in
+// its place is a finding: age is what is measured.
+func (s *scraper) survived() *survivor {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.signs) < soakSlices {
+		return nil
+	}
+	first, last := s.signs[0], s.signs[len(s.signs)-1]
+	if first.process != last.process {
+		s.found.add("survivor", "%s ended, and %s took its place", first.process, last.process)
+	}
+	out := &survivor{Process: first.process, Seconds: last.at.Sub(first.at).Seconds()}
+	for _, of := range []struct {
+		into *[]float64
+		take func(sign) float64
+	}{
+		{&out.Memory, func(v sign) float64 { return float64(v.memory) / (1 << 20) }},
+		{&out.Routines, func(v sign) float64 { return float64(v.routines) }},
+		{&out.Files, func(v sign) float64 { return float64(v.files) }},
+	} {
+		var values []float64
+		for _, v := range s.signs {
+			values = append(values, of.take(v))
+		}
+		for _, mean := range sliceMeans(values, soakSlices) {
+			*of.into = append(*of.into, math.Round(100*mean)/100)
+		}
+	}
+	return out
 }
 
 func gaugeOf(metrics []byte, name string) int64 {

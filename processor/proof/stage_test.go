@@ -159,12 +159,13 @@ func (s *stage) timeFor(requests int) time.Duration {
 // calls it struck, which must be some.
 func (s *stage) misbehave(fault, outID string) (end func() float64) {
 	s.t.Helper()
-	over, err := s.gateway.impose(map[string]any{"fault": fault, "out_id": outID})
+	imposed, err := s.gateway.impose(map[string]any{"fault": fault, "out_id": outID})
 	require.NoError(s.t, err)
 	return func() float64 {
 		s.t.Helper()
-		struck, err := over()
+		struck, err := imposed.struck()
 		require.NoError(s.t, err)
+		require.NoError(s.t, imposed.end())
 		require.Positive(s.t, struck, "%s struck no call: the run proves nothing", fault)
 		return float64(struck)
 	}

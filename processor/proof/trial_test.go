@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/coupongrant/coupongrant/internal/figure"
 )
 
 var (
@@ -71,7 +73,7 @@ func (c trial) finish(t *testing.T, r *apartResult) {
 	require.NoError(t, err)
 	t.Logf("%s\nresult: %s", r.summary(), path)
 	for _, m := range r.Measures {
-		require.True(t, m.Held || m.fragile() && r.Short, "%s: %s, %s", m.What, figureText(m.Result), m.limit())
+		require.True(t, m.Held || m.fragile() && r.Short, "%s: %s, %s", m.What, figure.Text(m.Result), m.limit())
 	}
 }
 

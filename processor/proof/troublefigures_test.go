@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/coupongrant/coupongrant/internal/figure"
 )
 
 // troublePage shows the figures of what happens when the gateway is in trouble.
@@ -23,7 +25,7 @@ func renderTrouble(results []apartResult) string {
 	fmt.Fprintln(&b, "|---|---|---|---|---|")
 	for _, r := range results {
 		for _, m := range r.Measures {
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", r.Case, m.What, figureText(m.Result), m.limit(),
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", r.Case, m.What, figure.Text(m.Result), m.limit(),
 				map[bool]string{true: "yes", false: "**no**"}[m.Held])
 		}
 	}
@@ -50,7 +52,7 @@ func renderRuns(b *strings.Builder, runs []apartRun) {
 		fmt.Fprintf(b, "| %s |", name)
 		for _, run := range runs {
 			v, ok := run.Figures[name]
-			fmt.Fprintf(b, " %s |", map[bool]string{true: figureText(v), false: "-"}[ok])
+			fmt.Fprintf(b, " %s |", map[bool]string{true: figure.Text(v), false: "-"}[ok])
 		}
 		fmt.Fprintln(b)
 	}

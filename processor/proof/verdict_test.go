@@ -170,6 +170,7 @@ func (c *chaos) result(report proof.Report) chaosResult {
 		r.Readers.Marks += len(marks)
 	}
 	r.Bounds = boundCounts{Memory: c.scrapes.memory, Routines: c.scrapes.routines, InFlight: c.scrapes.inFlight, Scrapes: c.scrapes.scrapes}
+	r.Survivor = c.scrapes.survived()
 	c.countDeaths(&r)
 	return r
 }

@@ -3,6 +3,8 @@ package bench
 import (
 	"fmt"
 	"slices"
+
+	"github.com/coupongrant/coupongrant/internal/figure"
 )
 
 // The ways in which runs become one number: always the median over the turns.
@@ -116,9 +118,9 @@ func median(values []float64) float64 {
 func (m measure) bound() string {
 	switch {
 	case m.AtLeast != nil:
-		return "at least " + number(*m.AtLeast)
+		return "at least " + figure.Text(*m.AtLeast)
 	case m.AtMost != nil:
-		return "at most " + number(*m.AtMost)
+		return "at most " + figure.Text(*m.AtMost)
 	default:
 		return "-"
 	}
@@ -133,20 +135,8 @@ func (m measure) how() string {
 		if m.Times == 1 {
 			return m.Kind + " - " + m.Than
 		}
-		return fmt.Sprintf("%s - %s x %s", m.Kind, number(m.Times), m.Than)
+		return fmt.Sprintf("%s - %s x %s", m.Kind, figure.Text(m.Times), m.Than)
 	default:
 		return m.Kind
-	}
-}
-
-// number keeps three digits that matter.
-func number(v float64) string {
-	switch {
-	case v == float64(int64(v)):
-		return fmt.Sprintf("%d", int64(v))
-	case v >= 100 || v <= -100:
-		return fmt.Sprintf("%.0f", v)
-	default:
-		return fmt.Sprintf("%.3g", v)
 	}
 }

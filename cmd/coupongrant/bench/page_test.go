@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/coupongrant/coupongrant/internal/figure"
 )
 
 const (
@@ -88,7 +90,7 @@ func render(results []result) string {
 				held = "**no**"
 			}
 			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s to %s | %s | %s |\n", line, r.Case, m.What, m.how(), m.medians(),
-				number(m.Result), number(m.Least), number(m.Most), m.bound(), held)
+				figure.Text(m.Result), figure.Text(m.Least), figure.Text(m.Most), m.bound(), held)
 		}
 	}
 	fmt.Fprint(&b, "\nThe runs, medians over the turns:\n\n| case | run | events a second | CPU of an event, µs | p50 / p99 beyond the call, ms | most memory, MiB | processors busy |\n|---|---|---|---|---|---|---|\n")
@@ -110,11 +112,11 @@ func render(results []result) string {
 	return b.String() + "\n"
 }
 
-func medianText(r result, kind, figure string) string {
-	if len(figures(r.Runs, kind, figure)) == 0 {
+func medianText(r result, kind, name string) string {
+	if len(figures(r.Runs, kind, name)) == 0 {
 		return "-"
 	}
-	return number(medianOf(r, kind, figure))
+	return figure.Text(medianOf(r, kind, name))
 }
 
 func medianOf(r result, kind, figure string) float64 {
@@ -123,50 +125,50 @@ func medianOf(r result, kind, figure string) float64 {
 
 // throughputPlot is over the time of a call.
 func throughputPlot(results []result) string {
-	p := plot{title: "Events a second, by the time of a call and how many at once", unit: "events/s"}
-	lines := []series{
-		{name: "calls alone", color: "#9aa0a6"},
-		{name: "loop without promises", color: "#e8710a"},
-		{name: "coupongrant", color: "#1a73e8"},
-		{name: "what the calls' time allows", color: "#188038", dashed: true},
+	p := figure.Plot{Title: "Events a second, by the time of a call and how many at once", Unit: "events/s"}
+	lines := []figure.Series{
+		{Name: "calls alone", Color: "#9aa0a6"},
+		{Name: "loop without promises", Color: "#e8710a"},
+		{Name: "coupongrant", Color: "#1a73e8"},
+		{Name: "what the calls' time allows", Color: "#188038", Dashed: true},
 	}
 	for _, r := range results {
 		if !strings.HasPrefix(r.Case, "call-") || !slices.ContainsFunc(r.Specs, func(s spec) bool { return s.Arm == armHTTP }) {
 			continue
 		}
 		engine := r.Specs[len(r.Specs)-1]
-		p.places = append(p.places, fmt.Sprintf("%d ms, %d", int(1000*engine.Call.seconds()), engine.InFlight))
+		p.Places = append(p.Places, fmt.Sprintf("%d ms, %d", int(1000*engine.Call.seconds()), engine.InFlight))
 		values := []float64{medianOf(r, armHTTP, perSecond), medianOf(r, armLoop, perSecond), medianOf(r, armEngine, perSecond), engine.ideal()}
 		for i := range lines {
-			lines[i].values = append(lines[i].values, values[i])
+			lines[i].Values = append(lines[i].Values, values[i])
 		}
 	}
-	most := slices.Max(slices.Concat(lines[0].values, lines[1].values, lines[2].values))
-	for i, v := range lines[3].values { // what no machine here comes near to is left out
+	most := slices.Max(slices.Concat(lines[0].Values, lines[1].Values, lines[2].Values))
+	for i, v := range lines[3].Values { // what no machine here comes near to is left out
 		if v > 1.5*most {
-			lines[3].values[i] = 0
+			lines[3].Values[i] = 0
 		}
 	}
-	p.lines = lines
-	return p.svg()
+	p.Lines = lines
+	return p.SVG()
 }
 
 // percentilesPlot is of half load.
 func percentilesPlot(results []result) string {
-	p := plot{title: "From due to visible, less the call, at half load", unit: "ms"}
+	p := figure.Plot{Title: "From due to visible, less the call, at half load", Unit: "ms"}
 	i := slices.IndexFunc(results, func(r result) bool { return r.Case == "half-load" })
-	lines := []series{{name: "bare transactions", color: "#e8710a"}, {name: "coupongrant", color: "#1a73e8"}}
+	lines := []figure.Series{{Name: "bare transactions", Color: "#e8710a"}, {Name: "coupongrant", Color: "#1a73e8"}}
 	for _, of := range percentiles() {
 		if i < 0 || of.of == 100 {
 			continue
 		}
-		p.places = append(p.places, strings.TrimSuffix(of.name, " ms"))
+		p.Places = append(p.Places, strings.TrimSuffix(of.name, " ms"))
 		for n, arm := range []string{armTx, armEngine} {
-			lines[n].values = append(lines[n].values, medianOf(results[i], arm, of.name))
+			lines[n].Values = append(lines[n].Values, medianOf(results[i], arm, of.name))
 		}
 	}
-	p.lines = lines
-	return p.svg()
+	p.Lines = lines
+	return p.SVG()
 }
 
 func TestPageTellsEveryMeasureAndRun(t *testing.T) {

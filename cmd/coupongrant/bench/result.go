@@ -10,6 +10,8 @@ import (
 	"slices"
 	"text/tabwriter"
 	"time"
+
+	"github.com/coupongrant/coupongrant/internal/figure"
 )
 
 // result is what one case leaves, as raw as it can be kept.
@@ -79,14 +81,14 @@ func (r *result) table(w io.Writer) error {
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(out, "WHAT\tHOW\tMEDIANS\tRESULT\tLEAST TO MOST\tBOUND\tHELD")
 	for _, m := range r.Measures {
-		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s to %s\t%s\t%s\n", m.What, m.how(), m.medians(), number(m.Result),
-			number(m.Least), number(m.Most), m.bound(), heldText(m))
+		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s to %s\t%s\t%s\n", m.What, m.how(), m.medians(), figure.Text(m.Result),
+			figure.Text(m.Least), figure.Text(m.Most), m.bound(), heldText(m))
 	}
 	fmt.Fprintln(out, "\nRUN\tFIGURES")
 	for _, run := range r.Runs {
 		fmt.Fprintf(out, "%d %s\t", run.Turn, run.Kind)
 		for _, name := range slices.Sorted(maps.Keys(run.Figures)) {
-			fmt.Fprintf(out, "%s %s; ", name, number(run.Figures[name]))
+			fmt.Fprintf(out, "%s %s; ", name, figure.Text(run.Figures[name]))
 		}
 		fmt.Fprintln(out)
 	}
@@ -97,7 +99,7 @@ func (m measure) medians() string {
 	if m.By == byLevel {
 		return "-"
 	}
-	return number(m.Value) + ", " + number(m.Base)
+	return figure.Text(m.Value) + ", " + figure.Text(m.Base)
 }
 
 func heldText(m measure) string {

@@ -1,0 +1,56 @@
+//go:build chaos
+
+package proof_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// What of the faults ends every process some time.
+var endsEverybody = []fault{rolling}
+
+// TestSoakOnKafka has a fault a minute for as long as -load says, and one process
+// that none of them ends: what it holds must not grow with its age.
+func TestSoakOnKafka(t *testing.T) {
+	if *loadFlag == 0 {
+		t.Skip("-load says how long; see `make soak`")
+	}
+	minutes := int(loadFlag.Minutes())
+	r := runSoak(t, form{
+		name: "soak on Kafka", real: true, rate: 200, load: *loadFlag, drain: 2 * shortDrain, survivor: slotName(0), pace: time.Minute,
+		mix: longMix().without(endsEverybody...).times(minutes), steps: minutes - 2,
+	})
+	for _, v := range r.Survivor.vitals() {
+		d := v.drift()
+		require.True(t, d.flat(), "%s grew by %.1f%% ± %.1f%%", v.name, 100*d.growth, 100*d.margin)
+	}
+}
+
+// TestSoakSeesALeak is a control: goroutines that nobody lets go must be caught.
+func TestSoakSeesALeak(t *testing.T) {
+	r := runSoak(t, form{
+		name: "control of the soak on kfake", rate: 150, load: 2 * time.Minute, drain: shortDrain, control: "callers-forgotten",
+		survivor: slotName(0), pace: 15 * time.Second, mix: mix{lostAnswers: 3, gatewayFlaps: 3}, steps: 6,
+	})
+
+	d := r.Survivor.vitals()[1].drift()
+	require.False(t, d.flat(), "the planted leak was not seen: %+.1f%% ± %.1f%%", 100*d.growth, 100*d.margin)
+}
+
+// runSoak is one run, whose promises must have held and whose survivor must have
+// survived.
+func runSoak(t *testing.T, f form) chaosResult {
+	t.Helper()
+	r := runChaos(t, f)
+	require.NotNil(t, r.Survivor)
+	for _, v := range r.Survivor.vitals() {
+		require.Len(t, v.values, soakSlices)
+		d := v.drift()
+		t.Log(fmt.Sprintf("%s: mean %.1f, growth %+.2f%% ± %.2f%%", v.name, d.mean, 100*d.growth, 100*d.margin))
+	}
+	return r
+}

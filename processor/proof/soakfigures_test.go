@@ -1,0 +1,185 @@
+package proof_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/coupongrant/coupongrant/internal/figure"
+)
+
+// soakPage shows whether what a process holds grows with its age.
+var soakPage = figuresPage{
+	raw: "../../docs/raw/chaos-soak-*.json", path: "../../docs/guarantees.md",
+	begin: "<!-- figures: soak, made by `make figures` -->", end: "<!-- figures end -->",
+}
+
+const (
+	soakDrawing = "../../docs/soak.svg"
+	soakSlices  = 120  // of the whole time: each vital sign is kept as its mean in each
+	unmeasured  = 0.25 // of the time, at its start: what is remembered fills up
+	soakBlocks  = 9    // of what is measured after the warm-up: neighbouring samples are not independent, such means nearly are
+	flatBelow   = 0.05 // growth over what is measured, of the mean
+)
+
+// survivor is the one process that the faults of a soak do not end, and what it
+// held in equal slices of the time.
+type survivor struct {
+	Process  string    `json:"process"`
+	Seconds  float64   `json:"seconds"`
+	Memory   []float64 `json:"resident_mib"`
+	Routines []float64 `json:"goroutines"`
+	Files    []float64 `json:"file_descriptors"`
+}
+
+// vitals are its lines, by name.
+func (s survivor) vitals() []vital {
+	return []vital{
+		{"resident set, MiB", "#1a73e8", s.Memory}, {"goroutines", "#e8710a", s.Routines}, {"file descriptors", "#188038", s.Files},
+	}
+}
+
+type vital struct {
+	name, color string
+	values      []float64
+}
+
+// drift is how much a vital sign grew while it was measured, after the warm-up, as
+// a share of its mean: a line through the means of blocks, and half of its
+// confidence interval (95%).
+type drift struct{ mean, growth, margin float64 }
+
+func (d drift) flat() bool { return d.growth+d.margin <= flatBelow }
+
+func (v vital) drift() drift {
+	measured := v.values[int(unmeasured*float64(len(v.values))):]
+	means := sliceMeans(measured, soakBlocks)
+	n := float64(len(means))
+	var sum, sumX, sumXX, sumXY float64
+	for i, y := range means {
+		x := (float64(i) + 0.5) / n // 0 to 1 over what is measured
+		sum, sumX, sumXX, sumXY = sum+y, sumX+x, sumXX+x*x, sumXY+x*y
+	}
+	spread := sumXX - sumX*sumX/n
+	slope := (sumXY - sumX*sum/n) / spread
+	mean := sum / n
+	var residual float64
+	for i, y := range means {
+		x := (float64(i) + 0.5) / n
+		residual += math.Pow(y-mean-slope*(x-sumX/n), 2)
+	}
+	const student = 2.365 // 97.5% of Student's t with soakBlocks-2 degrees of freedom
+	return drift{mean, slope / mean, student * math.Sqrt(residual/(n-2)/spread) / mean}
+}
+
+// sliceMeans are the means of n equal parts.
+func sliceMeans(values []float64, n int) (means []float64) {
+	for i := range n {
+		part := values[i*len(values)/n : (i+1)*len(values)/n]
+		sum := 0.0
+		for _, v := range part {
+			sum += v
+		}
+		means = append(means, sum/float64(len(part)))
+	}
+	return means
+}
+
+func renderSoak(results []chaosResult) string {
+	var b strings.Builder
+	fmt.Fprint(&b, "![What a process holds over the time of a soak](soak.svg)\n\n")
+	fmt.Fprintln(&b, "| run | what | mean | growth while measured, 95% confidence | an hour | bound of the interval's upper end | held |")
+	fmt.Fprintln(&b, "|---|---|---|---|---|---|---|")
+	for _, r := range results {
+		measured := r.Survivor.Seconds / 3600 * (1 - unmeasured)
+		for _, v := range r.Survivor.vitals() {
+			d := v.drift()
+			fmt.Fprintf(&b, "| %s, %s, %s | %s | %s | %+.2f%% ± %.2f%% in %.2f h | %+.2f%% ± %.2f%% | %.0f%% | %s |\n", r.Form, r.Version,
+				r.Began.UTC().Format("2006-01-02"), v.name, figure.Text(d.mean), 100*d.growth, 100*d.margin, measured,
+				100*d.growth/measured, 100*d.margin/measured, 100*flatBelow, map[bool]string{true: "yes", false: "**no**"}[d.flat()])
+		}
+	}
+	for _, r := range results {
+		happened := 0
+		for _, f := range r.Faults {
+			happened += f.Happened
+		}
+		fmt.Fprintf(&b, "\n%s: %d requests in %.2f h, %d faults, %d process deaths, %d broker deaths; %s; %s, %s, %s; `%s`\n", r.Form, r.Load.Requests,
+			r.Survivor.Seconds/3600, happened, r.Deaths, r.Brokers, r.Verdict, r.Kafka, r.Go, r.Machine, r.Command)
+	}
+	return b.String()
+}
+
+// soakPlot is of the newest run.
+func soakPlot(r chaosResult) string {
+	p := figure.Plot{Title: "What a process holds over the time of a soak, of its mean", Unit: "%"}
+	for i := range soakSlices {
+		place := ""
+		if i%(soakSlices/8) == soakSlices/16 {
+			place = strconv.Itoa(int(math.Round(r.Survivor.Seconds/60*(float64(i)+0.5)/soakSlices))) + " min"
+		}
+		p.Places = append(p.Places, place)
+	}
+	for _, v := range r.Survivor.vitals() {
+		mean := sliceMeans(v.values, 1)[0]
+		line := figure.Series{Name: v.name, Color: v.color}
+		for _, value := range v.values {
+			line.Values = append(line.Values, 100*value/mean)
+		}
+		p.Lines = append(p.Lines, line)
+	}
+	return p.SVG()
+}
+
+func TestSoakFiguresAreThoseOfTheRawResults(t *testing.T) {
+	checkFigures(t, soakPage, func(texts [][]byte) string {
+		var results []chaosResult
+		for _, text := range texts {
+			var r chaosResult
+			require.NoError(t, json.Unmarshal(text, &r))
+			results = append(results, r)
+		}
+		drawing := soakPlot(results[len(results)-1])
+		if *writeFigures {
+			require.NoError(t, os.WriteFile(filepath.FromSlash(soakDrawing), []byte(drawing), 0o600))
+		}
+		kept, err := os.ReadFile(soakDrawing)
+		require.NoError(t, err)
+		require.Equal(t, drawing, string(kept), "run `make figures`")
+		return renderSoak(results)
+	})
+}
+
+func TestDriftTellsWhatGrowsFromWhatWavers(t *testing.T) {
+	wavering, growing := make([]float64, soakSlices), make([]float64, soakSlices)
+	for i := range soakSlices {
+		wave := 3 * math.Sin(float64(i)/4)
+		wavering[i] = 100 + wave
+		growing[i] = 100 + wave + float64(i)/6 // a tenth an hour, of two
+	}
+	settled := append(make([]float64, soakSlices/4), wavering[soakSlices/4:]...)
+
+	require.True(t, vital{values: wavering}.drift().flat())
+	require.True(t, vital{values: settled}.drift().flat(), "what happens in the warm-up is not measured")
+	require.False(t, vital{values: growing}.drift().flat())
+	require.InDelta(t, 0.135, vital{values: growing}.drift().growth, 0.02)
+}
+
+func TestSoakFiguresTellEveryVitalSign(t *testing.T) {
+	same := make([]float64, soakSlices)
+	for i := range same {
+		same[i] = 50
+	}
+	r := chaosResult{Form: "soak", Verdict: "held", Survivor: &survivor{Seconds: 7200, Memory: same, Routines: same, Files: same}}
+	text := renderSoak([]chaosResult{r})
+
+	require.Contains(t, text, "| soak, , 0001-01-01 | goroutines | 50 | +0.00% ± 0.00% in 1.50 h | +0.00% ± 0.00% | 5% | yes |")
+	require.Contains(t, soakPlot(r), "113 min")
+}
