@@ -11,13 +11,19 @@ import (
 
 func load(t *testing.T, file string, environ []string, args ...string) (Config, error) {
 	t.Helper()
-	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
-	addFlags(flags, defaultConfig())
-	require.NoError(t, flags.Parse(args))
+	flags := newFlags(t, args...)
 	if file != "" {
 		file = writeFile(t, file)
 	}
 	return loadConfig(defaultConfig(), file, environ, flags)
+}
+
+func newFlags(t testing.TB, args ...string) *pflag.FlagSet {
+	t.Helper()
+	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	addFlags(flags, defaultConfig())
+	require.NoError(t, flags.Parse(args))
+	return flags
 }
 
 func TestFlagOverVariableOverFileOverDefault(t *testing.T) {

@@ -61,7 +61,7 @@ func TestSecretsOfTheEnvironmentAreNeverPrinted(t *testing.T) {
 func TestPrintedSettingsGiveTheSameAgain(t *testing.T) {
 	first := runWith(t, "", "config", "print", "--kafka.brokers=a:1,b:2", "--kafka.group=01", "--topics.store=yes", "--gateway.rate=12.5")
 	require.Equal(t, exitDone, first.code, first.stderr)
-	require.Regexp(t, `brokers: \[a:1, b:2\] +# flag`, first.stdout)
+	require.Regexp(t, `brokers: \['a:1', 'b:2'\] +# flag`, first.stdout)
 	file := writeFile(t, first.stdout)
 	cfg, err := load(t, first.stdout, nil)
 	require.NoError(t, err)

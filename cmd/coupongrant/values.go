@@ -77,12 +77,18 @@ func (l list[T]) String() string {
 	return strings.Join(words, ",")
 }
 
+// YAML leaves the quotes to the library: in a list more texts need them.
 func (l list[T]) YAML() string {
-	words := make([]string, len(*l.to))
-	for i, v := range *l.to {
-		words[i] = scalar[T]{to: &v}.YAML()
+	var node yaml.Node
+	if node.Encode(*l.to) != nil {
+		return quoted(l.String())
 	}
-	return "[" + strings.Join(words, ", ") + "]"
+	node.Style = yaml.FlowStyle
+	out, err := yaml.Marshal(&node)
+	if err != nil {
+		return quoted(l.String())
+	}
+	return strings.TrimSpace(string(out))
 }
 
 // quoted is a text as YAML reads it back: in quotes where it must be.
