@@ -26,7 +26,7 @@ KUBERNETES         = .cache/kubernetes-schemas
 CRDS               = .cache/crds
 ALL_TAGS    := integration chaos apart synctests browser
 
-.PHONY: help run build test alerts-test dashboard-test lint fuzz kafka-test console-test screenshots chaos chaos-short chaos-controls chaos-long soak coordinators locked attacks trouble audit-scale apart apart-short bench bench-control bench-micro figures vuln licenses clean
+.PHONY: help run build test alerts-test dashboard-test lint fuzz fuzz-long kafka-test console-test screenshots chaos chaos-short chaos-controls chaos-long soak coordinators locked attacks trouble audit-scale apart apart-short bench bench-control bench-micro figures vuln licenses clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +93,9 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
 		done; \
 	done
+
+fuzz-long: ## what reads what others wrote, for CPU_HOURS (2) each and in 256 MiB; goes on where it was stopped
+	CPU_HOURS=$(CPU_HOURS) .ci/fuzz-long
 
 kafka-test: export COUPONGRANT_TEST_PYTHON ?= $(CURDIR)/$(PYTHON)/bin/python3
 kafka-test: export COUPONGRANT_TEST_NODE_MODULES ?= $(CURDIR)/$(NODE)/node_modules

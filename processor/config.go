@@ -92,7 +92,7 @@ type Config struct {
 
 	WindowRecords    int // of one partition
 	WindowBytes      int // of one partition
-	WindowTotalBytes int // of all partitions of this replica, which share them equally
+	WindowTotalBytes int // of all partitions of this replica; see windows.divide
 
 	CallTimeout       time.Duration // gateway.timeout, of one whole call
 	MaxInFlight       int           // calls at once of this replica

@@ -29,6 +29,7 @@ func TestPlantedBugsAreSeen(t *testing.T) {
 		{"lease", "TestNoCallOnAShareThatMayBeAnothers"},
 		{"expelled", "TestExpelledWhileItHandedOverReadsTheCommittedState"},
 		{"share-kept", "TestFleetKeepsWithinItsRate/classic"},
+		{"nothing-lent", "TestHotKeyLeavesTheOthersOfItsPartitionAlone"},
 		{"heartbeat", "TestReplicaThatGetsNowhereIsNotReady"},
 	} {
 		t.Run(control.patch, func(t *testing.T) {

@@ -286,6 +286,7 @@ func (s *session) pollTimeout() time.Duration {
 }
 
 func (s *session) pauseAndResume() {
+	s.windows.divide() // what one has let go of, another may have
 	pause, resume := map[string][]int32{}, map[string][]int32{}
 	for _, o := range s.windows.open {
 		switch {

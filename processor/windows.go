@@ -47,13 +47,27 @@ func (ws *windows) Drop(p partition) *owned {
 	return o
 }
 
-// divide gives each window the same part of the replica's bytes, and no more
-// than one may have: so all together keep within them, and no partition can take
-// the room of another. A window that is above its part when others come just
-// stays paused for longer.
+// lent is the part of the replica's bytes, one in so many, that is for whoever needs
+// more than an equal part.
+const lent = 4
+
+// divide gives each window its part of the replica's bytes. Most are divided equally,
+// so that no partition can take the room of another. The rest has who needs it, up to
+// what one may have: a key with many requests waiting fills the window of its
+// partition, and the other keys there wait until half of it has ended, though there is
+// room that nobody uses. A window that is above its part when others come just stays
+// paused for longer.
 func (ws *windows) divide() {
+	if len(ws.open) == 0 {
+		return
+	}
+	spare := ws.totalBytes / lent
+	part := min(ws.maxBytes, (ws.totalBytes-spare)/len(ws.open))
 	for _, o := range ws.open {
-		o.Resize(min(ws.maxBytes, ws.totalBytes/len(ws.open)))
+		spare -= max(o.bytes-part, 0)
+	}
+	for _, o := range ws.open {
+		o.Resize(min(ws.maxBytes, max(o.bytes, part)+max(spare, 0)))
 	}
 }
 

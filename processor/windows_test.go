@@ -10,55 +10,84 @@ import (
 func numbered(number int32) partition { return partition{"store", number} }
 
 func TestWindowsShareTheBytesOfTheReplica(t *testing.T) {
-	ws := newWindows(100, 1000, 3000)
-	for number, want := range []int{1000, 1000, 1000, 750, 600} {
-		ws.Assign(numbered(int32(number)), position{})
-		for _, o := range ws.open {
-			require.Equal(t, want, o.maxBytes)
+	ws := newWindows(100, 1000, 4000) // 3000 equally, 1000 for who needs more
+	bounds := func() (all []int) {
+		ws.divide()
+		for number := range ws.lastEpoch {
+			all = append(all, ws.open[numbered(int32(number))].maxBytes) //nolint:gosec // a few
 		}
+		return all
 	}
-	ws.Drop(numbered(0))
+	for number := range int32(10) {
+		ws.Assign(numbered(number), position{})
+	}
+	first, second := ws.open[numbered(0)], ws.open[numbered(1)]
+	require.Equal(t, []int{1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000}, bounds(), "300 and all that is lent, but no more than one may have")
+
+	first.Admit(0, 900, 1)
+	require.Equal(t, []int{1000, 700, 700, 700, 700, 700, 700, 700, 700, 700}, bounds(), "600 are lent")
+	second.Admit(0, 800, 1)
+	require.Equal(t, []int{900, 800, 300, 300, 300, 300, 300, 300, 300, 300}, bounds(), "more than is lent is taken")
+	require.True(t, first.Full() && second.Full())
+
+	first.Finish(0, endOf(0))
+	pos, _, _ := first.Ready(func(position) bool { return true })
+	first.Committed(pos)
+	require.Equal(t, []int{800, 1000, 800, 800, 800, 800, 800, 800, 800, 800}, bounds())
+	require.True(t, second.Full(), "until half is left of what it may have")
+	require.False(t, first.Full())
+
 	ws.Drop(numbered(1))
 	for _, o := range ws.open {
 		require.Equal(t, 1000, o.maxBytes, "those who stay get it back")
 	}
 }
 
-// Partitions come and go, fill and empty. All bounds together keep within the
-// replica's, a window above its bound is paused, and an empty one is not: nobody
-// waits for room that another holds.
+// Partitions come and go, fill and empty. Each has its equal part whatever others
+// hold, together they go beyond their parts by no more than is lent, and an empty one
+// is not paused: nobody waits for room that another holds.
 func TestWindowsKeepWithinTheBytesOfTheReplica(t *testing.T) {
-	const total = 10_000
-	shrunken := 0
+	const total, one, largest = 2000, 800, 50
+	shrunken, most := 0, 0
 	for seed := range uint64(200) {
 		random := rand.New(rand.NewPCG(seed, 2))
-		ws := newWindows(1000, 4000, total)
+		ws := newWindows(1000, one, total)
+		allowed := total / lent
 		for range 500 {
 			p := numbered(random.Int32N(12))
 			o, ok := ws.open[p]
+			came := false
 			switch op := random.IntN(20); {
 			case !ok:
 				ws.Assign(p, position{})
+				came = true
 			case op == 0:
 				ws.Drop(p)
 			case op < 12 && !o.Full():
-				o.Admit(o.next, 1+random.IntN(500), 1)
+				o.Admit(o.next, 1+random.IntN(largest), 1)
 			case len(o.entries) > 0:
 				o.Finish(o.entries[0].offset, endOf(o.entries[0].offset))
 				pos, _, _ := o.Ready(func(position) bool { return true })
 				o.Committed(pos)
 			}
-			bounds := 0
+			ws.divide()
+			part, above := min(one, (total-total/lent)/max(len(ws.open), 1)), 0
 			for _, o := range ws.open {
-				bounds += o.maxBytes
+				above += max(o.bytes-part, 0)
 				require.True(t, o.Full() || o.bytes < o.maxBytes, "%d bytes of %d", o.bytes, o.maxBytes)
 				require.False(t, o.Full() && o.bytes == 0, "an empty window is paused")
-				if o.bytes > o.maxBytes+500 {
-					shrunken++
-				}
+				require.False(t, o.Full() && o.bytes <= part/2, "what others hold keeps nobody from an equal part")
+				require.GreaterOrEqual(t, o.maxBytes, part)
 			}
-			require.LessOrEqual(t, bounds, total)
+			if came && above > allowed { // parts have shrunk, and nobody takes back what is there
+				allowed = above
+				shrunken++
+			}
+			require.LessOrEqual(t, above, allowed+largest*len(ws.open), "a window that is not full takes one more")
+			allowed = max(total/lent, min(allowed, above))
+			most = max(most, above)
 		}
 	}
-	require.Positive(t, shrunken, "windows above a bound that has shrunk were seen")
+	require.Positive(t, shrunken, "windows above a part that has shrunk were seen")
+	require.Greater(t, most, total/lent-largest, "all that is lent was taken")
 }

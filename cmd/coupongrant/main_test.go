@@ -20,7 +20,9 @@ import (
 func TestMain(m *testing.M) {
 	beTheProgram()
 	flag.Parse()
-	_ = flag.Set("test.parallel", "8") // those that are parallel wait for seconds to pass, not for a processor
+	if flag.Lookup("test.fuzz").Value.String() == "" {
+		_ = flag.Set("test.parallel", "8") // those that are parallel wait for seconds to pass, not for a processor
+	}
 	goleak.VerifyTestMain(m)
 }
 

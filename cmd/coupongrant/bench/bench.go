@@ -149,6 +149,9 @@ func (s *session) run(ctx context.Context, e experiment, of spec, what string, r
 		length: s.cfg.Length * time.Duration(max(1, of.Lengths)),
 	}
 	t.warm = max(s.cfg.Length/4, time.Second)
+	if of.Stragglers > 0 { // until as many of them end as begin
+		t.warm = max(t.warm, 2*time.Duration(of.Slow))
+	}
 	if t.rate == half {
 		t.rate = rate
 	}
