@@ -74,6 +74,7 @@ compose-test: ## deploy/compose.yaml is what Compose understands, by the library
 # and what takes long and is the same either way runs once. LONG lasts for minutes to hours of fake
 # time, and runs without the race detector.
 LONG = ErrorMatrix|BusyKeysKeepTheirOrderThroughAnOutage|OutageDoesNotCountTowardsGivingUp|OutageUnderLoad|FlappingGateway|FleetKeepsWithinItsRate|DailyBudgetIsKeptThroughRestarts|TroubleIsTold.*|GuardDoesNotFlap
+LONG := $(LONG)|ExpelledWhileItHandedOver.*|BanUntilMidnight.*|BacklogOfOneTopicDoesNotKeepOutTheOther|WaitSurvivesARestart|ParkedRequestsAreCalledWhenTheyAreDue|KeyInTroubleDoesNotFillItsWindow|RequestInDoubtIsGivenUpInTime|MassRefusals.*
 
 test: ## everything that needs only Go: vet, and all tests with the race detector
 	go vet ./...
@@ -97,11 +98,13 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 fuzz-long: ## what reads what others wrote, for CPU_HOURS (2) each and in 256 MiB; goes on where it was stopped
 	CPU_HOURS=$(CPU_HOURS) .ci/fuzz-long
 
+# Of the package's tests those that have the tag: the others are run by `make test`.
 kafka-test: export COUPONGRANT_TEST_PYTHON ?= $(CURDIR)/$(PYTHON)/bin/python3
 kafka-test: export COUPONGRANT_TEST_NODE_MODULES ?= $(CURDIR)/$(NODE)/node_modules
 kafka-test: $(PYTHON)/ready $(NODE)/ready ## the tests on real Kafka, a real registry and other teams' clients: needs Docker, Python 3 and npm
 	go test -tags integration -count=1 -v -run Foreign ./topclient/topsim/
-	go test -tags integration -count=1 -v -timeout 15m $(KAFKA_TEST) ./processor/proof/
+	go test -tags integration -count=1 -v -timeout 15m -run "$$(grep -l '^//go:build.*integration' processor/proof/*_test.go | \
+		xargs sed -n 's/^func \(Test[A-Za-z0-9]*\)(.*/^\1$$/p' | paste -sd '|' -)" $(KAFKA_TEST) ./processor/proof/
 
 $(PYTHON)/ready: $(FOREIGN:=/requirements.txt)
 	python3 -m venv $(PYTHON)
