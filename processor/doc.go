@@ -102,6 +102,7 @@
 //	intake.go       polled records into windows, then decoded; what a poll complains of
 //	inflation.go    what fetched batches may grow to
 //	decode.go       record to request or dead letter; the resolver
+//	asked.go        whether a request id has asked for something else before
 //	task.go         a record on its way, and its end
 //	window.go       one partition: watermark, ceiling, what is finished
 //	windows.go      all partitions of the replica, each under its epoch

@@ -9,6 +9,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupongrant/coupongrant/schemas"
 )
 
 // What the session does with a poll.
@@ -120,7 +122,7 @@ func (s *session) decodeSome() {
 		if !ok || o.withheld {
 			continue
 		}
-		request, bad, missing := decode(s.codec, t)
+		request, bad, missing := s.decode(t)
 		if bad != nil {
 			s.recent.end(bad)
 			o.Finish(t.offset, bad)
@@ -135,6 +137,19 @@ func (s *session) decodeSome() {
 	if len(tasks) > 0 {
 		s.scheduler.Add(tasks)
 	}
+}
+
+// decode reads the request of a task, as decode does. One whose id has asked for another
+// coupon is no request, unless it may have been called: then what became of that call
+// has to be found out.
+func (s *session) decode(t *task) (request schemas.Request, bad *end, missing int) {
+	request, bad, missing = decode(s.codec, t)
+	if bad != nil || missing != 0 || !s.asked.differs(&request) || t.inDoubt || t.attempts > 0 {
+		return request, bad, missing
+	}
+	t.request = request // whoever asks for the id is shown this one too
+	return request, deadLetter(t, schemas.ConflictingRequest,
+		"its request_id has asked for another coupon, or for another member, before; `coupongrant request` shows both"), 0
 }
 
 // recordSize is what a record costs in memory, roughly and rather too much: the

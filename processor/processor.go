@@ -228,7 +228,7 @@ func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error)
 		cfg: p.cfg, log: p.deps.Logger.With("component", "session"), metrics: p.metrics, holds: p.holds,
 		codec: p.deps.Codec, tracing: tracing, windows: newWindows(p.cfg.WindowRecords, p.cfg.WindowBytes, p.cfg.WindowTotalBytes),
 		bell: bell, events: newMailbox[event](bell), reports: newMailbox[report](bell), resolved: newMailbox[int](bell),
-		undecoded: newUndecoded(), pending: map[int][]*task{}, commits: commits{budget: metadataBudget}, passed: p.watchdog.passed,
+		undecoded: newUndecoded(), asked: newAsked(), pending: map[int][]*task{}, commits: commits{budget: metadataBudget}, passed: p.watchdog.passed,
 		sight: p.sight, recent: p.recent,
 	}
 	s.resolver = &resolver{registry: p.deps.Registry, holds: p.holds, wanted: newMailbox[int](newBell()), resolved: s.resolved}

@@ -36,6 +36,7 @@ type session struct {
 
 	inflation *inflation
 	undecoded *undecoded
+	asked     *asked
 	cuts      map[partition]cut // found while reading, for the next session
 	pending   map[int][]*task   // by the id of the schema that is being fetched
 	joined    bool              // the group, once
@@ -211,7 +212,7 @@ func (s *session) schemaResolved(id int) {
 		if _, ok := s.windows.Get(t.assignment); !ok {
 			continue
 		}
-		request, bad, missing := decode(s.codec, t)
+		request, bad, missing := s.decode(t)
 		if missing != 0 { // fallen out of the bounded cache again
 			s.await(t, missing)
 			continue

@@ -1,0 +1,63 @@
+//go:build synctests
+
+package processor
+
+import (
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/coupongrant/coupongrant/schemas"
+)
+
+// A request_id that is used again for another coupon: whoever was first is granted,
+// the other becomes a dead letter without a call, and a repeat of the first one is
+// granted as before.
+func TestConflictingRequestIsADeadLetterAndNotCalled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int32
+		s := newShop(t, 1, always(func(*http.Request) (*http.Response, error) {
+			calls.Add(1)
+			return granted(1), nil
+		}))
+		r := s.start(s.config("r1"))
+		first := s.requests("id", 1)[0]
+		other := first
+		other.CouponCode += "x"
+
+		s.produce(0, []byte("a"), first)
+		s.produce(0, []byte("b"), other, first)
+		results := s.settled(3)
+
+		require.Len(t, on(s.topics.Granted, results), 2)
+		letters := on(s.topics.DeadLetter, results)
+		require.Len(t, letters, 1)
+		require.Equal(t, string(schemas.ConflictingRequest), headerText(letters[0], headerReason))
+		require.NotContains(t, headerText(letters[0], headerError), other.OpenID.Reveal())
+		require.EqualValues(t, 2, calls.Load())
+		trails := r.Find(first.RequestID)
+		require.Len(t, trails, 3, "all that bear the id are shown")
+		require.NoError(t, r.stopped())
+	})
+}
+
+// What may have been called is not judged by its id: what became of that call has to
+// be found out.
+func TestConflictInDoubtIsCalled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(t, 1, always(func(*http.Request) (*http.Response, error) { return granted(1), nil }))
+		first := s.requests("id", 1)[0]
+		other := first
+		other.CouponCode += "x"
+		s.produce(0, nil, first, other)
+		m := metadata{position: position{watermark: 0, ceiling: 2, leaderEpoch: -1}, nonce: newNonce()}
+		s.commit(partition{s.topics.Store, 0}, 0, m.encode())
+		r := s.start(s.config("r1"))
+
+		require.Len(t, on(s.topics.Granted, s.settled(2)), 2)
+		require.NoError(t, r.stopped())
+	})
+}

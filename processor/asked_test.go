@@ -1,0 +1,45 @@
+package processor
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/coupongrant/coupongrant/schemas"
+)
+
+func TestIDThatAsksForSomethingElseIsSeen(t *testing.T) {
+	first := schemas.Request{RequestID: "a", BizCode: "b", OpenID: schemas.NewOpenID("o"), Channel: "c", CouponCode: "u", CouponType: 1}
+	for what, change := range map[string]func(*schemas.Request){
+		"open_id":     func(q *schemas.Request) { q.OpenID = schemas.NewOpenID("x") },
+		"coupon_code": func(q *schemas.Request) { q.CouponCode = "x" },
+		"coupon_type": func(q *schemas.Request) { q.CouponType = 2 },
+		"moved text":  func(q *schemas.Request) { q.OpenID, q.CouponCode = schemas.NewOpenID("ou"), "" },
+	} {
+		t.Run(what, func(t *testing.T) {
+			a, other := newAsked(), first
+			change(&other)
+
+			require.False(t, a.differs(&first))
+			require.True(t, a.differs(&other))
+			require.True(t, a.differs(&other), "the first one's stands")
+			require.False(t, a.differs(&first), "a repeat asks for the same")
+		})
+	}
+	a, later := newAsked(), first
+	later.OccurredAt, later.Channel = later.OccurredAt.AddDate(0, 0, 1), "app"
+	require.False(t, a.differs(&first))
+	require.False(t, a.differs(&later), "it is the same coupon for the same member")
+}
+
+func TestAskedKeepsTheNewestIDs(t *testing.T) {
+	a := newAsked()
+	for i := range 3 * askedIDs {
+		require.False(t, a.differs(&schemas.Request{RequestID: fmt.Sprint(i)}))
+	}
+	require.Len(t, a.byID, askedIDs)
+	require.Len(t, a.newest, askedIDs)
+	require.True(t, a.differs(&schemas.Request{RequestID: fmt.Sprint(2 * askedIDs), CouponType: 1}))
+	require.False(t, a.differs(&schemas.Request{RequestID: fmt.Sprint(2*askedIDs - 1), CouponType: 1}), "it is too long ago")
+}
