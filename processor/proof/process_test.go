@@ -33,11 +33,16 @@ var builtBinary = sync.OnceValues(func() (string, error) {
 
 // sourceVersion is that of the checkout the program was built from.
 func sourceVersion() string {
-	out, err := exec.Command("git", "describe", "--tags", "--always", "--dirty").Output()
+	version, err := exec.Command("git", "describe", "--tags", "--always").Output()
 	if err != nil {
 		return "unversioned"
 	}
-	return strings.TrimSpace(string(out))
+	// Results of runs before this one, which are not committed yet, make no other program.
+	changes, err := exec.Command("git", "status", "--porcelain", "--", ":/", ":(exclude,top)docs").Output()
+	if err != nil || len(changes) > 0 {
+		return strings.TrimSpace(string(version)) + "-dirty"
+	}
+	return strings.TrimSpace(string(version))
 }
 
 // buildBinary returns the path of the program, built once for the package:
