@@ -12,21 +12,19 @@ import (
 // replicas or earlier sessions have seen it does not know; the audit does, and it
 // names differences in the other members too, which harm nobody here.
 //
-// Both sides are fingerprints under a key of the process: an open_id cannot be
-// read from them, and two ids of 100,000 are taken for one in 10^14 looks. The
-// session goroutine owns it.
+// It is a table of fixed size in which a newer id may take the place of an older
+// one. Ids and what they ask for are fingerprints under a key of the process: an
+// open_id cannot be read from them, and that two ids are taken for one has to be
+// expected once in 10^14 requests. The session goroutine owns it.
 type asked struct {
 	seed   maphash.Seed
-	byID   map[uint64]uint64
-	newest []uint64 // ids, in a ring
-	next   int
+	places [askedPlaces]struct{ id, coupon uint64 }
 }
 
-const askedIDs = 100_000
+// askedPlaces: of 10,000 newer ids one in 14 or so takes the place of a given one.
+const askedPlaces = 1 << 17
 
-func newAsked() *asked {
-	return &asked{seed: maphash.MakeSeed(), byID: map[uint64]uint64{}}
-}
+func newAsked() *asked { return &asked{seed: maphash.MakeSeed()} }
 
 // wanted is which coupon is asked for, and for whom.
 type wanted struct {
@@ -37,18 +35,12 @@ type wanted struct {
 // differs notes what a request asks for, and says that its id has asked for
 // something else before.
 func (a *asked) differs(q *schemas.Request) bool {
-	c := wanted{q.OpenID.Reveal(), q.CouponCode, q.CouponType} // leaves this function as 64 bits under a random key
-	id, sum := maphash.String(a.seed, q.RequestID), maphash.Comparable(a.seed, c)
-	if before, ok := a.byID[id]; ok {
-		return before != sum
+	id := maphash.String(a.seed, q.RequestID)
+	coupon := maphash.Comparable(a.seed, wanted{q.OpenID.Reveal(), q.CouponCode, q.CouponType})
+	place := &a.places[id%askedPlaces]
+	if place.id == id {
+		return place.coupon != coupon
 	}
-	a.byID[id] = sum
-	if len(a.newest) < askedIDs {
-		a.newest = append(a.newest, id)
-		return false
-	}
-	delete(a.byID, a.newest[a.next])
-	a.newest[a.next] = id
-	a.next = (a.next + 1) % askedIDs
+	place.id, place.coupon = id, coupon
 	return false
 }

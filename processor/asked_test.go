@@ -33,15 +33,18 @@ func TestIDThatAsksForSomethingElseIsSeen(t *testing.T) {
 	require.False(t, a.differs(&later), "it is the same coupon for the same member")
 }
 
-func TestAskedKeepsTheNewestIDs(t *testing.T) {
-	a := newAsked()
-	for i := range 2 * askedIDs {
+func TestAskedKeepsMostOfTheNewestIDs(t *testing.T) {
+	const ids, newest = 10 * askedPlaces, 10_000
+	a, kept := newAsked(), 0
+	for i := range ids {
 		if a.differs(&schemas.Request{RequestID: fmt.Sprint(i)}) { // as fast as it can be asked so often
 			t.Fatalf("%d was not there before", i)
 		}
 	}
-	require.Len(t, a.byID, askedIDs)
-	require.Len(t, a.newest, askedIDs)
-	require.True(t, a.differs(&schemas.Request{RequestID: fmt.Sprint(askedIDs), CouponType: 1}))
-	require.False(t, a.differs(&schemas.Request{RequestID: fmt.Sprint(askedIDs - 1), CouponType: 1}), "it is too long ago")
+	for i := range newest {
+		if a.differs(&schemas.Request{RequestID: fmt.Sprint(ids - 1 - i), CouponType: 1}) {
+			kept++
+		}
+	}
+	require.Greater(t, kept, newest*9/10)
 }

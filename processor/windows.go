@@ -49,7 +49,7 @@ func (ws *windows) Drop(p partition) *owned {
 
 // lent is the part of the replica's bytes, one in so many, that is for whoever needs
 // more than an equal part.
-const lent = 4
+const lent = 8
 
 // divide gives each window its part of the replica's bytes. Most are divided equally,
 // so that no partition can take the room of another. The rest has who needs it, up to

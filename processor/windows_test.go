@@ -10,7 +10,7 @@ import (
 func numbered(number int32) partition { return partition{"store", number} }
 
 func TestWindowsShareTheBytesOfTheReplica(t *testing.T) {
-	ws := newWindows(100, 1000, 4000) // 3000 equally, 1000 for who needs more
+	ws := newWindows(100, 1000, 4800) // 4200 equally, 600 for who needs more
 	bounds := func() (all []int) {
 		ws.divide()
 		for number := range ws.lastEpoch {
@@ -22,18 +22,18 @@ func TestWindowsShareTheBytesOfTheReplica(t *testing.T) {
 		ws.Assign(numbered(number), position{})
 	}
 	first, second := ws.open[numbered(0)], ws.open[numbered(1)]
-	require.Equal(t, []int{1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000}, bounds(), "300 and all that is lent, but no more than one may have")
+	require.Equal(t, []int{1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000}, bounds(), "420 and all that is lent, but no more than one may have")
 
 	first.Admit(0, 900, 1)
-	require.Equal(t, []int{1000, 700, 700, 700, 700, 700, 700, 700, 700, 700}, bounds(), "600 are lent")
-	second.Admit(0, 800, 1)
-	require.Equal(t, []int{900, 800, 300, 300, 300, 300, 300, 300, 300, 300}, bounds(), "more than is lent is taken")
+	require.Equal(t, []int{1000, 540, 540, 540, 540, 540, 540, 540, 540, 540}, bounds(), "480 are lent")
+	second.Admit(0, 600, 1)
+	require.Equal(t, []int{900, 600, 420, 420, 420, 420, 420, 420, 420, 420}, bounds(), "more than there was is lent")
 	require.True(t, first.Full() && second.Full())
 
 	first.Finish(0, endOf(0))
 	pos, _, _ := first.Ready(func(position) bool { return true })
 	first.Committed(pos)
-	require.Equal(t, []int{800, 1000, 800, 800, 800, 800, 800, 800, 800, 800}, bounds())
+	require.Equal(t, []int{840, 1000, 840, 840, 840, 840, 840, 840, 840, 840}, bounds())
 	require.True(t, second.Full(), "until half is left of what it may have")
 	require.False(t, first.Full())
 

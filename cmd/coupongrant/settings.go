@@ -112,7 +112,7 @@ func (c *Config) settings() []setting {
 
 		{key: "window.records", value: intValue(&p.WindowRecords), about: "unfinished records of one partition, above which it pauses"},
 		{key: "window.bytes", value: intValue(&p.WindowBytes), about: "and their bytes in memory, about twice the record and 1 KiB"},
-		{key: "window.total_bytes", value: intValue(&p.WindowTotalBytes), about: "of all partitions of a replica: three quarters in equal parts, the rest to who needs more; what the fetches hold comes on top"},
+		{key: "window.total_bytes", value: intValue(&p.WindowTotalBytes), about: "of all partitions of a replica: seven eighths in equal parts, the rest to who needs more; what the fetches hold comes on top"},
 
 		{key: "breaker.interval", value: durationValue(&c.Breaker.Interval), about: "the moving window that calls are counted over"},
 		{key: "breaker.min_calls", value: uint32Value(&c.Breaker.MinCalls), about: "calls in the window before the ratio is looked at; as many failures in a row open it"},
