@@ -125,7 +125,7 @@ func DefaultConfig() Config {
 		TransactionTimeout: 15 * time.Second,
 		WindowRecords:      4096,
 		WindowBytes:        8 << 20,
-		WindowTotalBytes:   64 << 20,
+		WindowTotalBytes:   48 << 20,
 		CallTimeout:        10 * time.Second,
 		MaxInFlight:        256,
 		IdempotencyWindow:  24 * time.Hour,
