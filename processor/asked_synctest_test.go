@@ -40,6 +40,11 @@ func TestConflictingRequestIsADeadLetterAndNotCalled(t *testing.T) {
 		require.EqualValues(t, 2, calls.Load())
 		trails := r.Find(first.RequestID)
 		require.Len(t, trails, 3, "all that bear the id are shown")
+		invalid := first
+		invalid.RequestID, invalid.Channel = "without-a-channel", ""
+		s.produce(0, []byte("c"), invalid)
+		s.settled(4)
+		require.Equal(t, "without-a-channel", r.DeadLetters(1)[0].RequestID, "what is no request has its name all the same")
 		require.NoError(t, r.stopped())
 	})
 }

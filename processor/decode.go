@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -67,7 +68,7 @@ func headerTime(r *kgo.Record, key string) (at time.Time, ok bool) {
 const maxKeyBytes = 64 << 10
 
 // decode reads the request of a task. bad is the dead letter that the record
-// ends as; missing is the id of a schema to fetch first.
+// ends as, and then of the request only the id is given, if it has one; missing is the id of a schema to fetch first.
 func decode(codec *schemas.Codec, t *task) (request schemas.Request, bad *end, missing int) {
 	if size := len(t.record.Key); size > maxKeyBytes {
 		return request, deadLetter(t, schemas.TooLarge, fmt.Sprintf("the key takes %d bytes, %d are allowed", size, maxKeyBytes)), 0
@@ -81,10 +82,22 @@ func decode(codec *schemas.Codec, t *task) (request schemas.Request, bad *end, m
 	case errors.As(err, &unfetched):
 		return request, nil, unfetched.ID
 	case errors.As(err, &broken):
-		return request, deadLetter(t, broken.Reason, broken.Err.Error()), 0
+		return onlyID(request), deadLetter(t, broken.Reason, broken.Err.Error()), 0
 	default:
 		return request, deadLetter(t, schemas.Undecodable, fmt.Sprintf("decoding: %T", err)), 0
 	}
+}
+
+// maxName is how long a request id may be that something is remembered by: as long as
+// one can be that is called for.
+const maxName = 64
+
+// onlyID is what is kept of a request that is none: its id, by which people ask for it.
+func onlyID(q schemas.Request) schemas.Request {
+	if utf8.RuneCountInString(q.RequestID) > maxName {
+		return schemas.Request{}
+	}
+	return schemas.Request{RequestID: q.RequestID}
 }
 
 func deadLetter(t *task, reason schemas.DeadLetterReason, detail string) *end {

@@ -124,6 +124,7 @@ func (s *session) decodeSome() {
 		}
 		request, bad, missing := s.decode(t)
 		if bad != nil {
+			t.request = request
 			s.recent.end(bad)
 			o.Finish(t.offset, bad)
 			continue
@@ -147,8 +148,7 @@ func (s *session) decode(t *task) (request schemas.Request, bad *end, missing in
 	if bad != nil || missing != 0 || !s.asked.differs(&request) || t.inDoubt || t.attempts > 0 {
 		return request, bad, missing
 	}
-	t.request = request // whoever asks for the id is shown this one too
-	return request, deadLetter(t, schemas.ConflictingRequest,
+	return onlyID(request), deadLetter(t, schemas.ConflictingRequest,
 		"its request_id has asked for another coupon, or for another member, before; `coupongrant request` shows both"), 0
 }
 

@@ -55,19 +55,31 @@ const lent = 8
 // so that no partition can take the room of another. The rest has who needs it, up to
 // what one may have: a key with many requests waiting fills the window of its
 // partition, and the other keys there wait until half of it has ended, though there is
-// room that nobody uses. A window that is above its part when others come just stays
-// paused for longer.
+// room that nobody uses. Those that are full share what is left of it, or each would
+// take all of it for its own and be resumed long before half has ended. A window that
+// is above its part when others come stays paused for longer.
 func (ws *windows) divide() {
 	if len(ws.open) == 0 {
 		return
 	}
 	spare := ws.totalBytes / lent
-	part := min(ws.maxBytes, (ws.totalBytes-spare)/len(ws.open))
+	part, full := min(ws.maxBytes, (ws.totalBytes-spare)/len(ws.open)), 0
 	for _, o := range ws.open {
+		if o.withheld { // what was in it is not worked on
+			continue
+		}
 		spare -= max(o.bytes-part, 0)
+		if o.Full() {
+			full++
+		}
 	}
+	spare = max(spare, 0)
 	for _, o := range ws.open {
-		o.Resize(min(ws.maxBytes, max(o.bytes, part)+max(spare, 0)))
+		room := spare
+		if o.Full() {
+			room /= max(full, 1)
+		}
+		o.Resize(min(ws.maxBytes, max(o.bytes, part)+room))
 	}
 }
 
@@ -87,9 +99,12 @@ func (ws *windows) touch() {
 	}
 }
 
-// Load is how many records and bytes are in the windows.
+// Load is how many records and bytes are in the windows that are worked on.
 func (ws *windows) Load() (records, bytes int) {
 	for _, o := range ws.open {
+		if o.withheld {
+			continue
+		}
 		records += o.live
 		bytes += o.bytes
 	}

@@ -91,3 +91,55 @@ func TestWindowsKeepWithinTheBytesOfTheReplica(t *testing.T) {
 	require.Positive(t, shrunken, "windows above a part that has shrunk were seen")
 	require.Greater(t, most, total/lent-largest, "all that is lent was taken")
 }
+
+// Under a backlog of every partition all windows are full. Each is resumed when half
+// of it has ended, however many others wait for the same room: a pause makes the
+// client fetch again.
+func TestFullWindowsAreResumedAtHalfUnderABacklogOfAll(t *testing.T) {
+	const partitions, record = 16, 10
+	ws := newWindows(100_000, 8000, 48_000)
+	for number := range int32(partitions) {
+		ws.Assign(numbered(number), position{})
+	}
+	fill := func(o *owned) {
+		for !o.Full() {
+			o.Admit(o.next, record, 1)
+			ws.divide()
+		}
+	}
+	wasFull := map[*owned]int{}
+	for _, o := range ws.open {
+		fill(o)
+		wasFull[o] = o.bytes
+	}
+	for range 1000 {
+		for _, o := range ws.open {
+			o.Finish(o.entries[0].offset, endOf(o.entries[0].offset))
+			pos, _, _ := o.Ready(func(position) bool { return true })
+			o.Committed(pos)
+			ws.divide()
+			if o.Full() {
+				continue
+			}
+			require.LessOrEqual(t, o.bytes, wasFull[o]*6/10)
+			fill(o)
+			wasFull[o] = o.bytes
+		}
+	}
+}
+
+func TestWithheldWindowHoldsNothing(t *testing.T) {
+	ws := newWindows(100, 1000, 4800)
+	for number := range int32(10) {
+		ws.Assign(numbered(number), position{})
+	}
+	o := ws.open[numbered(0)]
+	o.Admit(0, 900, 1)
+	o.withheld = true
+	ws.divide()
+
+	records, bytes := ws.Load()
+	require.Zero(t, records)
+	require.Zero(t, bytes)
+	require.Equal(t, 1000, ws.open[numbered(1)].maxBytes, "the whole room")
+}
