@@ -119,7 +119,7 @@ func TestOthersAreAnsweredWhileTheGatewayWorks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &scheduler{
-				gate: gate{guard: new(guard)},
+				gate: &gate{guard: new(guard)},
 				cfg:  DefaultConfig(), answered: now.Add(-time.Second),
 				holds: newHolds(slog.New(slog.DiscardHandler), func(string, int) {}), breaker: breaker.New(breaker.DefaultConfig(), nil),
 			}

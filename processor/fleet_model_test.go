@@ -132,14 +132,14 @@ var (
 )
 
 func (f *fleet) newReplica() *modelReplica {
-	reports := newMailbox[report](newBell())
+	reports, k := newMailbox[report](newBell()), kept{&gate{guard: new(guard)}, new(sight), newRecent(f.cfg.Topics, 1)}
 	return &modelReplica{
 		session: &session{
 			cfg: f.cfg, log: fleetLog, metrics: fleetMetrics, holds: fleetHolds, undecoded: newUndecoded(),
 			windows: newWindows(f.cfg.WindowRecords, f.cfg.WindowBytes, f.cfg.WindowTotalBytes),
 			tx:      &transaction{nonce: newNonce()}, commits: commits{budget: 40},
-			sight: new(sight), recent: newRecent(f.cfg.Topics, 1),
-			scheduler: newScheduler(f.cfg, Deps{Logger: fleetLog, Breaker: fleetBreaker}, fleetMetrics, fleetHolds, reports, newLease(time.Hour)),
+			sight: k.sight, recent: k.recent,
+			scheduler: newScheduler(f.cfg, Deps{Logger: fleetLog, Breaker: fleetBreaker}, fleetMetrics, fleetHolds, reports, newLease(time.Hour), k),
 		},
 		at: map[partition]int{},
 	}

@@ -8,8 +8,10 @@ import (
 
 // gate is closed to all calls while the gateway bans the app, and while there is
 // trouble that only a person can mend, with the app or with what we send: then
-// one call now and then probes whether it is mended. The scheduler goroutine
-// owns it.
+// one call now and then probes whether it is mended. It outlives sessions, so that
+// one that is built anew does not let through what the one before had stopped: a
+// call for each slot, to an app that is refused or banned. The scheduler goroutine
+// of the moment owns it.
 type gate struct {
 	bannedUntil time.Time
 
@@ -50,6 +52,17 @@ func (g *gate) troubles() (kinds [2]string) {
 		kinds[1] = troubleRefusals
 	}
 	return kinds
+}
+
+// tell states all that it is closed for, to a new session.
+func (g *gate) tell(holds *holds) {
+	if g.trouble != nil {
+		holds.Set(holdApp, "", appMend(g.trouble))
+	}
+	if now := time.Now(); now.Before(g.bannedUntil) {
+		holds.Set(holdGateway, "limit", banMend(now, g.bannedUntil))
+	}
+	g.tellGuard(nil, holds)
 }
 
 func (g *gate) ban(until time.Time, holds *holds) {

@@ -9,9 +9,7 @@ import (
 
 // guard is against a mistake of our own: when most of what we send is refused as
 // wrong, it is not the members who are wrong, and none may fail for it. It then
-// shuts the gate but for a probe now and then. It outlives sessions, so that one
-// that is built anew does not let through what the one before had stopped. The
-// scheduler goroutine of the moment owns it.
+// shuts the gate, which it is a part of, but for a probe now and then.
 //
 // It shuts above one half and opens at a quarter: probes are not failed either,
 // and one after the other must be answered well until most of the last answers

@@ -95,14 +95,6 @@ func (s *scheduler) gatewayHealth(answer *topclient.Error) {
 	}
 }
 
-// guardedBy has it go on with the guard of the session before.
-func (s *scheduler) guardedBy(g *guard) {
-	s.gate.guard = g
-	s.gate.tellGuard(nil, s.holds)
-	s.shown = s.gate.troubles()
-	s.metrics.showTrouble(s.shown)
-}
-
 // showTrouble brings the metric up to date with the gate.
 func (s *scheduler) showTrouble() {
 	if now := s.gate.troubles(); now != s.shown {

@@ -27,7 +27,7 @@ func TestOnlyALaneThatCrowdsTheOthersOutIsParkedBehind(t *testing.T) {
 			cfg := DefaultConfig()
 			a := assignment{partition{cfg.Topics.Store, 0}, 1}
 			s := &scheduler{
-				gate: gate{guard: new(guard)},
+				gate: &gate{guard: new(guard)},
 				cfg:  cfg, policy: policy{cfg: cfg}, breaker: breaker.New(breaker.DefaultConfig(), nil), reports: newMailbox[report](newBell()),
 				supplies: map[assignment]*supply{a: newSupply(assignment{}, 0)}, lanes: lanes{}, answered: time.Now(),
 				sight: new(sight), recent: newRecent(cfg.Topics, 1),

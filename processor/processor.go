@@ -42,7 +42,7 @@ type Processor struct {
 	holds    *holds
 	watchdog *watchdog
 	know     knowledge // of the goroutine that runs the sessions
-	guard    *guard    // of the scheduler of the moment
+	gate     *gate     // of the scheduler of the moment
 	sight    *sight
 	recent   *recent
 	contact  *contact
@@ -74,7 +74,7 @@ func New(cfg Config, d Deps) (*Processor, error) {
 		holds: newHolds(log, func(kind string, count int) {
 			m.holds.WithLabelValues(kind).Set(float64(count))
 		}),
-		guard:  &guard{accept: cfg.AcceptRefusals},
+		gate:   &gate{guard: &guard{accept: cfg.AcceptRefusals}},
 		sight:  new(sight),
 		recent: newRecent(cfg.Topics, recentPasts),
 	}
@@ -233,10 +233,9 @@ func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error)
 	}
 	s.resolver = &resolver{registry: p.deps.Registry, holds: p.holds, wanted: newMailbox[int](newBell()), resolved: s.resolved}
 	p.holds.ClearKind(holdTopic, holdGateway, holdApp, holdMetadata, holdLostInput, holdTransaction, holdRegistry) // of the session before
-	s.scheduler = newScheduler(p.cfg, p.deps, p.metrics, p.holds, s.reports, member)
+	s.scheduler = newScheduler(p.cfg, p.deps, p.metrics, p.holds, s.reports, member, kept{p.gate, p.sight, p.recent})
 	s.scheduler.tracing = tracing
-	s.scheduler.guardedBy(p.guard)
-	s.scheduler.seenBy(p.sight, p.recent)
+	s.learnBan(p.gate.bannedUntil) // its commit may have failed
 	client := newClientMetrics()
 	var err error
 	if s.inflation, err = newInflation(); err != nil {

@@ -35,7 +35,7 @@ type scheduler struct {
 	touched  []*supply // may wish for a higher ceiling
 	turns    *turns
 	timers   timers
-	gate     gate
+	gate     *gate
 	shown    [2]string // what the metric says that the gate is closed for
 	failures int       // calls in a row that found the gateway in trouble
 	draining bool
@@ -71,7 +71,15 @@ const (
 	slotsFree
 )
 
-func newScheduler(cfg Config, d Deps, m *metrics, h *holds, reports *mailbox[report], l *lease) *scheduler {
+// kept is what outlives the schedulers that use it, one after the other.
+type kept struct {
+	gate   *gate
+	sight  *sight
+	recent *recent
+}
+
+// newScheduler goes on with what the one before has left.
+func newScheduler(cfg Config, d Deps, m *metrics, h *holds, reports *mailbox[report], l *lease, k kept) *scheduler {
 	s := &scheduler{
 		cfg: cfg, log: d.Logger.With("component", "scheduler"), metrics: m, holds: h,
 		policy: policy{cfg: cfg}, breaker: d.Breaker,
@@ -83,16 +91,16 @@ func newScheduler(cfg Config, d Deps, m *metrics, h *holds, reports *mailbox[rep
 		lanes:    lanes{},
 		supplies: map[assignment]*supply{},
 		turns:    newTurns(cfg.MaxInFlight, cfg.Topics),
-		gate:     gate{guard: new(guard)},
-		sight:    new(sight),
-		recent:   newRecent(cfg.Topics, 1),
+		gate:     k.gate,
+		sight:    k.sight,
+		recent:   k.recent,
 	}
 	s.callers = newCallers(cfg.MaxInFlight, s.call)
+	s.gate.tell(h)
+	s.shown = s.gate.troubles()
+	m.showTrouble(s.shown)
 	return s
 }
-
-// seenBy has it show itself, and tell of ends.
-func (s *scheduler) seenBy(eyes *sight, r *recent) { s.sight, s.recent = eyes, r }
 
 // Assign opens an assignment at its committed ceiling.
 func (s *scheduler) Assign(a assignment, ceiling int64) {

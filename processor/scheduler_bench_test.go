@@ -14,7 +14,7 @@ import (
 func waitingScheduler(n int, due time.Time) *scheduler {
 	cfg := DefaultConfig()
 	s := &scheduler{
-		gate: gate{guard: new(guard)},
+		gate: &gate{guard: new(guard)},
 		cfg:  cfg, policy: policy{cfg: cfg}, turns: newTurns(cfg.MaxInFlight, cfg.Topics), breaker: breaker.New(breaker.DefaultConfig(), nil),
 		supplies: map[assignment]*supply{}, lanes: lanes{}, answered: time.Now(), quota: new(quota), callers: newCallers(cfg.MaxInFlight, nil),
 	}

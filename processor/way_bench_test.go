@@ -59,11 +59,10 @@ func newWay(tb testing.TB, keys int) *way {
 	w := &way{session: &session{
 		cfg: cfg, log: deps.Logger, metrics: m, holds: newHolds(deps.Logger, func(string, int) {}), codec: publish.codec,
 		windows: newWindows(cfg.WindowRecords, cfg.WindowBytes, cfg.WindowTotalBytes), bell: bell, reports: newMailbox[report](bell),
-		undecoded: newUndecoded(), tx: &transaction{nonce: newNonce(), publish: publish}, commits: commits{budget: metadataBudget},
+		undecoded: newUndecoded(), asked: newAsked(), tx: &transaction{nonce: newNonce(), publish: publish}, commits: commits{budget: metadataBudget},
 		sight: new(sight), recent: newRecent(cfg.Topics, recentPasts),
 	}}
-	w.scheduler = newScheduler(cfg, deps, m, w.holds, w.reports, newLease(cfg.SessionTimeout))
-	w.scheduler.seenBy(w.sight, w.recent)
+	w.scheduler = newScheduler(cfg, deps, m, w.holds, w.reports, newLease(cfg.SessionTimeout), kept{&gate{guard: new(guard)}, w.sight, w.recent})
 	w.owned = w.windows.Assign(partition{cfg.Topics.Store, 0}, position{})
 	w.scheduler.Assign(w.owned.assignment, 1<<60)
 	for i := range wayPoll {
