@@ -31,15 +31,22 @@ const (
 // past is what became of one record, kept small: there are many. Times are in
 // milliseconds of Unix; 0: none.
 type past struct {
-	id, source, reason, detail    string // source: where it is not the record itself
-	log                           []schemas.Attempt
+	id                            string
+	more                          *pastMore // nil: it was granted by the only attempt, as most are
 	offset                        int64
-	written, taken, ended, called int64 // called: of a grant by the only attempt, which then needs no log
-	due                           int64
+	written, taken, ended, called int64 // called: of that attempt
 	partition, attempts, older    int32 // older: where the next older one of the id was; -1: there was none
 	topic                         uint8
 	kind                          endKind
 	moved, inDoubt                bool
+}
+
+// pastMore is what few have.
+type pastMore struct {
+	source         string // where it is not the record itself
+	reason, detail string
+	log            []schemas.Attempt
+	due            int64
 }
 
 // ring keeps the newest and grows only as it fills.
@@ -102,9 +109,7 @@ func (r *recent) committed(ends []*end) {
 		r.mu.Lock()
 		for _, e := range ends[:n] {
 			delete(r.ended, e.task)
-			p := r.past(e.task)
-			p.conclude(e)
-			r.keep(p)
+			r.keep(r.past(e.task, e))
 		}
 		r.mu.Unlock()
 		ends = ends[n:]
@@ -117,7 +122,7 @@ func (r *recent) moved(tasks []*task) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, t := range tasks {
-		p := r.past(t)
+		p := r.past(t, nil)
 		p.moved = true
 		r.keep(p)
 	}
@@ -164,10 +169,10 @@ func (r *recent) keep(p past) {
 	}
 }
 
-// past is what is known of a task without an end.
-func (r *recent) past(t *task) past {
+// past is what is known of a task with its end; nil: it has none.
+func (r *recent) past(t *task, e *end) past {
 	p := past{
-		id: t.request.RequestID, source: t.source, log: t.log, offset: t.offset, partition: t.number,
+		id: t.request.RequestID, offset: t.offset, partition: t.number,
 		written: t.record.Timestamp.UnixMilli(), taken: t.taken.UnixMilli(),
 		attempts: int32(min(t.attempts, 1<<30)), inDoubt: t.inDoubt, //nolint:gosec // bounded right here
 	}
@@ -176,27 +181,30 @@ func (r *recent) past(t *task) past {
 			p.topic = uint8(i) //nolint:gosec // there are three
 		}
 	}
-	if t.topic != r.retry {
-		p.source = "" // it is the record itself: it need not be kept
+	if e != nil {
+		p.kind, p.ended = e.kind, e.at.UnixMilli()
 	}
-	return p
-}
-
-// conclude adds the end.
-func (p *past) conclude(e *end) {
-	p.kind, p.ended = e.kind, e.at.UnixMilli()
+	if e != nil && e.kind == endGranted && len(t.log) == 1 && t.attempts == 1 && t.topic != r.retry {
+		p.called = t.log[0].At.UnixMilli()
+		return p
+	}
+	p.more = &pastMore{log: t.log}
+	if t.topic == r.retry {
+		p.more.source = t.source
+	}
+	if e == nil {
+		return p
+	}
 	switch e.kind {
 	case endGranted:
-		if len(p.log) == 1 && p.attempts == 1 {
-			p.called, p.log = p.log[0].At.UnixMilli(), nil
-		}
 	case endFailed:
-		p.reason = string(e.failure)
+		p.more.reason = string(e.failure)
 	case endDeadLetter:
-		p.reason, p.detail = string(e.reason), oneLine(e.detail)
+		p.more.reason, p.more.detail = string(e.reason), oneLine(e.detail)
 	case endParked:
-		p.due = e.next.UnixMilli()
+		p.more.due = e.next.UnixMilli()
 	}
+	return p
 }
 
 // of returns what is known of a request id, the newest first.
@@ -206,8 +214,7 @@ func (r *recent) of(id string) []Trail {
 	var found []Trail
 	for t, e := range r.ended {
 		if t.request.RequestID == id {
-			p := r.past(t)
-			p.conclude(e)
+			p := r.past(t, e)
 			trail := r.trail(&p)
 			trail.State = stateEnded
 			found = append(found, trail)
@@ -226,16 +233,17 @@ func (r *recent) of(id string) []Trail {
 }
 
 func (r *recent) trail(p *past) Trail {
+	more := p.more
+	if more == nil {
+		more = &pastMore{log: []schemas.Attempt{{At: timeOf(p.called)}}}
+	}
 	t := Trail{
-		RequestID: p.id, Topic: r.topics[p.topic], Partition: p.partition, Offset: p.offset, Source: p.source,
+		RequestID: p.id, Topic: r.topics[p.topic], Partition: p.partition, Offset: p.offset, Source: more.source,
 		Written: timeOf(p.written), TakenAt: timeOf(p.taken), State: stateCommitted,
-		InDoubt: p.inDoubt, Attempts: int(p.attempts), Log: append([]schemas.Attempt{}, p.log...),
+		InDoubt: p.inDoubt, Attempts: int(p.attempts), Log: append([]schemas.Attempt{}, more.log...),
 	}
 	if t.Source == "" {
 		t.Source = sourceOf(partition{t.Topic, t.Partition}, t.Offset)
-	}
-	if p.called != 0 {
-		t.Log = append(t.Log, schemas.Attempt{At: timeOf(p.called)})
 	}
 	switch {
 	case p.moved:
@@ -246,9 +254,9 @@ func (r *recent) trail(p *past) Trail {
 		return t
 	}
 	at := timeOf(p.ended)
-	t.End, t.Reason, t.Detail, t.EndedAt = p.kind.String(), p.reason, p.detail, &at
-	if p.due != 0 {
-		due := timeOf(p.due)
+	t.End, t.Reason, t.Detail, t.EndedAt = p.kind.String(), more.reason, more.detail, &at
+	if more.due != 0 {
+		due := timeOf(more.due)
 		t.NextAt = &due
 	}
 	return t

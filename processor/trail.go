@@ -111,7 +111,7 @@ func (p *Processor) notDecoded(requestID string) (trails []Trail) {
 	for _, queue := range q.queues {
 		for _, t := range queue {
 			if t.mayBe(requestID) {
-				past := p.recent.past(t)
+				past := p.recent.past(t, nil)
 				trail := p.recent.trail(&past)
 				trail.Why = "it waits to be decoded"
 				trails = append(trails, trail)
@@ -172,7 +172,7 @@ func (s *scheduler) tasksOf(requestID string) []waitingTask {
 			if t == nil || !t.mayBe(requestID) {
 				continue
 			}
-			view, past := s.see(t, now), s.recent.past(t)
+			view, past := s.see(t, now), s.recent.past(t, nil)
 			trail := s.recent.trail(&past)
 			if view.state == taskCalled {
 				trail.State = stateCalled
