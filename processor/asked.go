@@ -21,7 +21,7 @@ type asked struct {
 	places [askedPlaces]struct{ id, coupon uint64 }
 }
 
-// askedPlaces: of 10,000 newer ids one in 14 or so takes the place of a given one.
+// askedPlaces: after 10,000 newer ids one in 14 has lost its place.
 const askedPlaces = 1 << 17
 
 func newAsked() *asked { return &asked{seed: maphash.MakeSeed()} }

@@ -34,8 +34,8 @@
 // A partition (assignment.go): unassigned ─▶ assigned (an epoch opens when its
 // committed offset and metadata are read, before its first poll) ─▶ dropped
 // (revoked, lost, or found missing when a commit looked). Work of an older epoch
-// is counted and thrown away. Held: its metadata cannot be read, or its input
-// has a gap; it is paused until a person decides.
+// is counted and thrown away. Held: its metadata cannot be read, its input has a
+// gap, or an end is too large for its topic; it is paused until a person decides.
 //
 // # Who owns what
 //

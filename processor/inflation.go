@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -20,7 +21,7 @@ import (
 type inflation struct {
 	batches   kgo.Decompressor
 	spent     atomic.Int64
-	stretched atomic.Bool
+	stretched atomic.Int64 // when last, in nanoseconds of Unix; 0: nothing that has not been polled
 }
 
 // errInflated is no fault of the batch.
@@ -30,7 +31,8 @@ const (
 	maxInflated = 64 << 20
 	recordCost  = 200 // a kgo.Record and the places it stands in
 	headerCost  = 40
-	stretch     = 8 // by how much requests, which differ, can be compressed
+	handedOver  = time.Second // within which kgo has put what it has decompressed where polls find it
+	stretch     = 8           // by how much requests, which differ, can be compressed
 )
 
 func newInflation() (*inflation, error) {
@@ -65,19 +67,23 @@ func (i *inflation) Decompress(src []byte, codec kgo.CompressionCodecType) ([]by
 		return nil, errInflated
 	}
 	if len(out) > stretch*len(src) {
-		i.stretched.Store(true)
+		i.stretched.Store(time.Now().UnixNano())
 	}
 	return out, nil
 }
 
 // polled is told of each poll, and whether it left nothing behind. Its records hold
-// on to far more than their own bytes if it says so: to the batches they came in.
+// on to far more than their own bytes if it says so: to the batches they came in. What
+// was decompressed a moment ago may come with a later poll, so it says so for longer.
 func (i *inflation) polled(everything bool) (stretched bool) {
-	if !everything {
-		return i.stretched.Load()
+	last := i.stretched.Load()
+	if everything {
+		i.spent.Store(0)
+		if time.Since(time.Unix(0, last)) > handedOver {
+			i.stretched.CompareAndSwap(last, 0)
+		}
 	}
-	i.spent.Store(0)
-	return i.stretched.Swap(false)
+	return last != 0
 }
 
 // bombed is what a person reads of a batch that is refused for good.

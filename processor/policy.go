@@ -29,7 +29,7 @@ const (
 	actDeadLetter               // end it as grant-unknown
 )
 
-// verdict is the policy's decision, with the reason for the log.
+// verdict is the policy's decision, and why, which a dead letter tells.
 type verdict struct {
 	action  action
 	wait    time.Duration

@@ -68,7 +68,7 @@ func (s *supply) ended(t *task) {
 	s.roll.remove(t)
 }
 
-// forget takes a task out of what is available: it ended without a call.
+// forget takes a task out of what is available: it is called, or ended without a call.
 func (s *supply) forget(t *task) {
 	if t.counted {
 		t.counted = false
