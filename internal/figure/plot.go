@@ -29,8 +29,9 @@ const (
 	plotLeft, plotRight         = 70, 20
 	plotTop, plotBottom         = 80, 50
 	plotSteps                   = 5 // of the scale
-	legendWidth, legendBaseline = 185, 58
-	mostDots                    = 40 // of a line: what has more values is told by the line alone
+	legendStart, legendBaseline = plotLeft + 20, 50
+	legendGap, charWidth        = 34, 6.7 // between two names, and what a letter takes on average
+	mostDots                    = 40      // of a line: what has more values is told by the line alone
 )
 
 // SVG is the drawing.
@@ -53,10 +54,12 @@ func (p Plot) SVG() string {
 		}
 		fmt.Fprintf(&b, `<text x="%.1f" y="%d" text-anchor="middle">%s</text>`+"\n", p.x(i), plotHeight-plotBottom+22, escaped(place))
 	}
-	for i, s := range p.Lines {
-		fmt.Fprintf(&b, `<g fill="%s"><circle cx="%d" cy="%d" r="4"/><text x="%d" y="%d" fill="#202124">%s</text>`+"\n", s.Color,
-			plotLeft+i*legendWidth, legendBaseline-4, plotLeft+i*legendWidth+9, legendBaseline, escaped(s.Name))
+	legend := float64(legendStart)
+	for _, s := range p.Lines {
+		fmt.Fprintf(&b, `<g fill="%s"><circle cx="%.0f" cy="%d" r="4"/><text x="%.0f" y="%d" fill="#202124">%s</text>`+"\n", s.Color,
+			legend, legendBaseline-4, legend+9, legendBaseline, escaped(s.Name))
 		fmt.Fprintln(&b, p.line(s, most)+"</g>")
+		legend += legendGap + charWidth*float64(len(s.Name))
 	}
 	return b.String() + "</svg>\n"
 }
