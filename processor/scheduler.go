@@ -3,6 +3,7 @@ package processor
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"time"
 
 	"github.com/coupongrant/coupongrant/breaker"
@@ -139,7 +140,7 @@ func (s *scheduler) Release(a assignment) {
 
 func (s *scheduler) reportDrained(a assignment, sup *supply) {
 	if sup.released && sup.inFlight == 0 {
-		s.reports.put(report{assignment: a, drained: &drained{called: sup.called}})
+		s.reports.put(report{assignment: a, drained: &drained{called: maps.Clone(sup.called)}}) // ended goes on with its own
 	}
 }
 
