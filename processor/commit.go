@@ -16,6 +16,7 @@ type commits struct {
 	ended     time.Time // the last transaction
 	bareAfter time.Time // not before that is a transaction of offsets alone made
 	settled   bool      // the last look left nothing to commit
+	full      bool      // the last transaction took as much as one may: there may be more
 }
 
 const (
@@ -75,7 +76,7 @@ func (s *session) gathers() bool {
 // commitReady makes one transaction of what is ready, if anything is. last is
 // the one before leaving: it lowers the ceilings.
 func (s *session) commitReady(ctx context.Context, last bool) error {
-	s.commits.settled = false
+	s.commits.settled, s.commits.full = false, false
 	if s.joining || time.Now().Before(s.commits.notBefore) {
 		return nil // kgo would let the commit wait for the join, until it is too late
 	}
@@ -99,7 +100,8 @@ func (s *session) commitReady(ctx context.Context, last bool) error {
 		return s.notCommitted(ctx, b, err)
 	}
 	s.committed(b)
-	s.commits.settled = last
+	s.commits.full = len(b.ends) >= batchEnds
+	s.commits.settled = last && !s.commits.full
 	return nil
 }
 

@@ -271,6 +271,9 @@ func (s *session) poll(ctx context.Context, wait bool) (polled int, err error) {
 
 // pollTimeout is how long a pass may wait for news.
 func (s *session) pollTimeout() time.Duration {
+	if s.commits.full {
+		return 0
+	}
 	wait := pollWait
 	for _, retry := range []time.Time{s.commits.notBefore, s.commits.bareAfter} {
 		if left := time.Until(retry); left > 0 {

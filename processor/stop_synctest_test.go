@@ -1,0 +1,71 @@
+//go:build synctests
+
+package processor
+
+import (
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// A result topic that nobody could write to is mended, and the replica is stopped at
+// once. More has ended by then than goes into one transaction. None of it may be left
+// behind: a request that was called would be in doubt, and its refusal, which was final,
+// is none to the successor.
+func TestGracefulStopCommitsAllThatEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const partitions, each = 3, batchEnds/2 + 1
+		var calls atomic.Int64
+		s := newShop(t, partitions, always(func(*http.Request) (*http.Response, error) {
+			calls.Add(1)
+			time.Sleep(5 * time.Second)
+			return refused("-7"), nil
+		}))
+		cfg := s.config("r1")
+		cfg.WindowRecords, cfg.WindowBytes, cfg.WindowTotalBytes = 2*each, 32<<20, 256<<20
+		r := s.start(cfg)
+		s.spread("id", partitions, partitions)
+		for calls.Load() < partitions {
+			time.Sleep(100 * time.Millisecond)
+		}
+		unwritable := s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: s.topics.DeadLetter, Err: kerr.TopicAuthorizationFailed, Count: -1})
+		for partition := range int32(partitions) {
+			s.produceBad(partition, each)
+		}
+		time.Sleep(30 * time.Second)
+		require.Positive(t, unwritable.Hits())
+		unwritable.Remove()
+		require.NoError(t, r.stopped())
+
+		for number := range int32(partitions) {
+			offset, meta := s.position("coupongrant", partition{s.topics.Store, number})
+			require.EqualValues(t, each+1, offset, "partition %d", number)
+			require.Equal(t, offset, meta.position.ceiling, "nothing is in doubt")
+		}
+		second := s.start(cfg)
+		time.Sleep(30 * time.Second)
+		require.EqualValues(t, partitions, calls.Load(), "nobody is called again")
+		require.NoError(t, second.stopped())
+		ends := s.allEnds()
+		onceEach(t, partitions*(each+1), ends)
+		require.Len(t, on(s.topics.Failed, ends), partitions)
+	})
+}
+
+// produceBad writes records that are no requests.
+func (s *shop) produceBad(partition int32, n int) {
+	s.t.Helper()
+	records := make([]*kgo.Record, n)
+	for i := range records {
+		records[i] = &kgo.Record{Topic: s.topics.Store, Partition: partition, Value: []byte("no request")}
+	}
+	require.NoError(s.t, s.client.ProduceSync(s.t.Context(), records...).FirstErr())
+}
