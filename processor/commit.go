@@ -123,7 +123,7 @@ func (s *session) nextBatch(last bool) *batch {
 		}
 		s.holds.Clear(holdMetadata, where)
 		pos.ceiling = s.ceiling(o, pos, len(ends), last)
-		if len(ends) == 0 && pos.watermark == o.watermark && pos.ceiling == o.ceiling && b.ban.Equal(o.ban) {
+		if len(ends) == 0 && !o.restate && pos.watermark == o.watermark && pos.ceiling == o.ceiling && b.ban.Equal(o.ban) {
 			o.dirty = false
 			continue
 		}
@@ -171,7 +171,7 @@ func (s *session) committed(b *batch) {
 		}
 		raised := pos.ceiling > o.ceiling
 		o.Committed(pos)
-		o.ban = b.ban
+		o.ban, o.restate = b.ban, false
 		if raised {
 			s.scheduler.Raise(a, pos.ceiling)
 		}

@@ -103,7 +103,7 @@ func (s *session) open(opened opening, member string) {
 	s.shown = time.Time{} // what is held is shown at once
 	if opened.note != "" {
 		s.log.Warn("assigned against the odds", "topic", o.topic, "partition", o.number, "note", opened.note)
-		o.dirty = true // commit where we stand, so that the next owner need not be told again
+		o.dirty, o.restate = true, true // commit where we stand, so that the next owner need not be told again
 	}
 	if opened.withheld != nil {
 		s.withhold(o, opened.withheld)

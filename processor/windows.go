@@ -20,6 +20,7 @@ type owned struct {
 	member   string    // what the group called us when it was opened
 	paused   bool      // its fetching is paused, since the window is full
 	withheld bool      // not to be worked on until a person decides; paused as well
+	restate  bool      // what is committed is not what it was opened at: to be committed though nothing ends
 	wish     int64     // the ceiling that the scheduler would like
 	ban      time.Time // as last committed
 	end      int64     // the brokers' last stable offset as last seen; -1: not seen
