@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -146,6 +147,12 @@ func (s *session) withhold(o *owned, why *Hold) {
 func (s *session) letGo(of assignment) {
 	s.scheduler.Drop(of)
 	s.tracing.moved(func(a assignment) bool { return a == of })
+	for schema, waiting := range s.pending {
+		s.pending[schema] = slices.DeleteFunc(waiting, func(t *task) bool { return t.assignment == of })
+		if len(s.pending[schema]) == 0 {
+			delete(s.pending, schema)
+		}
+	}
 }
 
 func (s *session) drop(p partition) {
