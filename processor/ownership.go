@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -143,10 +144,11 @@ func (s *session) withhold(o *owned, why *Hold) {
 	s.holds.Set(why.Kind, why.Where, why.Reason)
 }
 
-// letGo works on no request of an assignment any more.
+// letGo works on no request of an assignment any more, and forgets what it knows of them.
 func (s *session) letGo(of assignment) {
 	s.scheduler.Drop(of)
 	s.tracing.moved(func(a assignment) bool { return a == of })
+	maps.DeleteFunc(s.tx.oversize, func(e *end, _ size) bool { return e.task.assignment == of })
 	for schema, waiting := range s.pending {
 		s.pending[schema] = slices.DeleteFunc(waiting, func(t *task) bool { return t.assignment == of })
 		if len(s.pending[schema]) == 0 {

@@ -13,7 +13,7 @@ func leaving() *session {
 	return &session{
 		windows: newWindows(1000, 1<<20, 1<<20), holds: newHolds(log, func(string, int) {}), log: log, recent: newRecent(pastTopics, 10),
 		scheduler: &scheduler{inbox: newMailbox[func()](newBell())}, resolver: &resolver{wanted: newMailbox[int](newBell())},
-		pending: map[int][]*task{},
+		pending: map[int][]*task{}, tx: &transaction{oversize: map[*end]size{}},
 	}
 }
 
@@ -32,4 +32,15 @@ func TestWhatWaitsForASchemaLeavesWithItsPartition(t *testing.T) {
 	require.Len(t, s.pending, 1)
 	require.Len(t, s.pending[away], 1)
 	require.Equal(t, kept, s.pending[away][0].partition, "others wait on")
+}
+
+// An end whose record was too large for its topic is remembered, with its record, until
+// it is committed: by its next owner, where its partition leaves us first.
+func TestWhatWasTooLargeLeavesWithItsPartition(t *testing.T) {
+	s := leaving()
+	o, other := s.windows.Assign(partition{"store", 0}, position{}), s.windows.Assign(partition{"store", 1}, position{})
+	leaves, stays := &end{task: keyed(o.assignment, 0)}, &end{task: keyed(other.assignment, 0)}
+	s.tx.oversize[leaves], s.tx.oversize[stays] = suspect, shrunk
+	s.drop(o.partition)
+	require.Equal(t, map[*end]size{stays: shrunk}, s.tx.oversize)
 }
