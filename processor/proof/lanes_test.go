@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"testing"
 	"time"
+
+	"github.com/stretchr/testify/require"
 )
 
 // lane is the requests of one key of one partition, in offset order, each once.
@@ -57,7 +60,10 @@ type overlaps struct{ processes, assignments int }
 
 // checkLanes: first attempts start in offset order, and two attempts of a lane
 // are under way at once only when the partition changed hands in between.
-func checkLanes(lanes map[string]*lane, calls []*call, found *findings) overlaps {
+//
+// What its caller gives up after timeout is over then: the proxy that notes the
+// calls sees the connection close a little later.
+func checkLanes(lanes map[string]*lane, calls []*call, timeout time.Duration, found *findings) overlaps {
 	byID := map[string][]*call{}
 	for _, c := range calls {
 		byID[c.outID] = append(byID[c.outID], c)
@@ -65,7 +71,7 @@ func checkLanes(lanes map[string]*lane, calls []*call, found *findings) overlaps
 	var all overlaps
 	for _, l := range lanes {
 		l.checkOrder(byID, found)
-		l.checkOverlaps(byID, found, &all)
+		l.checkOverlaps(byID, timeout, found, &all)
 	}
 	return all
 }
@@ -93,7 +99,7 @@ func (l *lane) leftBefore(id string, first *call) bool {
 	return ok && !first.began.Before(left)
 }
 
-func (l *lane) checkOverlaps(byID map[string][]*call, found *findings, all *overlaps) {
+func (l *lane) checkOverlaps(byID map[string][]*call, timeout time.Duration, found *findings, all *overlaps) {
 	var made []*call
 	for _, id := range l.ids {
 		if !l.parked[id] {
@@ -105,6 +111,7 @@ func (l *lane) checkOverlaps(byID map[string][]*call, found *findings, all *over
 		before, after := made[i-1], made[i]
 		switch {
 		case !before.over.IsZero() && !after.began.Before(before.over):
+		case !after.began.Before(before.began.Add(timeout)):
 		case before.caller != after.caller:
 			all.processes++
 		case before.caller.tookOver(before.began, after.began):
@@ -113,5 +120,28 @@ func (l *lane) checkOverlaps(byID map[string][]*call, found *findings, all *over
 			found.add("lane overlap", "in %s two attempts at once: %s; %s",
 				l.name, l.story(before.outID, byID[before.outID]), l.story(after.outID, byID[after.outID]))
 		}
+	}
+}
+
+func TestOverlapIsOfCallsThatTheCallerStillWaitsFor(t *testing.T) {
+	at := func(d time.Duration) time.Time { return time.Unix(0, 0).Add(d) }
+	caller := &member{name: "a"}
+	for _, row := range []struct {
+		firstOver, secondBegan time.Duration
+		overlap                bool
+	}{
+		{time.Second, time.Second, false},
+		{time.Second, 900 * time.Millisecond, true},
+		{2005 * time.Millisecond, 2001 * time.Millisecond, false}, // given up, and noticed late
+		{2005 * time.Millisecond, 1999 * time.Millisecond, true},
+	} {
+		l, found := newLane("lane"), &findings{}
+		l.add(sent{requestID: "x"}, nil)
+		l.add(sent{requestID: "y"}, nil)
+		checkLanes(map[string]*lane{"lane": l}, []*call{
+			{outID: "x", caller: caller, began: at(0), over: at(row.firstOver)},
+			{outID: "y", caller: caller, began: at(row.secondBegan), over: at(row.secondBegan + time.Millisecond)},
+		}, 2*time.Second, found)
+		require.Equal(t, row.overlap, len(found.totals()) > 0, row)
 	}
 }
