@@ -3,11 +3,15 @@
 package processor
 
 import (
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // What a person has accepted is committed, also where nothing comes to an end from
@@ -58,4 +62,33 @@ func (s *shop) heldBy(cfg Config) []string {
 	held := kinds(r.Health().Holds)
 	require.NoError(s.t, r.stopped())
 	return held
+}
+
+// A partition has no leader for a while when it is gone on with over a commit of somebody
+// else. Until its end is known nobody is called: to one who had been granted before, and
+// is refused now, all of it is in doubt.
+func TestForeignOffsetsAreNotGoneOnFromWithoutALeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gateway := countedBy(func(*http.Request) (*http.Response, error) { return refused("-7"), nil })
+		s := newShop(t, 1, gateway)
+		s.produce(0, nil, s.requests("maybe", 5)...)
+		s.commit(storeZero, 0, "lost")
+		leaderless := s.kafka.Fault(kfake.Fault{
+			Keys: []kmsg.Key{kmsg.ListOffsets}, Topic: storeZero.topic, Partitions: []int32{0}, Err: kerr.LeaderNotAvailable, Count: -1,
+		})
+		cfg := s.config("r1")
+		cfg.AcceptForeignOffsets = true
+		r := s.start(cfg)
+		time.Sleep(time.Minute)
+		require.Positive(t, leaderless.Hits())
+		require.Zero(t, gateway.total())
+		require.Contains(t, reasons(r.Health().Holds, holdKafka), "listing where "+storeZero.String()+" begins and ends")
+
+		leaderless.Remove()
+		ends := s.settled(5)
+		require.Len(t, on(s.topics.Retry, ends), 5)
+		require.Empty(t, on(s.topics.Failed, ends))
+		require.Empty(t, r.Health().Holds)
+		require.NoError(t, r.stopped())
+	})
 }

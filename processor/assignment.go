@@ -198,7 +198,9 @@ func (as *assignments) open(ctx context.Context, cl *kgo.Client, offsets map[str
 }
 
 // boundsOf is where the log of a partition begins and ends. Of one that cannot be
-// looked at the commit is believed; a gap then shows when it is read.
+// looked at the commit is believed; a gap then shows when it is read. But a commit that
+// cannot be read is no commit to believe: what it is gone on over is all in doubt, to
+// the end of the log.
 func (as *assignments) boundsOf(p partition, l logs) (bound, error) {
 	log, listed := l.bounds[p]
 	if !listed {
@@ -208,8 +210,8 @@ func (as *assignments) boundsOf(p partition, l logs) (bound, error) {
 		return log, nil
 	}
 	m, committed := as.fetched[p]
-	if !committed {
-		return log, fmt.Errorf("listing where %s begins: %w", p, log.err)
+	if !committed || as.foreign[p] != nil && as.acceptForeign {
+		return log, fmt.Errorf("listing where %s begins and ends: %w", p, log.err)
 	}
 	return bound{start: 0, end: m.position.reached()}, nil
 }

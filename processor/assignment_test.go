@@ -23,3 +23,22 @@ func TestPartitionWithoutLeaderIsOpenedAsItWasCommitted(t *testing.T) {
 	_, err := (&assignments{}).boundsOf(p, logs{})
 	require.ErrorIs(t, err, errNotListed, "nothing is committed: only the log says where it begins")
 }
+
+// To go on over metadata that cannot be read puts all of the log in doubt, so its end has
+// to be known. Who holds such a partition needs to know nothing of its log, and is not
+// kept from the others by it.
+func TestPartitionWithoutLeaderIsNotGoneOnOverForeignMetadata(t *testing.T) {
+	p := partition{"store", 0}
+	for _, acceptForeign := range []bool{false, true} {
+		as := &assignments{
+			acceptForeign: acceptForeign, fetched: map[partition]metadata{p: freshAt(5)}, foreign: map[partition]error{p: errForeignMetadata},
+		}
+		log, err := as.boundsOf(p, logs{})
+		if acceptForeign {
+			require.ErrorIs(t, err, errNotListed)
+			continue
+		}
+		require.NoError(t, err)
+		require.NotNil(t, as.opening(p, log).withheld)
+	}
+}
