@@ -3,7 +3,6 @@
 package proof_test
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -50,7 +49,7 @@ func runSoak(t *testing.T, f form) chaosResult {
 	for _, v := range r.Survivor.vitals() {
 		require.Len(t, v.values, soakSlices)
 		d := v.drift()
-		t.Log(fmt.Sprintf("%s: mean %.1f, growth %+.2f%% ± %.2f%%", v.name, d.mean, 100*d.growth, 100*d.margin))
+		t.Logf("%s: mean %.1f, growth %+.2f%% ± %.2f%%", v.name, d.mean, 100*d.growth, 100*d.margin)
 	}
 	return r
 }

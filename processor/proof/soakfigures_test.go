@@ -73,7 +73,8 @@ func (v vital) drift() drift {
 	var residual float64
 	for i, y := range means {
 		x := (float64(i) + 0.5) / n
-		residual += math.Pow(y-mean-slope*(x-sumX/n), 2)
+		off := y - mean - slope*(x-sumX/n)
+		residual += off * off
 	}
 	const student = 2.365 // 97.5% of Student's t with soakBlocks-2 degrees of freedom
 	return drift{mean, slope / mean, student * math.Sqrt(residual/(n-2)/spread) / mean}
