@@ -73,18 +73,6 @@ type apartMeasure struct {
 	Held    bool    `json:"held"`
 }
 
-func median(values []float64) float64 {
-	if len(values) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(values))
-	middle := len(sorted) / 2
-	if len(sorted)%2 == 1 {
-		return sorted[middle]
-	}
-	return (sorted[middle-1] + sorted[middle]) / 2
-}
-
 // paired says that the number is made of pairs, so that it needs several of them.
 func (m apartMeasure) paired() bool { return m.By == byRatio || m.By == byDifference }
 
@@ -120,7 +108,7 @@ func (m apartMeasure) over(runs []apartRun) apartMeasure {
 			results = append(results, v/other)
 		}
 	}
-	m.Without, m.With = median(base), median(those)
+	m.Without, m.With = figure.Median(base), figure.Median(those)
 	m.Held = len(results) > 0 // what nobody has measured does not hold
 	if m.Held {
 		m.Result = m.combine(results)
@@ -136,7 +124,7 @@ func (m apartMeasure) combine(results []float64) float64 {
 	case byLeast:
 		return slices.Min(results)
 	default:
-		return median(results)
+		return figure.Median(results)
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/coupongrant/coupongrant/internal/figure"
 )
 
 const gaugeEvery = 500 * time.Millisecond
@@ -105,7 +107,7 @@ func residentGrowth(part []gaugeSample) float64 {
 		}
 		return all
 	}
-	return median(values(part[2*third:]))/median(values(part[third:2*third])) - 1
+	return figure.Median(values(part[2*third:]))/figure.Median(values(part[third:2*third])) - 1
 }
 
 // peakResident is the most memory that a living process ever had, in bytes, as

@@ -81,12 +81,12 @@ func (m measure) over(runs []run) measure {
 			results = append(results, v/other)
 		}
 	}
-	m.Value, m.Base = median(values), median(base)
+	m.Value, m.Base = figure.Median(values), figure.Median(base)
 	if len(results) == 0 {
 		m.Held = false // what nobody has measured does not hold
 		return m
 	}
-	m.Result, m.Least, m.Most = median(results), slices.Min(results), slices.Max(results)
+	m.Result, m.Least, m.Most = figure.Median(results), slices.Min(results), slices.Max(results)
 	m.Held = (m.AtLeast == nil || m.Result >= *m.AtLeast) && (m.AtMost == nil || m.Result <= *m.AtMost)
 	return m
 }
@@ -100,18 +100,6 @@ func figures(runs []run, kind, figure string) map[int]float64 {
 		}
 	}
 	return of
-}
-
-func median(values []float64) float64 {
-	if len(values) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(values))
-	middle := len(sorted) / 2
-	if len(sorted)%2 == 1 {
-		return sorted[middle]
-	}
-	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
 // bound as people read it.

@@ -119,8 +119,8 @@ func medianText(r result, kind, name string) string {
 	return figure.Text(medianOf(r, kind, name))
 }
 
-func medianOf(r result, kind, figure string) float64 {
-	return median(slices.Collect(maps.Values(figures(r.Runs, kind, figure))))
+func medianOf(r result, kind, name string) float64 {
+	return figure.Median(slices.Collect(maps.Values(figures(r.Runs, kind, name))))
 }
 
 // throughputPlot is over the time of a call.
