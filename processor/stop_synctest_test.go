@@ -4,6 +4,7 @@ package processor
 
 import (
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -22,7 +23,7 @@ import (
 // is none to the successor.
 func TestGracefulStopCommitsAllThatEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const partitions, each = 3, batchEnds/2 + 1
+		const partitions, each = 5, batchEnds/2 + 1
 		var calls atomic.Int64
 		s := newShop(t, partitions, always(func(*http.Request) (*http.Response, error) {
 			calls.Add(1)
@@ -57,7 +58,17 @@ func TestGracefulStopCommitsAllThatEnded(t *testing.T) {
 		ends := s.allEnds()
 		onceEach(t, partitions*(each+1), ends)
 		require.Len(t, on(s.topics.Failed, ends), partitions)
+		first, last := began(t, on(s.topics.DeadLetter, ends))
+		require.Less(t, last.Sub(first), viewEvery, "a transaction waits for nothing but the one before")
 	})
+}
+
+// began is when the first and the last of some records were produced.
+func began(t *testing.T, records []*kgo.Record) (first, last time.Time) {
+	t.Helper()
+	require.NotEmpty(t, records)
+	inTime := func(a, b *kgo.Record) int { return a.Timestamp.Compare(b.Timestamp) }
+	return slices.MinFunc(records, inTime).Timestamp, slices.MaxFunc(records, inTime).Timestamp
 }
 
 // produceBad writes records that are no requests.
