@@ -279,10 +279,10 @@ func (as *assignments) opening(p partition, log bound) opening {
 	}
 	switch reached := o.metadata.position.reached(); {
 	case at < log.start && as.acceptLostInput:
-		o.note = fmt.Sprintf("input lost: offsets %d to %d were deleted before they were read", at, log.start-1)
+		o.note = fmt.Sprintf("input lost: offsets %d to %d were deleted before all in them had ended", at, log.start-1)
 		o.metadata.position = o.metadata.position.movedTo(log.start)
 	case at < log.start:
-		o.withheld = withheld(holdLostInput, p, fmt.Sprintf("offsets %d to %d were deleted before they were read; to go on without them start with --accept-lost-input", at, log.start-1))
+		o.withheld = withheld(holdLostInput, p, fmt.Sprintf("offsets %d to %d were deleted before all in them had ended; to go on without them start with --accept-lost-input", at, log.start-1))
 	case reached > log.end && as.acceptLostInput:
 		o.note = fmt.Sprintf("input lost: the log ends at %d, committed was %d", log.end, reached)
 		o.metadata.position = o.metadata.position.cutAt(log.end)

@@ -188,14 +188,15 @@ func (s *session) fetchErrors(fetches kgo.Fetches) error {
 			// Nothing that was read is gone. kgo remembers the leader epoch of the last record it handed
 			// out, not that of a marker or an aborted record it passed over later; once leaders have
 			// changed on both sides of those, the broker ends that epoch below the reader's offset.
-		case errors.As(fe.Err, &loss), errors.Is(fe.Err, kerr.OffsetOutOfRange):
+		case errors.As(fe.Err, &loss):
 			if s.cfg.AcceptLostInput { // the next assignment steps over the gap
-				if loss != nil {
-					s.cuts[p] = cut{committed: o.watermark, at: loss.ResetTo}
-				}
+				s.cuts[p] = cut{committed: o.watermark, at: loss.ResetTo}
 				return fmt.Errorf("reading %s at offset %d: %w", p, o.next, fe.Err)
 			}
-			s.withhold(o, withheld(holdLostInput, p, fmt.Sprintf("%v at offset %d: input vanished before it was read; to go on without it start with --accept-lost-input", fe.Err, o.next)))
+			s.withhold(o, vanished(o, fe.Err))
+		case errors.Is(fe.Err, kerr.OffsetOutOfRange):
+			o.overtaken = fe.Err
+			s.holds.Set(holdLostInput, p.String(), fmt.Sprintf("%v at offset %d: input vanished before it was read; what was read ends first, do not restart before that", fe.Err, o.next))
 		case errors.As(fe.Err, &bomb):
 			s.holds.Set(holdTopic, p.String(), bombed(bomb))
 		case errors.Is(fe.Err, kerr.TopicAuthorizationFailed): // the next session says which right is lacking, and begins once it is given
@@ -205,4 +206,25 @@ func (s *session) fetchErrors(fetches kgo.Fetches) error {
 		}
 	}
 	return nil
+}
+
+// endOvertaken acts on gaps that retention has made, once what was read has ended: the
+// log may not have it any more, so that whoever reads the partition anew would pass over
+// it. To go on behind a gap the session is built anew, which forgets the windows of all
+// partitions; others may be overtaken as well and not know it, so all end first.
+func (s *session) endOvertaken() error {
+	for p, o := range s.windows.open {
+		switch {
+		case o.overtaken == nil || o.withheld:
+		case s.cfg.AcceptLostInput && s.windows.ended():
+			return fmt.Errorf("reading %s at offset %d: %w", p, o.next, o.overtaken)
+		case !s.cfg.AcceptLostInput && s.windows.ended():
+			s.withhold(o, vanished(o, o.overtaken))
+		}
+	}
+	return nil
+}
+
+func vanished(o *owned, err error) *Hold {
+	return withheld(holdLostInput, o.partition, fmt.Sprintf("%v at offset %d: input vanished before it was read; to go on without it start with --accept-lost-input", err, o.next))
 }

@@ -111,6 +111,9 @@ func (s *session) loop(ctx context.Context) error {
 		if err := s.commitReady(ctx, false); err != nil {
 			return err
 		}
+		if err := s.endOvertaken(); err != nil {
+			return err
+		}
 		if err := s.allowRebalance(ctx); err != nil {
 			return err
 		}
@@ -292,13 +295,15 @@ func (s *session) pollTimeout() time.Duration {
 func (s *session) pauseAndResume() {
 	s.windows.divide() // what one has let go of, another may have
 	pause, resume := map[string][]int32{}, map[string][]int32{}
+	stepsOver := s.cfg.AcceptLostInput && s.windows.overtaken()
 	for _, o := range s.windows.open {
+		halt := o.Full() || o.overtaken != nil || stepsOver
 		switch {
 		case o.withheld:
-		case o.Full() && !o.paused:
+		case halt && !o.paused:
 			o.paused = true
 			pause[o.topic] = append(pause[o.topic], o.number)
-		case !o.Full() && o.paused:
+		case !halt && o.paused:
 			o.paused = false
 			resume[o.topic] = append(resume[o.topic], o.number)
 		}

@@ -39,8 +39,8 @@ func TestWhyAPartitionWaits(t *testing.T) {
 			want:      "",
 		},
 		"held by itself": {
-			oldest: turn, holds: []Hold{hold(holdLostInput, "store/3", "offsets 1 to 5 were deleted before they were read")},
-			want: "held: offsets 1 to 5 were deleted before they were read",
+			oldest: turn, holds: []Hold{hold(holdLostInput, "store/3", "offsets 1 to 5 were deleted before all in them had ended")},
+			want: "held: offsets 1 to 5 were deleted before all in them had ended",
 		},
 		"held with nothing taken in": {
 			partition: partitionView{live: -1, withheld: true}, holds: []Hold{hold(holdMetadata, "store/3", "metadata cannot be read")},

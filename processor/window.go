@@ -272,6 +272,9 @@ func (w *window) retire(e *entry) {
 	e.state, e.end = ended, nil
 }
 
+// allCommitted says that every record that was taken in has its end committed.
+func (w *window) allCommitted() bool { return w.watermark == w.next }
+
 // Full says that the partition is to be paused; it stays so down to half.
 func (w *window) Full() bool { return w.full }
 

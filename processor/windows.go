@@ -17,14 +17,15 @@ type windows struct {
 type owned struct {
 	assignment
 	*window
-	member   string    // what the group called us when it was opened
-	paused   bool      // its fetching is paused, since the window is full
-	withheld bool      // not to be worked on until a person decides; paused as well
-	restate  bool      // what is committed is not what it was opened at: to be committed though nothing ends
-	wish     int64     // the ceiling that the scheduler would like
-	ban      time.Time // as last committed
-	end      int64     // the brokers' last stable offset as last seen; -1: not seen
-	newest   time.Time // when records of it came last, or it was opened
+	member    string    // what the group called us when it was opened
+	paused    bool      // its fetching is paused, since the window is full
+	withheld  bool      // not to be worked on until a person decides; paused as well
+	overtaken error     // the log begins above what was to be read next; paused, and what was read ends
+	restate   bool      // what is committed is not what it was opened at: to be committed though nothing ends
+	wish      int64     // the ceiling that the scheduler would like
+	ban       time.Time // as last committed
+	end       int64     // the brokers' last stable offset as last seen; -1: not seen
+	newest    time.Time // when records of it came last, or it was opened
 }
 
 func newWindows(maxRecords, maxBytes, totalBytes int) *windows {
@@ -91,6 +92,26 @@ func (ws *windows) Get(a assignment) (*owned, bool) {
 		return nil, false
 	}
 	return o, true
+}
+
+// ended says that of all that was read nothing is left to end, or to commit.
+func (ws *windows) ended() bool {
+	for _, o := range ws.open {
+		if !o.withheld && !o.allCommitted() {
+			return false
+		}
+	}
+	return true
+}
+
+// overtaken says that retention was faster than we in one of them.
+func (ws *windows) overtaken() bool {
+	for _, o := range ws.open {
+		if o.overtaken != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // touch has every window looked at by the next commit.

@@ -136,7 +136,7 @@ func lookCommits(_ context.Context, d *doctor) []finding {
 				"find out who else commits for the group; if it is known that nothing above the offset was ended, `coupongrant run --accept-foreign-offsets` goes on from it"))
 		case hasStart && start.Err == nil && o.At < start.Offset:
 			all = append(all, wrong(
-				fmt.Sprintf("%s is committed up to offset %d, and begins at %d: what is between vanished before it was read", where, o.At, start.Offset),
+				fmt.Sprintf("%s is committed up to offset %d, and begins at %d: what is between vanished before all of it had ended", where, o.At, start.Offset),
 				"see whether its producer can send it again; then `coupongrant run --accept-lost-input` goes on without it"))
 		case hasEnd && end.Err == nil && o.At > end.Offset:
 			all = append(all, wrong(

@@ -180,7 +180,7 @@ func faults() []fault {
 		{
 			name: "input lost", sends: 1, cold: true,
 			begin: func(r *troubled) { r.ready(); r.loseInput() },
-			says:  `offsets 0 to 1 were deleted before they were read; to go on without them start with --accept-lost-input`, metric: holdsMetric("lost-input"),
+			says:  `offsets 0 to 1 were deleted before all in them had ended; to go on without them start with --accept-lost-input`, metric: holdsMetric("lost-input"),
 			mend: func(r *troubled) { r.halt(); r.begin("--accept-lost-input") },
 		},
 		{

@@ -1,0 +1,68 @@
+//go:build synctests
+
+package processor
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Retention overtakes partitions whose windows are full. What was read ends all the
+// same, the log having it no more, before anybody goes on behind the gap: in the other
+// partition too, whose window is longer.
+func TestWhatWasReadEndsThoughRetentionOvertakesIt(t *testing.T) {
+	for _, protocol := range []GroupProtocol{Classic, Consumer} {
+		for _, accepts := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, accepting: %v", protocol, accepts), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					gateway := countedBy(func(*http.Request) (*http.Response, error) {
+						time.Sleep(time.Second)
+						return granted(1), nil
+					})
+					s := newShop(t, 2, gateway)
+					s.produce(0, nil, s.requests("read", 20)...)
+					s.produce(1, nil, s.requests("other", 60)...)
+					cfg := s.config("r1")
+					cfg.GroupProtocol, cfg.WindowRecords, cfg.MaxInFlight, cfg.AcceptLostInput = protocol, 10, 1, accepts
+					r := s.start(cfg)
+					for gateway.total() == 0 {
+						time.Sleep(time.Second)
+					}
+					for number, read := range map[int32]int64{0: 20, 1: 60} {
+						s.produce(number, nil, s.requests(fmt.Sprint("lost-", number), 10)...)
+						s.produce(number, nil, s.requests(fmt.Sprint("behind-", number), 5)...)
+						require.NoError(t, s.kafka.DeleteRecords(s.topics.Store, number, read+10))
+					}
+					said := false
+					for range 300 {
+						time.Sleep(time.Second)
+						said = said || strings.Contains(reasons(r.Health().Holds, holdLostInput), "what was read ends first, do not restart before that")
+					}
+					if !accepts {
+						onceEach(t, 80, s.allEnds())
+						require.Contains(t, reasons(r.Health().Holds, holdLostInput), "to go on without it start with --accept-lost-input")
+						require.NoError(t, r.stopped())
+						cfg.AcceptLostInput = true
+						r = s.start(cfg)
+					}
+					onceEach(t, 90, s.settled(90))
+					require.Equal(t, 90, gateway.total(), "each once")
+					for number := range 2 {
+						for i := range 10 {
+							require.Zero(t, gateway.of(fmt.Sprintf("lost-%d-%d", number, i)))
+						}
+					}
+					require.Empty(t, r.Health().Holds)
+					require.True(t, said, "that it is to be waited for")
+					require.NoError(t, r.stopped())
+				})
+			})
+		}
+	}
+}
