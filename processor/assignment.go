@@ -173,13 +173,15 @@ func (as *assignments) open(ctx context.Context, cl *kgo.Client, offsets map[str
 	if err != nil {
 		return nil, err
 	}
+	inputs := as.countInputs(ctx, cl)
 	as.mu.Lock()
 	defer as.mu.Unlock()
-	e := event{}
-	e.member, _ = cl.GroupMetadata()
+	listed := 0.0 // without those of a broker that does not answer
 	for p := range l.bounds {
-		e.inputs += as.topics.weight(p.topic)
+		listed += as.topics.weight(p.topic)
 	}
+	e := event{inputs: max(inputs, listed)}
+	e.member, _ = cl.GroupMetadata()
 	for topic, numbers := range offsets {
 		for number := range numbers {
 			p := partition{topic, number}
