@@ -59,3 +59,23 @@ func TestBanUntilMidnightIsObeyedByTheFleetAndItsSuccessors(t *testing.T) {
 		}
 	})
 }
+
+// Who waited for the end of a ban has expired meanwhile, so that nobody calls after it:
+// the replica is ready again all the same.
+func TestBanIsOverThoughNobodyCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gateway := countedBy(platform(7, `,"sub_code":"accesscontrol.limited-by-app-access-count","sub_msg":"This ban will last for 600 more seconds"`))
+		s := newShop(t, 1, gateway)
+		r := s.start(s.config("r1"))
+		request := s.request("expires")
+		request.ExpiresAt = time.Now().UTC().Truncate(time.Millisecond).Add(5 * time.Minute)
+		s.produce(0, nil, request)
+		time.Sleep(9 * time.Minute)
+		onceEach(t, 1, s.allEnds())
+		require.Contains(t, reasons(r.Health().Holds, holdGateway), "limits our calls")
+		time.Sleep(2 * time.Minute)
+		require.Empty(t, r.Health().Holds)
+		require.Equal(t, 1, gateway.total())
+		require.NoError(t, r.stopped())
+	})
+}

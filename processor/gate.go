@@ -90,15 +90,19 @@ func (g *gate) started(now time.Time) {
 	}
 }
 
+// look ends the hold of a ban that is over, also where there is nobody left to call.
+func (g *gate) look(now time.Time, holds *holds) {
+	if !now.Before(g.bannedUntil) {
+		holds.Clear(holdGateway, "limit")
+	}
+}
+
 // ended notes an answer: any that does not refuse the app shows that it is
-// accepted again, and any at all that the ban is over.
+// accepted again.
 func (g *gate) ended(answer *topclient.Error, holds *holds) {
 	g.watch(answer, holds)
 	if answer != nil && (answer.Canceled || answer.Throttled || answer.About == topclient.AboutApp) {
 		return
-	}
-	if time.Now().After(g.bannedUntil) {
-		holds.Clear(holdGateway, "limit")
 	}
 	if g.trouble != nil && (answer == nil || answer.About == topclient.AboutRequest) {
 		g.trouble = nil

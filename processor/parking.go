@@ -30,6 +30,7 @@ func (s *scheduler) sweep(now time.Time) {
 	}
 	s.nextSweep = now.Add(idle)
 	s.quota.Look(now)
+	s.gate.look(now, s.holds)
 	s.callers.look()
 	othersEnd := s.answersOthers(now)
 	type ending struct {
