@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/coupongrant/coupongrant/processor"
+	"github.com/coupongrant/coupongrant/schemas"
 )
 
 func TestPageAndItsPartsAreServedUnderAStrictPolicy(t *testing.T) {
@@ -203,9 +204,10 @@ func TestOneSearchAtATimeWhichEndsWithItsClient(t *testing.T) {
 
 func TestReplayCommandIsSafeToPaste(t *testing.T) {
 	m := newMemory("", nil)
-	require.Equal(t, "coupongrant dead-letters replay --source a.b_c-d/1/2", m.replayCommand("a.b_c-d/1/2"))
+	require.Equal(t, "coupongrant dead-letters replay --source a.b_c-d/1/2", m.replayCommand(processor.Trail{Source: "a.b_c-d/1/2"}))
+	require.Empty(t, m.replayCommand(processor.Trail{Source: "store/1/2", Reason: string(schemas.ConflictingRequest)}))
 	for _, source := range []string{"'; rm -rf ~ #", "$(id)/1/2", "a b/1/2", "`id`", "", "a\nb", "!!/1/2"} {
-		require.Equal(t, "coupongrant dead-letters replay --source '"+strings.ReplaceAll(source, "'", `'\''`)+"'", m.replayCommand(source))
+		require.Equal(t, "coupongrant dead-letters replay --source '"+strings.ReplaceAll(source, "'", `'\''`)+"'", m.replayCommand(processor.Trail{Source: source}))
 	}
 }
 

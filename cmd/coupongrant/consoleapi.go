@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/coupongrant/coupongrant/processor"
+	"github.com/coupongrant/coupongrant/schemas"
 )
 
 // memory is what this replica remembers of requests, for the console. Its
@@ -60,7 +61,7 @@ type deadLetter struct {
 	At        *time.Time `json:"at"`
 	Attempts  int        `json:"attempts"`
 	InDoubt   bool       `json:"in_doubt"`
-	Command   string     `json:"command"` // a dry run: it says what --yes would do
+	Command   string     `json:"command"` // a dry run: it says what --yes would do; empty: a replay would not help
 }
 
 func (m *memory) deadLetters(w http.ResponseWriter, r *http.Request) {
@@ -72,7 +73,7 @@ func (m *memory) deadLetters(w http.ResponseWriter, r *http.Request) {
 	for _, t := range m.letters(limit) {
 		letters = append(letters, deadLetter{
 			RequestID: t.RequestID, Source: t.Source, Reason: t.Reason, Error: t.Detail, At: t.EndedAt,
-			Attempts: t.Attempts, InDoubt: t.InDoubt, Command: m.replayCommand(t.Source),
+			Attempts: t.Attempts, InDoubt: t.InDoubt, Command: m.replayCommand(t),
 		})
 	}
 	answer(w, http.StatusOK, struct {
@@ -122,8 +123,11 @@ func trailsOf(trails []processor.Trail) []processor.Trail {
 
 // replayCommand is for a person's shell, and the source of what was parked is a
 // header that anyone who may write to the retry topic has a hand in.
-func (m *memory) replayCommand(source string) string {
-	return "coupongrant dead-letters replay --source " + shellWord(source) + m.reach
+func (m *memory) replayCommand(t processor.Trail) string {
+	if t.Reason == string(schemas.ConflictingRequest) {
+		return "" // it is never put back
+	}
+	return "coupongrant dead-letters replay --source " + shellWord(t.Source) + m.reach
 }
 
 // reachOf gives the flags by which another command finds the same brokers, topics

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/coupongrant/coupongrant/processor/proof"
+	"github.com/coupongrant/coupongrant/schemas"
 )
 
 func TestReplayIsDecidedByWhatIsKnown(t *testing.T) {
@@ -48,8 +49,12 @@ func TestReplayIsDecidedByWhatIsKnown(t *testing.T) {
 			func(_ *letter, p *replayPlan) { p.known[source], p.again = []earlier{{"store/1/30", long}}, true },
 			actionLeave, "longer ago than gateway.idempotency_window", long,
 		},
-		"not sure":          {func(_ *letter, p *replayPlan) { p.unsure[source] = true }, actionLeave, "cannot be seen any more, as store/1 does not reach back", time.Time{}},
-		"not sure, again":   {func(_ *letter, p *replayPlan) { p.unsure[source], p.again = true, true }, actionReplay, "", time.Time{}},
+		"not sure":        {func(_ *letter, p *replayPlan) { p.unsure[source] = true }, actionLeave, "cannot be seen any more, as store/1 does not reach back", time.Time{}},
+		"not sure, again": {func(_ *letter, p *replayPlan) { p.unsure[source], p.again = true, true }, actionReplay, "", time.Time{}},
+		"of an id used before": {
+			func(l *letter, p *replayPlan) { l.Reason = string(schemas.ConflictingRequest); p.again = true },
+			actionLeave, "must send it anew with an id of its own", time.Time{},
+		},
 		"value not kept":    {func(l *letter, _ *replayPlan) { l.ValueLost, l.ValueBytes = true, 3e6 }, actionLeave, "its value of 3000000 bytes fitted no topic", time.Time{}},
 		"no value":          {func(l *letter, _ *replayPlan) { l.ValueBytes = 0 }, actionLeave, "it has no value", time.Time{}},
 		"too large to read": {func(l *letter, _ *replayPlan) { l.ValueBytes = 300_000 }, actionLeave, "its value takes 300000 bytes", time.Time{}},

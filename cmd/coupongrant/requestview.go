@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/coupongrant/coupongrant/schemas"
 )
 
 // text is the trace for people: each record with what became of it, and the
@@ -65,7 +67,7 @@ func (t *traceRecord) writeEnd(e view, row func(name, format string, args ...any
 	case kindDeadLetter:
 		row("dead", "%s  %s, %s%s", at, printable(e.Reason), attempts(e.Attempts), doubt(e.InDoubt, e.FirstAttemptAt))
 		row("", "%s", printable(e.Error))
-		if _, ok := parsePosition(e.Source); ok {
+		if _, ok := parsePosition(e.Source); ok && e.Reason != string(schemas.ConflictingRequest) {
 			row("", "to put it back: coupongrant dead-letters replay --source %s", shellWord(e.Source))
 		}
 	default:

@@ -20,7 +20,7 @@ const letterColumns = [
   { label: "Request", class: "request", says: (d) => d.request_id, cell: (d) => requestLink(d.request_id) },
   { label: "Attempts", number: true, cell: (d) => fmt.count(d.attempts) },
   { label: "What was wrong", class: "why", cell: (d) => d.error },
-  { label: "To replay it", class: "command", says: (d) => d.command, cell: (d) => command(d.command) },
+  { label: "To replay it", class: "command", says: (d) => d.command, cell: (d) => d.command ? command(d.command) : "" },
 ];
 
 let outcomes;
