@@ -155,7 +155,14 @@ func (c Config) validateRegistry() error {
 	if c.RegistryTokenFile != "" && c.Registry.User != "" {
 		errs = append(errs, fmt.Errorf("registry.user is %q and registry.token_file is %q: one of them says who asks, leave the other out", c.Registry.User, c.RegistryTokenFile))
 	}
-	if secret := c.RegistryTokenFile != "" || c.Registry.User != ""; secret && !private(u) && !c.accepts(secretsInClear) {
+	if c.RegistryTokenFile != "" && c.RegistryPasswordFile != "" {
+		errs = append(errs, fmt.Errorf("registry.token_file is %q and registry.password_file is %q: one of them says who asks, leave the other out", c.RegistryTokenFile, c.RegistryPasswordFile))
+	}
+	password := c.RegistryPasswordFile != "" || c.Registry.Password != ""
+	if password && c.Registry.User == "" {
+		errs = append(errs, errors.New("registry.user is empty, though a password of the registry is set: set the user, or leave registry.password and registry.password_file out"))
+	}
+	if secret := c.RegistryTokenFile != "" || c.Registry.User != "" || password; secret && !private(u) && !c.accepts(secretsInClear) {
 		errs = append(errs, fmt.Errorf("registry.url begins with http://, which shows the password or token to everybody on the way: use https; %s accepts it", acceptInClear))
 	}
 	return errors.Join(errs...)
