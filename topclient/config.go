@@ -48,7 +48,7 @@ func (c Config) withDefaults() Config {
 }
 
 // Validate joins everything that is wrong, each as one sentence with the
-// setting and the mend. Zero values other than the URL are defaults. No value is
+// setting, or the field where the program has no setting for it, and the mend. Zero values other than the URL are defaults. No value is
 // shown of what may hold a password.
 func (c Config) Validate() error {
 	var errs []error
@@ -64,11 +64,11 @@ func (c Config) Validate() error {
 	refuse(strings.ContainsFunc(c.UserAgent, func(r rune) bool { return r < ' ' || r > '~' }),
 		"the user agent is %q: use printable ASCII", c.UserAgent)
 	refuse(c.Timeout < 0, "gateway.timeout is %s: set it above 0", c.Timeout)
-	refuse(c.ConnectTimeout < 0, "gateway.connect_timeout is %s: set it above 0", c.ConnectTimeout)
-	refuse(c.IdleConns < 0, "gateway.idle_conns is %d: set it above 0", c.IdleConns)
+	refuse(c.ConnectTimeout < 0, "Config.ConnectTimeout is %s: set it above 0", c.ConnectTimeout)
+	refuse(c.IdleConns < 0, "Config.IdleConns is %d: set it above 0", c.IdleConns)
 	if c.Proxy != "" {
 		u, err := url.Parse(c.Proxy)
-		refuse(err != nil || !isWeb(u), "gateway.proxy must be an http or https URL with a host")
+		refuse(err != nil || !isWeb(u), "Config.Proxy must be an http or https URL with a host")
 	}
 	return errors.Join(errs...)
 }
