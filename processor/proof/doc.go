@@ -1,7 +1,8 @@
 // Package proof recomputes the promises from what stands in the topics: every
 // request record ended exactly once, and in the truth. The audit command and
 // every test suite use it. It imports schemas alone of ours, never the engine,
-// so that it cannot repeat a mistake of the engine, and it never writes.
+// so that it cannot repeat a mistake of the engine, and it writes nothing to the
+// brokers.
 //
 //	check.go    Checker: records in, what is broken out
 //	headers.go  which request record an end answers
