@@ -19,6 +19,7 @@ import (
 // and failing, over records whose values hold an open_id, with secrets in the
 // environment and in files: none of it may be in what people see.
 func TestNoCommandShowsAnOpenIDOrASecret(t *testing.T) {
+	t.Setenv("COUPONGRANT_REGISTRY_USER", "coupongrant")
 	t.Setenv("COUPONGRANT_REGISTRY_PASSWORD", canary)
 	s := newSite(t).ready().learn()
 	topics := defaultConfig().Processor.Topics

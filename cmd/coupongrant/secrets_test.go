@@ -36,6 +36,7 @@ func TestSecretsInTheSettingsFileAreRefusedAndNotRepeated(t *testing.T) {
 func TestSecretsOfTheEnvironmentAreNeverPrinted(t *testing.T) {
 	t.Setenv("COUPONGRANT_GATEWAY_APP_SECRET", canary)
 	t.Setenv("COUPONGRANT_GATEWAY_SESSION", canary)
+	t.Setenv("COUPONGRANT_REGISTRY_USER", "coupongrant")
 	t.Setenv("COUPONGRANT_REGISTRY_PASSWORD", canary)
 	for name, tt := range map[string]struct {
 		args []string
@@ -88,7 +89,7 @@ func TestCredentialsComeFromFiles(t *testing.T) {
 
 func TestSettingsDoNotFormatTheirSecrets(t *testing.T) {
 	cfg, err := load(t, "", []string{
-		"COUPONGRANT_GATEWAY_APP_SECRET=" + canary, "COUPONGRANT_GATEWAY_SESSION=" + canary, "COUPONGRANT_REGISTRY_PASSWORD=" + canary,
+		"COUPONGRANT_GATEWAY_APP_SECRET=" + canary, "COUPONGRANT_GATEWAY_SESSION=" + canary, "COUPONGRANT_REGISTRY_USER=coupongrant", "COUPONGRANT_REGISTRY_PASSWORD=" + canary,
 	})
 	require.NoError(t, err)
 	require.Equal(t, canary, cfg.Credentials.Session.Reveal())
