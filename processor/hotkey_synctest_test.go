@@ -44,6 +44,7 @@ func TestHotKeyLeavesTheOthersOfItsPartitionAlone(t *testing.T) {
 		}
 		require.Greater(t, held, cfg.WindowTotalBytes/inputs, "else it proves nothing")
 		var worst time.Duration
+		mu.Lock()
 		for id, at := range sent {
 			began, called := began[id]
 			require.True(t, called, "%s waits for the hot key", id)
@@ -51,6 +52,7 @@ func TestHotKeyLeavesTheOthersOfItsPartitionAlone(t *testing.T) {
 		}
 		require.Less(t, worst, time.Second)
 		require.Less(t, len(began), hot+others, "the hot key has requests that wait")
+		mu.Unlock()
 		s.settled(hot + others)
 		require.NoError(t, r.stopped())
 	})

@@ -227,12 +227,15 @@ func TestTransactionsThatTheBrokersEndAreNoSecondProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls, frozen atomic.Int64
 		var fenced atomic.Bool
+		var asleep sync.WaitGroup
 		s := newShop(t, 1, takes(time.Millisecond, &calls))
 		cfg := s.config("r1")
 		r := s.start(cfg, func(l *line) {
 			l.answer = func(key kmsg.Key, frame []byte) bool {
 				switch {
 				case key == kmsg.Produce && frozen.Add(1) <= 3:
+					asleep.Add(1)
+					defer asleep.Done()
 					time.Sleep(cfg.TransactionTimeout + time.Second)
 					fenced.Store(true)
 				case key == kmsg.EndTxn && fenced.Swap(false):
@@ -246,6 +249,7 @@ func TestTransactionsThatTheBrokersEndAreNoSecondProcess(t *testing.T) {
 		onceEach(t, 5, s.settled(5))
 		require.Greater(t, frozen.Load(), int64(3))
 		require.NoError(t, r.stopped())
+		asleep.Wait() // an answer to a session that was thrown away may still be on its way
 	})
 }
 

@@ -66,6 +66,10 @@ func TestEveryKeyCanBeSaidInEveryWay(t *testing.T) {
 			environ = append(environ, s.variable()+"=canary")
 			continue
 		}
+		if s.key == "registry.user" { // without whom there can be no password
+			environ = append(environ, s.variable()+"=somebody")
+			continue
+		}
 		environ = append(environ, s.variable()+"="+s.value.String())
 		args = append(args, "--"+s.key+"="+s.value.String())
 		file.WriteString(s.key + ": " + s.value.YAML() + "\n")
@@ -159,7 +163,7 @@ func TestWrongSettingsNameKeyValueAndMend(t *testing.T) {
 		"registry":             {args: []string{"--registry.url=x"}, want: []string{"registry.url", "http://"}},
 		"breaker and timeout":  {args: []string{"--breaker.interval=10s"}, want: []string{"breaker.interval is 10s", "gateway.timeout (10s)", "50s"}},
 		"topic twice":          {args: []string{"--topics.retry=coupon-granted"}, want: []string{"topics.retry", "topics.granted"}},
-		"password file absent": {args: []string{"--registry.password_file=absent"}, want: []string{"registry.password_file", "absent"}},
+		"password file absent": {args: []string{"--registry.user=u", "--registry.password_file=absent"}, want: []string{"registry.password_file", "absent"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := load(t, tt.file, tt.environ, tt.args...)
