@@ -74,16 +74,20 @@ func TestReplicaThatGetsNowhereIsNotReady(t *testing.T) {
 // has ended.
 func TestReplicaWhoseTransactionHangsIsNotReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newShop(t, 2, always(func(*http.Request) (*http.Response, error) { return granted(1), nil }))
+		var called, hung atomic.Bool
+		s := newShop(t, 2, always(func(r *http.Request) (*http.Response, error) {
+			called.Store(outID(r) == "held")
+			time.Sleep(viewEvery)
+			return granted(1), nil
+		}))
 		cfg := s.config("r1")
 		r := s.start(cfg)
 		s.produce(0, nil, s.request("before"))
 		s.settled(1)
 		const hang = 14 * time.Second
-		var hung atomic.Bool
 		s.kafka.ControlKey(int16(kmsg.EndTxn), func(kmsg.Request) (kmsg.Response, error, bool) {
 			s.kafka.KeepControl()
-			if !hung.Swap(true) {
+			if called.Load() && !hung.Swap(true) { // the one before raised the ceiling
 				s.kafka.SleepControl(func() { time.Sleep(hang) })
 			}
 			return nil, nil, false

@@ -53,7 +53,8 @@ func TestReplayIsDecidedByWhatIsKnown(t *testing.T) {
 		"not sure, again": {func(_ *letter, p *replayPlan) { p.unsure[source], p.again = true, true }, actionReplay, "", time.Time{}},
 		"of an id used before": {
 			func(l *letter, p *replayPlan) { l.Reason = string(schemas.ConflictingRequest); p.again = true },
-			actionLeave, "must send it anew with an id of its own", time.Time{},
+			actionLeave, "must send it anew with an id of its own",
+			time.Time{},
 		},
 		"value not kept":    {func(l *letter, _ *replayPlan) { l.ValueLost, l.ValueBytes = true, 3e6 }, actionLeave, "its value of 3000000 bytes fitted no topic", time.Time{}},
 		"no value":          {func(l *letter, _ *replayPlan) { l.ValueBytes = 0 }, actionLeave, "it has no value", time.Time{}},
