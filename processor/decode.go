@@ -68,7 +68,8 @@ func headerTime(r *kgo.Record, key string) (at time.Time, ok bool) {
 const maxKeyBytes = 64 << 10
 
 // decode reads the request of a task. bad is the dead letter that the record
-// ends as, and then of the request only the id is given, if it has one; missing is the id of a schema to fetch first.
+// ends as, and then of the request only the id is given, if it has one; missing is
+// the id of a schema to fetch first.
 func decode(codec *schemas.Codec, t *task) (request schemas.Request, bad *end, missing int) {
 	if size := len(t.record.Key); size > maxKeyBytes {
 		return request, deadLetter(t, schemas.TooLarge, fmt.Sprintf("the key takes %d bytes, %d are allowed", size, maxKeyBytes)), 0
@@ -88,13 +89,10 @@ func decode(codec *schemas.Codec, t *task) (request schemas.Request, bad *end, m
 	}
 }
 
-// maxName is how long a request id may be that something is remembered by: as long as
-// one can be that is called for.
-const maxName = 64
-
-// onlyID is what is kept of a request that is none: its id, by which people ask for it.
+// onlyID is what is kept of a request that is none: its id, by which people ask for it,
+// if it is no longer than one can be.
 func onlyID(q schemas.Request) schemas.Request {
-	if utf8.RuneCountInString(q.RequestID) > maxName {
+	if utf8.RuneCountInString(q.RequestID) > schemas.MaxRequestID {
 		return schemas.Request{}
 	}
 	return schemas.Request{RequestID: q.RequestID}

@@ -14,8 +14,8 @@ import (
 // all together.
 const MaxArgumentBytes = 8 << 10
 
-// maxRequestID is how many characters Tmall takes as out_id.
-const maxRequestID = 64
+// MaxRequestID is how many characters Tmall takes as out_id.
+const MaxRequestID = 64
 
 // DefaultCouponTypes are the numbers Tmall documents: category, store and
 // store-general coupons.
@@ -61,8 +61,8 @@ func (r Rules) check(q Request) error {
 // checkRequestID refuses control characters although Tmall does not: the id
 // stands in signed forms, logs and terminals.
 func checkRequestID(id string) error {
-	if n := utf8.RuneCountInString(id); n < 1 || n > maxRequestID {
-		return fmt.Errorf("request_id has %d characters, 1 to %d are allowed", n, maxRequestID)
+	if n := utf8.RuneCountInString(id); n < 1 || n > MaxRequestID {
+		return fmt.Errorf("request_id has %d characters, 1 to %d are allowed", n, MaxRequestID)
 	}
 	if strings.ContainsFunc(id, unicode.IsControl) {
 		return errors.New("request_id holds a control character")

@@ -48,8 +48,9 @@ func (c Config) withDefaults() Config {
 }
 
 // Validate joins everything that is wrong, each as one sentence with the
-// setting, or the field where the program has no setting for it, and the mend. Zero values other than the URL are defaults. No value is
-// shown of what may hold a password.
+// setting, or the field where the program has no setting for it, and the mend.
+// Zero values other than the URL are defaults. No value is shown of what may hold
+// a password.
 func (c Config) Validate() error {
 	var errs []error
 	refuse := func(bad bool, format string, args ...any) {

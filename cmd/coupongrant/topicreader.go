@@ -103,17 +103,12 @@ type idFilter struct {
 	needle []byte
 }
 
-const (
-	maxRequestID = 64
-
-	// tellingID is the length from which on an id is hardly in other bytes by
-	// chance.
-	tellingID = 8
-)
+// tellingID is the length from which on an id is hardly in other bytes by chance.
+const tellingID = 8
 
 func newIDFilter(id string) (idFilter, error) {
-	if n := len([]rune(id)); n < 1 || n > maxRequestID {
-		return idFilter{}, fmt.Errorf("the request id has %d characters: use one of 1 to %d", n, maxRequestID)
+	if n := len([]rune(id)); n < 1 || n > schemas.MaxRequestID {
+		return idFilter{}, fmt.Errorf("the request id has %d characters: use one of 1 to %d", n, schemas.MaxRequestID)
 	}
 	return idFilter{id: id, needle: slices.Concat(binary.AppendVarint(nil, int64(len(id))), []byte(id))}, nil
 }
