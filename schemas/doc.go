@@ -20,6 +20,7 @@
 //	encode.go         the Go types to values
 //	codec.go          the above in order: bytes to Request and Outcome, and back
 //	registryconfig.go where the registry is, Password
+//	hidden.go         what prints as [redacted]
 //	registry.go       which id stands for which schema
 //	inspect.go        what it holds of our subjects, for people
 //	answers.go        what an answer of the registry is worth

@@ -52,10 +52,10 @@ func TestOpenIDPrintsNowhere(t *testing.T) {
 }
 
 func TestPasswordPrintsNowhere(t *testing.T) {
-	p := Password(canary)
+	p := NewPassword(canary)
 	require.Equal(t, canary, p.Reveal())
 	cfg := RegistryConfig{URL: "http://registry", User: "u", Password: p}
-	for _, v := range []any{p, &p, cfg, &cfg, []Password{p}, map[string]Password{"a": p}} {
+	for _, v := range []any{p, &p, cfg, &cfg, []Password{p}, map[string]Password{"a": p}, struct{ p Password }{p}, struct{ q OpenID }{NewOpenID(canary)}} {
 		requireNoCanary(t, printed(t, v))
 	}
 	reg, err := NewRegistry(cfg)
@@ -66,7 +66,7 @@ func TestPasswordPrintsNowhere(t *testing.T) {
 func TestPasswordReachesTheRegistryOnly(t *testing.T) {
 	var user, password string
 	reg, err := NewRegistry(RegistryConfig{
-		URL: "http://registry", User: "u", Password: canary,
+		URL: "http://registry", User: "u", Password: NewPassword(canary),
 		Transport: &inProcess{handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			user, password, _ = r.BasicAuth()
 			w.WriteHeader(http.StatusUnauthorized)

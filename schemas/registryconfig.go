@@ -2,8 +2,6 @@ package schemas
 
 import (
 	"errors"
-	"fmt"
-	"log/slog"
 	"net/http"
 	"net/url"
 )
@@ -34,26 +32,8 @@ func checkURL(text string) error {
 }
 
 // Password is a secret that prints as Redacted. Reveal gives its text, for the
-// registry's client only.
-type Password string
+// client that signs in with it only. The zero Password is empty.
+type Password struct{ hidden }
 
-// Reveal returns the password itself.
-func (p Password) Reveal() string { return string(p) }
-
-// String hides the password.
-func (Password) String() string { return Redacted }
-
-// GoString hides the password from %#v.
-func (Password) GoString() string { return Redacted }
-
-// Format hides the password from every other verb.
-func (Password) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(Redacted)) }
-
-// MarshalJSON hides the password from JSON.
-func (Password) MarshalJSON() ([]byte, error) { return []byte(`"` + Redacted + `"`), nil }
-
-// MarshalText hides the password from text encoders.
-func (Password) MarshalText() ([]byte, error) { return []byte(Redacted), nil }
-
-// LogValue hides the password from slog.
-func (Password) LogValue() slog.Value { return slog.StringValue(Redacted) }
+// NewPassword hides text.
+func NewPassword(text string) Password { return Password{hide(text)} }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -17,6 +18,9 @@ const (
 
 // entities unescapes what XML has; texts inside JSON come with it too.
 var entities = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&quot;", `"`, "&apos;", "'", "&#39;", "'", "&amp;", "&")
+
+// gson escapes what encoding/json does not.
+var gson = strings.NewReplacer("=", `\u003d`, "'", `\u0027`)
 
 // A shorter value is no secret and nobody's id, and taking it out of a text that
 // has it by chance would only spoil the text.
@@ -71,13 +75,18 @@ func (s scrubber) hide(text string) string {
 	return strings.NewReplacer(pairs...).Replace(text)
 }
 
-// spellings are a value raw, inside JSON by two habits, and inside a form or URL.
+// escape is one of a form or URL; its digits may be of either case.
+var escape = regexp.MustCompile(`%[0-9A-F]{2}`)
+
+// spellings are a value raw, inside JSON by the habits of three libraries (Gson
+// escapes what HTML could mistake), and inside a form or URL.
 func spellings(v string) []string {
 	quoted, _ := json.Marshal(v) // a string is always JSON
 	inJSON := string(quoted[1 : len(quoted)-1])
+	inForm, inPath := url.QueryEscape(v), url.PathEscape(v)
 	return []string{
-		v, strings.ToLower(v), inJSON, strings.ReplaceAll(inJSON, "/", `\/`),
-		url.QueryEscape(v), url.PathEscape(v),
+		v, strings.ToLower(v), inJSON, strings.ReplaceAll(inJSON, "/", `\/`), gson.Replace(inJSON),
+		inForm, inPath, escape.ReplaceAllStringFunc(inForm, strings.ToLower), escape.ReplaceAllStringFunc(inPath, strings.ToLower),
 	}
 }
 

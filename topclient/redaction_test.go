@@ -126,6 +126,28 @@ func TestEchoIsNotRepeated(t *testing.T) {
 	}
 }
 
+// Each by itself: an echo of everything is cut before most of it comes.
+func TestEachSpellingOfWhatWeSentIsHidden(t *testing.T) {
+	hidden := newScrubber(testCred, testGrant, "SIGN-CANARY")
+	for name, echo := range map[string]string{
+		"as it is":                `open-id-canary/+=1`,
+		"JSON, slashes escaped":   `open-id-canary\/+=1`,
+		"JSON as Gson writes it":  `open-id-canary/+\u003d1`,
+		"form":                    `open-id-canary%2F%2B%3D1`,
+		"form, lower-case digits": `open-id-canary%2f%2b%3d1`,
+		"path":                    `open-id-canary%2F+=1`,
+		"path, lower-case digits": `open-id-canary%2f+=1`,
+		"extra in JSON":           `{\"extra\":\"canary\"}`,
+		"extra in a form":         `%7b%22extra%22%3a%22canary%22%7d`,
+		"signature":               `sign-canary`,
+		"session as Gson does":    `session-canary+/\u003d`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.Equal(t, "bad ["+redacted+"]", hidden.hide("bad ["+echo+"]"))
+		})
+	}
+}
+
 func TestEchoInACouponIsNotRepeated(t *testing.T) {
 	gw := newGateway(t, func(w http.ResponseWriter, r *http.Request) {
 		require.NoError(t, r.ParseForm())

@@ -171,11 +171,11 @@ func (a *access) newRegistryTransport(c Config) (http.RoundTripper, error) {
 	}}
 	switch {
 	case c.RegistryTokenFile != "":
-		token, err := a.secret(c, "registry.token_file", c.RegistryTokenFile, "")
+		token, err := a.secret(c, "registry.token_file", c.RegistryTokenFile, schemas.Password{})
 		sum = errors.Join(sum, err)
 		transport.authorize = func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+token()) }
 	case c.RegistryPasswordFile != "":
-		password, err := a.secret(c, "registry.password_file", c.RegistryPasswordFile, "")
+		password, err := a.secret(c, "registry.password_file", c.RegistryPasswordFile, schemas.Password{})
 		sum = errors.Join(sum, err)
 		transport.authorize = func(r *http.Request) { r.SetBasicAuth(c.Registry.User, password()) }
 	}

@@ -109,7 +109,7 @@ func (s saslConfig) validate() error {
 		if s.User == "" {
 			errs = append(errs, errors.New("kafka.sasl.user is empty: name the user that the brokers know"))
 		}
-		if s.PasswordFile == "" && s.Password == "" {
+		if s.PasswordFile == "" && s.Password.Reveal() == "" {
 			errs = append(errs, fmt.Errorf("kafka.sasl.password_file is empty: name a file that holds the password, or set %s", variableOf("kafka.sasl.password")))
 		}
 	}
@@ -158,7 +158,7 @@ func (c Config) validateRegistry() error {
 	if c.RegistryTokenFile != "" && c.RegistryPasswordFile != "" {
 		errs = append(errs, fmt.Errorf("registry.token_file is %q and registry.password_file is %q: one of them says who asks, leave the other out", c.RegistryTokenFile, c.RegistryPasswordFile))
 	}
-	password := c.RegistryPasswordFile != "" || c.Registry.Password != ""
+	password := c.RegistryPasswordFile != "" || c.Registry.Password.Reveal() != ""
 	if password && c.Registry.User == "" {
 		errs = append(errs, errors.New("registry.user is empty, though a password of the registry is set: set the user, or leave registry.password and registry.password_file out"))
 	}

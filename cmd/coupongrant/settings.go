@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/coupongrant/coupongrant/processor"
+	"github.com/coupongrant/coupongrant/schemas"
 	"github.com/coupongrant/coupongrant/topclient"
 )
 
@@ -57,7 +58,7 @@ func (c *Config) settings() []setting {
 		{key: "kafka.sasl.mechanism", value: mechanismValue(&c.Security.SASL.Mechanism), about: "how to say who connects: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; empty: not at all"},
 		{key: "kafka.sasl.user", value: textValue(&c.Security.SASL.User), about: "for PLAIN and SCRAM"},
 		{key: "kafka.sasl.password_file", value: textValue(&c.Security.SASL.PasswordFile), about: "file with the user's password"},
-		{key: "kafka.sasl.password", value: secretValue(&c.Security.SASL.Password, passwordOf), about: "the user's password, where no file is possible", secret: true},
+		{key: "kafka.sasl.password", value: secretValue(&c.Security.SASL.Password, schemas.NewPassword), about: "the user's password, where no file is possible", secret: true},
 		{key: "kafka.sasl.token_file", value: textValue(&c.Security.SASL.TokenFile), about: "for OAUTHBEARER: file with the token, which somebody renews before it expires"},
 		{key: "kafka.sasl.token_url", value: textValue(&c.Security.SASL.TokenURL), about: "or where to fetch one (OAuth 2 client credentials)"},
 		{key: "kafka.sasl.client_id", value: textValue(&c.Security.SASL.ClientID), about: "who asks for the token"},
@@ -74,7 +75,7 @@ func (c *Config) settings() []setting {
 		{key: "registry.url", value: textValue(&c.Registry.URL), about: "the schema registry"},
 		{key: "registry.user", value: textValue(&c.Registry.User), about: "for basic authentication; empty: none"},
 		{key: "registry.password_file", value: textValue(&c.RegistryPasswordFile), about: "file with the user's password, read again when it changes"},
-		{key: "registry.password", value: secretValue(&c.Registry.Password, passwordOf), about: "the user's password, where no file is possible", secret: true},
+		{key: "registry.password", value: secretValue(&c.Registry.Password, schemas.NewPassword), about: "the user's password, where no file is possible", secret: true},
 
 		{key: "registry.token_file", value: textValue(&c.RegistryTokenFile), about: "file with a bearer token instead"},
 		{key: "registry.tls.ca_file", value: textValue(&c.RegistryTLS.CA), about: "certificates of the authorities to trust; empty: the system's"},

@@ -9,6 +9,8 @@ import (
 
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
+
+	"github.com/coupongrant/coupongrant/schemas"
 )
 
 const (
@@ -21,10 +23,10 @@ const (
 func (a *access) newToken(c Config) (func(context.Context) (string, error), error) {
 	s := c.Security.SASL
 	if s.TokenFile != "" {
-		token, err := a.secret(c, "kafka.sasl.token_file", s.TokenFile, "")
+		token, err := a.secret(c, "kafka.sasl.token_file", s.TokenFile, schemas.Password{})
 		return func(context.Context) (string, error) { return token(), nil }, err
 	}
-	secret, err := a.secret(c, "kafka.sasl.client_secret_file", s.ClientSecretFile, "")
+	secret, err := a.secret(c, "kafka.sasl.client_secret_file", s.ClientSecretFile, schemas.Password{})
 	// Kept as long as it is good: brokers that come back all at once would have
 	// every connection ask for one.
 	kept := oauth2.ReuseTokenSourceWithExpiry(nil, &fetchedToken{s, secret}, tokenEarly)

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
-
-	"github.com/coupongrant/coupongrant/schemas"
 )
 
 // value is one setting as text, which is what every source of settings can say.
@@ -204,5 +202,3 @@ func risksValue(to *[]risk) value {
 func secretValue[T any](to *T, hide func(string) T) value {
 	return scalar[T]{to, func(s string) (T, error) { return hide(s), nil }}
 }
-
-func passwordOf(text string) schemas.Password { return schemas.Password(text) }
