@@ -43,14 +43,15 @@ func newTask(a assignment, r *kgo.Record, retryTopic string, longestDelay time.D
 	return t
 }
 
-// headerText is the last value of a header; empty: there is none.
-func headerText(r *kgo.Record, key string) (text string) {
+// headerText is the first value of a header, as the commands and the audit take it;
+// empty: there is none.
+func headerText(r *kgo.Record, key string) string {
 	for _, h := range r.Headers {
 		if h.Key == key {
-			text = string(h.Value)
+			return string(h.Value)
 		}
 	}
-	return text
+	return ""
 }
 
 // headerTime is that as a time; false: there is none.

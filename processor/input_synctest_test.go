@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/coupongrant/coupongrant/schemas"
 )
@@ -239,6 +241,27 @@ func TestAttackBatchesThatGrowTogetherAreReadInTurns(t *testing.T) {
 		s.produce(1, nil, s.request("elsewhere"))
 		onceEach(t, batches+1, s.settled(batches+1))
 		require.Empty(t, r.Health().Holds)
+		require.NoError(t, r.stopped())
+	})
+}
+
+func TestReadingThatFailedIsAHoldWhileItFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		s := newShop(t, 1, takes(time.Millisecond, &calls))
+		r := s.start(s.config("r1"))
+		s.spread("before", 5, 1)
+		s.settled(5)
+		for range 3 { // kgo asks again at its leisure, and a complaint that comes again renews the hold
+			failed := s.fault(kmsg.Fetch, kerr.UnknownServerError)
+			time.Sleep(complaintLasts * 2 / 3)
+			require.Equal(t, 1, failed.Hits())
+			require.Contains(t, reasons(r.Health().Holds, holdTopic), "reading: UNKNOWN_SERVER_ERROR")
+		}
+		time.Sleep(complaintLasts + 2*pollWait) // without a record that would show it
+		require.Empty(t, r.Health().Holds)
+		s.spread("after", 5, 1)
+		onceEach(t, 10, s.settled(10))
 		require.NoError(t, r.stopped())
 	})
 }

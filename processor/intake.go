@@ -32,6 +32,7 @@ func (s *session) admit(fetches kgo.Fetches, stretched bool) error {
 		case o.withheld:
 		default:
 			s.holds.Clear(holdTopic, p.String())
+			o.complained = time.Time{}
 			s.metrics.polled.WithLabelValues(ftp.Topic).Add(float64(len(ftp.Records)))
 			o.end, o.newest = max(o.end, ftp.LastStableOffset), now
 			for _, r := range ftp.Records {
@@ -202,10 +203,22 @@ func (s *session) fetchErrors(fetches kgo.Fetches) error {
 		case errors.Is(fe.Err, kerr.TopicAuthorizationFailed): // the next session says which right is lacking, and begins once it is given
 			return fmt.Errorf("reading %s: %w", p, fe.Err)
 		default:
+			o.complained = time.Now()
 			s.holds.Set(holdTopic, p.String(), fmt.Sprintf("reading: %v; check the topic and the rights of this user", fe.Err))
 		}
 	}
 	return nil
+}
+
+// forgetComplaints ends what no fetch complains of any more: a partition without
+// traffic has no records that would show that it can be read.
+func (s *session) forgetComplaints() {
+	for p, o := range s.windows.open {
+		if !o.withheld && !o.complained.IsZero() && time.Since(o.complained) > complaintLasts {
+			o.complained = time.Time{}
+			s.holds.Clear(holdTopic, p.String())
+		}
+	}
 }
 
 // endOvertaken acts on gaps that retention has made, once what was read has ended: the

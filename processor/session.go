@@ -63,6 +63,8 @@ const (
 	pollsOfPass   = 8           // at most, so that a pass stays short
 	decodeRecords = 1000        // of a pass, for the same reason
 	pollWait      = time.Second // at most: holds and retries are looked at again
+
+	complaintLasts = 15 * time.Second // a trouble with reading is believed in that no fetch renews
 )
 
 // begin fences whoever used our transactional id before, and ends what it left
@@ -117,6 +119,7 @@ func (s *session) loop(ctx context.Context) error {
 		if err := s.allowRebalance(ctx); err != nil {
 			return err
 		}
+		s.forgetComplaints()
 		s.pauseAndResume()
 		s.show()
 		if err := s.pollAll(ctx); err != nil {

@@ -26,6 +26,8 @@ type owned struct {
 	ban       time.Time // as last committed
 	end       int64     // the brokers' last stable offset as last seen; -1: not seen
 	newest    time.Time // when records of it came last, or it was opened
+
+	complained time.Time // when a fetch of it failed last, of which the hold tells; zero: none did
 }
 
 func newWindows(maxRecords, maxBytes, totalBytes int) *windows {
