@@ -32,6 +32,8 @@ Nobody gets a second coupon by it:
   - what may have been granted before stays in doubt: no refusal of the replay fails it,
     and past gateway.idempotency_window it is left, since Tmall may have forgotten it;
   - what was put back before is left, unless --again: then it is in doubt since;
+  - where a producer has a transaction open in the input, nobody can see what was put back
+    behind it: it waits for its end, and if that does not come nothing is put back;
   - where the input topic no longer reaches back to a dead letter, nobody can see whether
     it was put back before: it is left, unless you say by --again that it was not.
 

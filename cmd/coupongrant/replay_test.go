@@ -229,6 +229,37 @@ func TestSecondReplayTakesOverFromTheFirst(t *testing.T) {
 	require.Equal(t, onceOf(sources), s.replayed())
 }
 
+// What was put back behind another producer's open transaction is committed, and
+// no reader sees it before that one's end.
+func TestReplayDoesNotPassOverAnOpenTransaction(t *testing.T) {
+	s := newSite(t).ready().learn()
+	source := s.deadLetters(1)[0]
+	at, ok := parsePosition(source)
+	require.True(t, ok)
+	in := func(value []byte, headers ...kgo.RecordHeader) *kgo.Record {
+		return &kgo.Record{Topic: at.topic, Partition: at.partition, Value: value, Headers: headers}
+	}
+	manual := []kgo.Opt{kgo.SeedBrokers(s.reach[1]), kgo.RecordPartitioner(kgo.ManualPartitioner())}
+	producer, err := kgo.NewClient(append(manual, kgo.TransactionalID("a-producer"))...)
+	require.NoError(t, err)
+	defer producer.Close()
+	require.NoError(t, producer.BeginTransaction())
+	require.NoError(t, producer.ProduceSync(t.Context(), in(s.value("request-open", 247))).FirstErr())
+	earlier, err := kgo.NewClient(manual...)
+	require.NoError(t, err)
+	defer earlier.Close()
+	require.NoError(t, earlier.ProduceSync(t.Context(), in(s.value("request-0", 247), head(headerReplayOf, source))).FirstErr())
+
+	got := s.run("", "dead-letters", "replay", "--yes")
+	require.Equal(t, exitFailed, got.code, got.stdout)
+	require.Contains(t, got.stderr, "which an open transaction")
+	require.NoError(t, producer.EndTransaction(t.Context(), kgo.TryAbort))
+	got = s.run("", "dead-letters", "replay", "--yes")
+	require.Equal(t, exitDone, got.code, got.stderr)
+	require.Contains(t, got.stdout, "it was put back already, as "+at.topic+"/")
+	require.Equal(t, onceOf([]string{source}), s.replayed())
+}
+
 // Where the input no longer reaches back to a dead letter, nobody can know
 // whether it was put back.
 func TestReplayIsNotSureWhereRetentionHasBeen(t *testing.T) {

@@ -44,7 +44,7 @@ const clockMargin = time.Hour
 type replayPlan struct {
 	again  bool
 	window time.Duration // gateway.idempotency_window
-	inputs []proof.Range // what can be read of the input topics
+	inputs []proof.Range // what stands in the input topics, in open transactions too
 	known  map[string][]earlier
 	unsure map[string]bool // by source: retention may have taken an earlier replay
 	now    time.Time
@@ -62,8 +62,8 @@ func (l *letters) planReplays(ctx context.Context, again bool) ([]planned, error
 		known: map[string][]earlier{}, unsure: map[string]bool{},
 	}
 	var err error
-	if p.inputs, err = l.ranges(ctx, time.Time{}, l.topics.Store, l.topics.Loyalty); err != nil {
-		return nil, err
+	if p.inputs, err = l.Written(ctx, l.topics.Store, l.topics.Loyalty); err != nil {
+		return nil, withoutTopic(err)
 	}
 	if err := l.findReplays(ctx, &p, found); err != nil {
 		return nil, err

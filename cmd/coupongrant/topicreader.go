@@ -60,10 +60,15 @@ func (t *topicReader) ranges(ctx context.Context, since time.Time, topics ...str
 	if err == nil && !since.IsZero() {
 		ranges, err = t.Since(ctx, ranges, since)
 	}
+	return ranges, withoutTopic(err)
+}
+
+// withoutTopic is err, which says what to do about a topic that is not there.
+func withoutTopic(err error) error {
 	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		return nil, fmt.Errorf("%w: check the settings topics.*, or run `coupongrant topics create`", err)
+		return fmt.Errorf("%w: check the settings topics.*, or run `coupongrant topics create`", err)
 	}
-	return ranges, err
+	return err
 }
 
 // request reads the value of a request record, a parked copy or a dead letter.

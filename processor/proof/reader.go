@@ -30,13 +30,26 @@ func NewReader(s *Source) *Reader { return &Reader{Source: s, absent: map[int]er
 // up. What is stable in the topics of ends has its requests in what is stable in
 // the inputs later: ask in that order.
 func (r *Reader) Stable(ctx context.Context, topics ...string) ([]Range, error) {
+	return r.upTo(ctx, (*kadm.Client).ListCommittedOffsets, topics)
+}
+
+// Written says what stands in topics at this moment, for those who may not miss
+// what was committed above an open transaction: a Scan of it waits for that one's
+// end, and fails if it does not come.
+func (r *Reader) Written(ctx context.Context, topics ...string) ([]Range, error) {
+	return r.upTo(ctx, (*kadm.Client).ListEndOffsets, topics)
+}
+
+type listing = func(*kadm.Client, context.Context, ...string) (kadm.ListedOffsets, error)
+
+func (r *Reader) upTo(ctx context.Context, list listing, topics []string) ([]Range, error) {
 	client, err := r.client()
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
-	ends, err := listed(admin.ListCommittedOffsets(ctx, topics...))
+	ends, err := listed(list(admin, ctx, topics...))
 	if err != nil {
 		return nil, orHidden(ctx, admin, topics, err)
 	}

@@ -41,6 +41,28 @@ func TestReaderIsNotHeldUpByAnOpenTransaction(t *testing.T) {
 	require.Equal(t, []string{"first", "undecided", "behind it"}, values)
 }
 
+func TestReaderOfWhatIsWrittenDoesNotPassOverAnOpenTransaction(t *testing.T) {
+	k := newKafka(t, "t")
+	open := k.begin("open", "undecided")
+	k.commit(k.begin("other", "behind it"))
+	var values []string
+	read := func(patience time.Duration) error {
+		reader := NewReader(&Source{Options: k.opts, Patience: patience})
+		ranges, err := reader.Written(t.Context(), "t")
+		require.NoError(t, err)
+		return reader.Scan(t.Context(), ranges, func(r *kgo.Record) error {
+			values = append(values, string(r.Value))
+			return nil
+		})
+	}
+	require.ErrorContains(t, read(time.Second), "t/0 cannot be read from offset 0 on: nothing came for 1s, which an open transaction")
+	require.Empty(t, values)
+
+	k.abort(open)
+	require.NoError(t, read(enough))
+	require.Equal(t, []string{"behind it"}, values)
+}
+
 func TestReaderTellsOfWhatItCouldNotRead(t *testing.T) {
 	k := newKafka(t, "t")
 	k.produce(k.client(), "first")
