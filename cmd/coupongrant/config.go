@@ -67,6 +67,7 @@ func (c *Config) derive() error {
 	p.Version = buildVersion()
 	if p.TransactionalID == "" {
 		p.TransactionalID = replicaName(p.Group, c.AdminListen)
+		delete(c.Origins, keyTransactionalID) // where it stands, it is empty
 	}
 	c.Gateway.Timeout = p.CallTimeout
 	c.Gateway.IdleConns = max(c.Gateway.IdleConns, p.MaxInFlight)
@@ -81,6 +82,8 @@ func (c *Config) derive() error {
 	c.Registry.Transport = c.access.registry
 	return nil
 }
+
+const keyTransactionalID = "kafka.transactional_id"
 
 // replicaName tells apart the replicas of hosts, and those that share one: two
 // cannot listen on one port.

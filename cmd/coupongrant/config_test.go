@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 	"time"
@@ -190,6 +191,27 @@ func TestReplicaNameTellsReplicasOfOneHostApart(t *testing.T) {
 	given, err := load(t, "", nil, "--kafka.transactional_id=mine")
 	require.NoError(t, err)
 	require.Equal(t, "mine", given.Processor.TransactionalID)
+}
+
+// A file that was printed on one host and is used on all of them gives each replica
+// its own name.
+func TestPrintedSettingsNameNoReplica(t *testing.T) {
+	for _, file := range []string{"", "kafka:\n  transactional_id: ''\n"} {
+		one, err := load(t, file, nil)
+		require.NoError(t, err)
+		var printed bytes.Buffer
+		require.NoError(t, one.print(&printed))
+		require.Contains(t, printed.String(), "  # transactional_id: "+one.Processor.TransactionalID)
+		other, err := load(t, printed.String(), nil, "--admin.listen=127.0.0.1:8081")
+		require.NoError(t, err)
+		require.NotEqual(t, one.Processor.TransactionalID, other.Processor.TransactionalID)
+		require.Empty(t, other.Origins[keyTransactionalID])
+	}
+	given, err := load(t, "", nil, "--kafka.transactional_id=mine")
+	require.NoError(t, err)
+	var printed bytes.Buffer
+	require.NoError(t, given.print(&printed))
+	require.Contains(t, printed.String(), "  transactional_id: mine")
 }
 
 func TestNearest(t *testing.T) {

@@ -99,8 +99,9 @@ func (c *cli) configPrint(cmd *cobra.Command) error {
 	return cfg.print(c.stdout)
 }
 
-// print writes the settings as a file that gives the same again, but for secrets,
-// which stand in it as comments.
+// print writes the settings as a file that gives the same again. Secrets stand in it
+// as comments, and so does a name that was made for this replica: another one that
+// reads the file would take it for its own.
 func (c Config) print(w io.Writer) error {
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	last := ""
@@ -120,6 +121,8 @@ func (c Config) print(w io.Writer) error {
 		case s.secret && c.Origins[s.key] == "":
 		case s.secret:
 			fmt.Fprintf(out, "%s# %s: %s\t# %s\n", indent, name, s.value, origin)
+		case s.key == keyTransactionalID && c.Origins[s.key] == "":
+			fmt.Fprintf(out, "%s# %s: %s\t# %s, of this replica alone\n", indent, name, s.value.YAML(), origin)
 		default:
 			fmt.Fprintf(out, "%s%s: %s\t# %s\n", indent, name, s.value.YAML(), origin)
 		}

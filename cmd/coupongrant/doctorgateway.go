@@ -26,7 +26,7 @@ const (
 )
 
 func lookReplicaName(_ context.Context, d *doctor) []finding {
-	if d.cfg.Origins["kafka.transactional_id"] != "" {
+	if d.cfg.Origins[keyTransactionalID] != "" {
 		return nil
 	}
 	host, err := os.Hostname()

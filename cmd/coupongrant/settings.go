@@ -43,7 +43,7 @@ func (c *Config) settings() []setting {
 	return []setting{
 		{key: "kafka.brokers", value: textsValue(&c.Brokers), about: "host:port of some brokers of the cluster"},
 		{key: "kafka.group", value: textValue(&p.Group), about: "the consumer group: the same for every replica"},
-		{key: "kafka.transactional_id", value: textValue(&p.TransactionalID), about: "name of this replica, kept over restarts and unique in the cluster; default from group, host name and admin port"},
+		{key: keyTransactionalID, value: textValue(&p.TransactionalID), about: "name of this replica, kept over restarts and unique in the cluster; default from group, host name and admin port"},
 		{key: "kafka.group_protocol", value: wordValue(&p.GroupProtocol, processor.Classic, processor.Consumer), about: "who shares the partitions: the replicas (classic), or the brokers (consumer, KIP-848, Kafka 4.3 or later)"},
 		{key: "kafka.session_timeout", value: durationValue(&p.SessionTimeout), about: "how long brokers wait for a replica that has gone silent"},
 		{key: "kafka.heartbeat_interval", value: durationValue(&p.HeartbeatInterval), about: "how often a replica says that it lives; at most a third of kafka.session_timeout"},
