@@ -78,7 +78,7 @@ func (c *cli) bench(cmd *cobra.Command, cfg Config, f benchFlags) error {
 		return usage(errors.New("kafka.tls.enabled or kafka.sasl.mechanism is set, and bench speaks neither: name by kafka.brokers a listener that asks for none, and leave them out"))
 	}
 	engine, err := f.settings()
-	if err != nil {
+	if err = errors.Join(err, bench.CheckCases(f.cases)); err != nil {
 		return usage(err)
 	}
 	program, err := os.Executable()

@@ -240,6 +240,12 @@ func List(w io.Writer) error {
 	return out.Flush()
 }
 
+// CheckCases refuses a name that no case has.
+func CheckCases(names []string) error {
+	_, err := chosen(names)
+	return err
+}
+
 // chosen are the cases of these names; without names all.
 func chosen(names []string) ([]experiment, error) {
 	all := experiments()
