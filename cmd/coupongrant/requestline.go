@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strconv"
 	"time"
 
@@ -181,6 +182,10 @@ func jsonTrouble(err error) error {
 	var wrongType *json.UnmarshalTypeError
 	var syntax *json.SyntaxError
 	switch {
+	case errors.As(err, &wrongType) && wrongType.Field == "":
+		return errors.New("the line is not a JSON object")
+	case errors.As(err, &wrongType) && wrongType.Type.Kind() == reflect.Struct:
+		return fmt.Errorf("%s is a %s, an object is asked for", wrongType.Field, jsonKind(wrongType.Value))
 	case errors.As(err, &wrongType):
 		return fmt.Errorf("%s is a %s, %s is asked for", wrongType.Field, jsonKind(wrongType.Value), wrongType.Type)
 	case errors.As(err, &syntax):

@@ -50,7 +50,8 @@ func TestParseRequestSaysWhatIsWrongAndShowsNoValue(t *testing.T) {
 		"not JSON":           {"canaryOpenId", "not JSON"},
 		"half of it":         {fullLine[:40], "ends in the middle"},
 		"two values":         {fullLine + "{}", "more than one"},
-		"an array":           {"[]", "array"},
+		"an array":           {"[]", "the line is not a JSON object"},
+		"a text":             {`"canaryOpenId"`, "the line is not a JSON object"},
 		"no request_id":      {with(`"request_id":"r-1",`, ""), "request_id is missing"},
 		"long request_id":    {with("r-1", strings.Repeat("x", 65)), "request_id has 65 characters"},
 		"unknown member":     {with("biz_code", "bizcode"), `"bizcode"`},
@@ -62,7 +63,7 @@ func TestParseRequestSaysWhatIsWrongAndShowsNoValue(t *testing.T) {
 		"time in words":      {with("1800000000000", `"tomorrow"`), "RFC 3339"},
 		"time a fraction":    {with("1800000000000", "1.5"), "RFC 3339"},
 		"time in seconds":    {with("1800000000000", "1800000"), "expires_at"},
-		"trigger a text":     {with(`{"kind":"store-checkout","store_id":"S1"}`, `"x"`), "trigger is a string"},
+		"trigger a text":     {with(`{"kind":"store-checkout","store_id":"S1"}`, `"x"`), "trigger is a string, an object is asked for"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := parseRequest([]byte(tt.give), time.Now(), schemas.Rules{})
