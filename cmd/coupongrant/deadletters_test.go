@@ -76,8 +76,9 @@ func offsetOf(p position) string    { return strings.Split(p.String(), "/")[2] }
 func TestWrongChoicesAreRefused(t *testing.T) {
 	for says, give := range map[string][]string{
 		`--reason is "bogus": use undecodable, unknown-schema, invalid-request`: {"--reason", "bogus"},
-		`--since is "soon"`:         {"--since", "soon"},
-		`--until is "later"`:        {"--until", "later"},
+		`--since is "soon"`:  {"--since", "soon"},
+		`--until is "later"`: {"--until", "later"},
+		"--until is 24h, which is not after --since (1h)": {"--since", "1h", "--until", "24h"},
 		"--limit is -1":             {"--limit", "-1"},
 		"--partition is -7":         {"--partition", "-7"},
 		"--offset needs":            {"--offset", "3"},

@@ -57,10 +57,7 @@ func (f letterFlags) filter(now time.Time) (filter letterFilter, err error) {
 			return filter, fmt.Errorf("--reason is %q: use %s", reason, joined(schemas.DeadLetterReasons(), ", "))
 		}
 	}
-	if filter.since, err = parseMoment("--since", f.since, now); err != nil {
-		return filter, err
-	}
-	if filter.until, err = parseMoment("--until", f.until, now); err != nil {
+	if filter.since, filter.until, err = parsePeriod(f.since, f.until, now); err != nil {
 		return filter, err
 	}
 	if f.limit < 0 {

@@ -28,5 +28,19 @@ func parseMoment(flag, text string, now time.Time) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%s is %q: say how long ago, such as 90m or 36h, or a time such as 2026-11-26T03:00:00Z or '2026-11-26 03:00'", flag, text)
 }
 
+// parsePeriod reads --since and --until.
+func parsePeriod(since, until string, now time.Time) (from, to time.Time, err error) {
+	if from, err = parseMoment("--since", since, now); err != nil {
+		return from, to, err
+	}
+	if to, err = parseMoment("--until", until, now); err != nil {
+		return from, to, err
+	}
+	if since != "" && until != "" && !from.Before(to) {
+		err = fmt.Errorf("--until is %s, which is not after --since (%s): a period ends before --until", until, since)
+	}
+	return from, to, err
+}
+
 // clock shows a time as the machine's clock does, with its date.
 func clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }

@@ -128,17 +128,8 @@ func (f *reportFlags) period() (p period, err error) {
 	if p.zone, err = time.LoadLocation(f.zone); err != nil || f.zone == "" || f.zone == "Local" {
 		return p, fmt.Errorf("--time-zone is %q: use a name such as Asia/Shanghai, Europe/Berlin or UTC", f.zone)
 	}
-	now := time.Now().In(p.zone)
-	if p.since, err = parseMoment("--since", f.since, now); err != nil {
-		return p, err
-	}
-	if p.until, err = parseMoment("--until", f.until, now); err != nil {
-		return p, err
-	}
-	if f.since != "" && f.until != "" && !p.since.Before(p.until) {
-		return p, fmt.Errorf("--until is %s, which is not after --since (%s): a period ends before --until", f.until, f.since)
-	}
-	return p, nil
+	p.since, p.until, err = parsePeriod(f.since, f.until, time.Now().In(p.zone))
+	return p, err
 }
 
 // has takes milliseconds since 1970, as all times of the topics are.
