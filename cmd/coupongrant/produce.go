@@ -52,11 +52,14 @@ With --count, sample checkouts and milestones are sent instead.`,
 			if err := f.check(cmd); err != nil {
 				return usage(err)
 			}
+			if f.topic, err = inputTopic(f.topic, cfg.Processor.Topics); err != nil {
+				return usage(err)
+			}
 			return c.produce(cmd.Context(), cfg, f)
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.topic, "topic", "", "store, loyalty or a topic's name; without it the trigger's kind decides")
+	flags.StringVar(&f.topic, "topic", "", "store or loyalty, or the name of one of these topics; without it the trigger's kind decides")
 	flags.IntVar(&f.count, "count", 0, "send so many requests of sample data")
 	flags.Float64Var(&f.rate, "rate", 0, "requests per second; 0: as fast as it goes")
 	flags.Uint64Var(&f.seed, "seed", 0, "sample data of the same seed is the same but for its time; 0: another each time")
@@ -85,24 +88,25 @@ func (f produceFlags) limiter() *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(f.rate), max(1, int(f.rate/100)))
 }
 
-// inputTopic is the topic that a name stands for.
-func inputTopic(name string, t processor.Topics) string {
+// inputTopic is the topic that a name stands for; empty: none is named.
+func inputTopic(name string, t processor.Topics) (string, error) {
 	switch name {
-	case "store":
-		return t.Store
-	case "loyalty":
-		return t.Loyalty
+	case "":
+		return "", nil
+	case "store", t.Store:
+		return t.Store, nil
+	case "loyalty", t.Loyalty:
+		return t.Loyalty, nil
 	default:
-		return name
+		return "", fmt.Errorf("--topic is %q: use store or loyalty, or the name of one of these topics (%s, %s)", name, t.Store, t.Loyalty)
 	}
 }
 
 func (c *cli) produce(ctx context.Context, cfg Config, f produceFlags) error {
 	topics := cfg.Processor.Topics
-	fixed := inputTopic(f.topic, topics)
 	own := schemas.Topics{Inputs: []string{topics.Store, topics.Loyalty}}
-	if fixed != "" {
-		own.Inputs = []string{fixed}
+	if f.topic != "" {
+		own.Inputs = []string{f.topic}
 	}
 	registry, codec, err := ownCodec(ctx, cfg, own)
 	if err != nil {
@@ -114,7 +118,7 @@ func (c *cli) produce(ctx context.Context, cfg Config, f produceFlags) error {
 		return err
 	}
 	defer client.Close()
-	s := &sender{client: client, codec: codec, topics: topics, fixed: fixed, limit: f.limiter()}
+	s := &sender{client: client, codec: codec, topics: topics, fixed: f.topic, limit: f.limiter()}
 	began := time.Now()
 	bad := 0
 	if f.count > 0 {
