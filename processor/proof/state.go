@@ -65,6 +65,9 @@ type savedRecord struct {
 	Record record
 }
 
+// newFolder is the mend of a state that cannot be gone on from.
+const newFolder = "use an empty folder"
+
 // openState returns a Checker that goes on where the one that was saved in dir
 // has ended, or a new one. Topics may not have been made anew in between.
 func openState(topics Topics, s state) (c *Checker, err error) {
@@ -87,7 +90,7 @@ func openState(topics Topics, s state) (c *Checker, err error) {
 		return nil, err
 	}
 	if c.facts, err = openSpool(factSize, file, length); err != nil {
-		return nil, errors.Join(err, file.Close())
+		return nil, errors.Join(fmt.Errorf("%w: %s", err, newFolder), file.Close())
 	}
 	return c, nil
 }
@@ -99,6 +102,13 @@ func (c *Checker) load() (facts int64, err error) {
 		return 0, err
 	}
 	defer func() { _ = file.Close() }()
+	if facts, err = c.unpack(file); err != nil {
+		return 0, fmt.Errorf("%w: %s", err, newFolder)
+	}
+	return facts, nil
+}
+
+func (c *Checker) unpack(file io.Reader) (facts int64, err error) {
 	unpacked, err := gzip.NewReader(file)
 	if err != nil {
 		return 0, err
@@ -157,14 +167,14 @@ func (c *Checker) loadPartition(from *gob.Decoder) error {
 func (s *state) continues(saved *savedState, topics Topics) error {
 	switch {
 	case saved.Version != stateVersion:
-		return fmt.Errorf("it is of version %d of the audit, this is %d: use an empty folder", saved.Version, stateVersion)
+		return fmt.Errorf("it is of version %d of the audit, this is %d", saved.Version, stateVersion)
 	case saved.Group != s.group || !slices.Equal(saved.Topics.Inputs, topics.Inputs) || saved.Topics.Retry != topics.Retry ||
 		saved.Topics.Granted != topics.Granted || saved.Topics.Failed != topics.Failed || saved.Topics.DeadLetter != topics.DeadLetter:
-		return errors.New("it is of other topics or of another group: use a folder for each system")
+		return errors.New("it is of other topics or of another group")
 	}
 	for topic, id := range saved.TopicIDs {
 		if s.topicIDs[topic] != id {
-			return fmt.Errorf("topic %s was deleted and made again since: use an empty folder", topic)
+			return fmt.Errorf("topic %s was deleted and made again since", topic)
 		}
 	}
 	return nil
