@@ -148,9 +148,9 @@ func TestProduceSendsLinesAndTellsTheOthers(t *testing.T) {
 	require.Equal(t, exitDone, fixed.code, fixed.stderr)
 	require.EqualValues(t, 2, s.records(topics.Loyalty))
 
-	foreign := s.run(line("f", "store-checkout"), "produce", "--topic", "elsewhere")
-	require.Equal(t, exitFailed, foreign.code)
-	require.Contains(t, foreign.stderr, "elsewhere-value")
+	named := s.run(line("f", "store-checkout"), "produce", "--topic", topics.Loyalty)
+	require.Equal(t, exitDone, named.code, named.stderr)
+	require.EqualValues(t, 3, s.records(topics.Loyalty))
 }
 
 func TestProduceSampleDataGoesToBothInputs(t *testing.T) {
@@ -163,6 +163,15 @@ func TestProduceSampleDataGoesToBothInputs(t *testing.T) {
 	require.EqualValues(t, 60, store+loyalty)
 	require.Positive(t, store)
 	require.Positive(t, loyalty)
+}
+
+// However many are sent as fast as it goes, none is said to have happened later.
+func TestSampleDataIsNotOfTheFuture(t *testing.T) {
+	load := proof.NewLoad(sampleLoad(defaultConfig().Processor.Topics, produceFlags{}))
+	for range 60_000 {
+		load.Next()
+	}
+	require.False(t, load.Next().At.After(time.Now()))
 }
 
 // end writes an outcome or dead letter for a request record, as the processor
@@ -270,6 +279,7 @@ func TestAuditGoesOnFromItsState(t *testing.T) {
 	damaged := s.run("", "audit", "--state", state)
 	require.Equal(t, exitFailed, damaged.code)
 	require.Contains(t, damaged.stderr, "the state in "+state)
+	require.Contains(t, damaged.stderr, ": use an empty folder")
 }
 
 func TestAuditThatWaitsLeavesNothingBehind(t *testing.T) {

@@ -129,8 +129,8 @@ func (c *cli) produce(ctx context.Context, cfg Config, f produceFlags) error {
 	if finishErr := s.finish(ctx); err == nil {
 		err = finishErr
 	}
-	took := time.Since(began)
-	fmt.Fprintf(c.stdout, "%d requests sent in %s (%.0f/s)\n", s.sent, took.Round(time.Millisecond), float64(s.sent)/took.Seconds())
+	took, sent := time.Since(began), s.delivered()
+	fmt.Fprintf(c.stdout, "%d requests sent in %s (%.0f/s)\n", sent, took.Round(time.Millisecond), float64(sent)/took.Seconds())
 	if err == nil && bad > 0 {
 		err = fmt.Errorf("%d line(s) were no request and were not sent", bad)
 	}
@@ -177,6 +177,13 @@ func (s *sender) promise(r *kgo.Record, err error) {
 	}
 }
 
+// delivered is how many the brokers have.
+func (s *sender) delivered() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sent
+}
+
 func (s *sender) trouble() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -212,11 +219,12 @@ func (s *sender) sample(ctx context.Context, f produceFlags) error {
 	return nil
 }
 
-// sampleLoad is sample data without flaws.
+// sampleLoad is sample data without flaws. At no pace, all has the time of now: a
+// later one may not have come when it is sent.
 func sampleLoad(topics processor.Topics, f produceFlags) proof.LoadConfig {
 	cfg := proof.LoadConfig{
 		Seed: f.seed, Store: topics.Store, Loyalty: topics.Loyalty,
-		From: time.Now(), Every: time.Millisecond, Keys: 200, NullKeys: 0.05,
+		From: time.Now(), Keys: 200, NullKeys: 0.05,
 	}
 	if cfg.Seed == 0 {
 		cfg.Seed = uint64(cfg.From.UnixNano()) // ids of different seeds differ
