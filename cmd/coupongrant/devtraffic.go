@@ -111,7 +111,12 @@ func (d *devRun) proof(ctx context.Context, t *traffic) error {
 	took := time.Since(began)
 	stopWatching()
 	d.progress.line.close()
-	fmt.Fprintf(d.out, "%d requests sent and ended in %s, the first end after %s\n\n", d.flags.events, took.Round(time.Millisecond), <-first)
+	took = took.Round(time.Millisecond)
+	if report.Unfinished > 0 {
+		fmt.Fprintf(d.out, "%d requests sent; not all have ended after %s\n\n", d.flags.events, took)
+	} else {
+		fmt.Fprintf(d.out, "%d requests sent and ended in %s, the first end after %s\n\n", d.flags.events, took, <-first)
+	}
 	if err := report.WriteText(d.out); err != nil {
 		return err
 	}
