@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"math"
-	"net"
 	"strings"
 	"time"
 
@@ -47,6 +46,9 @@ With --events N it sends N requests, waits for their ends, audits them and exits
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := c.config(cmd, devConfig())
+			if refused := refuseAccess(cfg); refused != nil { // it says more than that a file of it is not there
+				return usage(refused)
+			}
 			if err != nil {
 				return err
 			}
@@ -78,6 +80,21 @@ func (f *devFlags) check() error {
 		return fmt.Errorf("--events is %d: use 1 or more", f.events)
 	case f.rate < 0 || math.IsNaN(f.rate) || f.rate > 1e6:
 		return fmt.Errorf("--rate is %v: use requests per second, such as 100", f.rate)
+	}
+	return nil
+}
+
+// refuseAccess refuses, wherever it stands, what says who asks brokers or registry:
+// those of dev ask nobody, and a command that the banner shows would come with it.
+func refuseAccess(cfg Config) error {
+	base := defaultConfig()
+	usual := base.settings()
+	for i, s := range cfg.settings() {
+		access := strings.HasPrefix(s.key, "kafka.tls.") || strings.HasPrefix(s.key, "kafka.sasl.") ||
+			section(s.key) == "registry" && s.key != "registry.url"
+		if access && s.value.String() != usual[i].value.String() {
+			return fmt.Errorf("%s is set (%s), and the broker and the registry of dev ask nobody who they are: leave out kafka.tls, kafka.sasl and all of registry but its url, such as by a file without them", s.key, cfg.Origins[s.key])
+		}
 	}
 	return nil
 }
@@ -180,20 +197,20 @@ func (d *devRun) work(ctx context.Context) error {
 // banner says where everything is, and what to try.
 func (d *devRun) banner() {
 	reach := reachOf(d.cfg)
-	_, adminPort, _ := net.SplitHostPort(d.cfg.AdminListen)
+	admin := "http://" + dialable(d.cfg.AdminListen)
 	fmt.Fprintf(d.out, `broker, registry, gateway and processor are running in this process
 
   kafka.brokers  %s
   registry.url   %s
   gateway.url    %s
-  console        http://127.0.0.1:%s/
-  admin          http://127.0.0.1:%s/readyz  /metrics
+  console        %s/
+  admin          %s/readyz  /metrics
 
 in another terminal:
   coupongrant tail%s
   coupongrant audit%s --ledger %s
 
-`, strings.Join(d.cfg.Brokers, ","), d.cfg.Registry.URL, d.cfg.Gateway.URL, adminPort, adminPort, reach, reach, d.embedded.ledgerURL())
+`, strings.Join(d.cfg.Brokers, ","), d.cfg.Registry.URL, d.cfg.Gateway.URL, admin, admin, reach, reach, d.embedded.ledgerURL())
 }
 
 // outage is how long the simulated gateway goes away.

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"regexp"
 	"strings"
@@ -22,6 +25,20 @@ func TestDevProvesItself(t *testing.T) {
 	require.Contains(t, got.stdout, "balanced")
 	require.NotContains(t, got.stdout+got.stderr, proof.Canary)
 	require.NotContains(t, got.stdout+got.stderr, "topsim-demo-secret")
+}
+
+// What was printed for `run` says nothing of access, and may name other brokers.
+func TestDevTakesAFileWithoutAccess(t *testing.T) {
+	var printed bytes.Buffer
+	run := defaultConfig()
+	run.Brokers = []string{"kafka-1:9092"}
+	require.NoError(t, run.print(&printed))
+	cfg, err := load(t, printed.String(), nil)
+	require.NoError(t, err)
+	require.NoError(t, errors.Join(refuseAccess(cfg), refuseOwn(cfg)))
+	cfg, err = load(t, "", []string{"COUPONGRANT_REGISTRY_USER=somebody", "COUPONGRANT_REGISTRY_PASSWORD=" + canary})
+	require.NoError(t, err)
+	require.ErrorContains(t, refuseAccess(cfg), "registry.user is set (environment)")
 }
 
 // devRunning is `dev` in the background.
@@ -80,7 +97,12 @@ func (d *devRunning) stopped() {
 }
 
 func TestDevServesOtherClientsAndStopsWhenAsked(t *testing.T) {
-	d := startDev(t, "--rate", "100", "--no-outage")
+	listener, err := net.Listen("tcp", "localhost:0")
+	require.NoError(t, err)
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	require.NoError(t, listener.Close())
+	d := startDev(t, "--rate", "100", "--no-outage", "--admin.listen", "localhost:"+port)
+	require.Equal(t, "http://localhost:"+port+"/", d.said("console"), "as it was asked for")
 	tail := runWith(t, "", d.reach("tail", "--from-start", "--limit", "5")...)
 	require.Equal(t, exitDone, tail.code, tail.stderr)
 	require.Equal(t, 5, strings.Count(tail.stdout, "\n"))
