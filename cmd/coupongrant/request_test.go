@@ -180,7 +180,7 @@ func TestRequestTellsWhatBecameOfIt(t *testing.T) {
 		require.Equal(t, kindDeadLetter, trace.Records[0].State)
 		require.Equal(t, trace.Records[0].Source, trace.Records[1].ReplayOf)
 		require.Contains(t, trace.Verdict, "by a replay; a replay was told the same coupon; another record ended as dead-letter")
-		require.Contains(t, text.stdout, "to put it back: coupongrant dead-letters replay --source "+trace.Records[0].Source)
+		require.Contains(t, text.stdout, "to put it back: coupongrant dead-letters replay --source "+trace.Records[0].Source+" "+strings.Join(s.reach, " "))
 		require.Regexp(t, `gateway http-503\n +[0-9:.]+  granted\n`, text.stdout)
 	})
 	t.Run("not found", func(t *testing.T) {

@@ -11,13 +11,14 @@ import (
 )
 
 // text is the trace for people: each record with what became of it, and the
-// verdict last, where it is read first.
-func (t *requestTrace) text() string {
+// verdict last, where it is read first. reach are the flags by which other commands
+// find the same.
+func (t *requestTrace) text(reach string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "request %s\n", printable(t.RequestID))
 	for _, r := range t.Records {
 		b.WriteString("\n")
-		r.write(&b)
+		r.write(&b, reach)
 	}
 	if t.More > 0 {
 		fmt.Fprintf(&b, "\nand %d more records of this id\n", t.More)
@@ -26,7 +27,7 @@ func (t *requestTrace) text() string {
 	return b.String()
 }
 
-func (t *traceRecord) write(b *strings.Builder) {
+func (t *traceRecord) write(b *strings.Builder, reach string) {
 	fmt.Fprintf(b, "  %s", printable(t.Source))
 	if t.Written == nil {
 		b.WriteString("  the record itself is not in view: older than the topic, or than --since")
@@ -50,14 +51,14 @@ func (t *traceRecord) write(b *strings.Builder) {
 		row("parked", "%s  %s, %s%s%s", position{p.Topic, p.Partition, p.Offset}, clock(p.Written), attempts(p.Attempts), doubt(p.InDoubt, p.FirstAttemptAt), dueAt(p.NextAt))
 	}
 	for _, e := range t.Ends {
-		t.writeEnd(e, row)
+		t.writeEnd(e, reach, row)
 	}
 	if len(t.Ends) == 0 {
 		row(t.State, "no end so far")
 	}
 }
 
-func (t *traceRecord) writeEnd(e view, row func(name, format string, args ...any)) {
+func (t *traceRecord) writeEnd(e view, reach string, row func(name, format string, args ...any)) {
 	at := e.position()
 	switch e.Kind {
 	case kindGranted:
@@ -68,7 +69,7 @@ func (t *traceRecord) writeEnd(e view, row func(name, format string, args ...any
 		row("dead", "%s  %s, %s%s", at, printable(e.Reason), attempts(e.Attempts), doubt(e.InDoubt, e.FirstAttemptAt))
 		row("", "%s", printable(e.Error))
 		if _, ok := parsePosition(e.Source); ok && e.Reason != string(schemas.ConflictingRequest) {
-			row("", "to put it back: coupongrant dead-letters replay --source %s", shellWord(e.Source))
+			row("", "to put it back: coupongrant dead-letters replay --source %s%s", shellWord(e.Source), reach)
 		}
 	default:
 		row("?", "%s  %s", at, printable(e.Error))
