@@ -43,7 +43,8 @@ begins at midnight in --time-zone, a moment such as '2026-11-11 20:00' there or
 is not: --since 2026-11-01 --until 2026-12-01 is November.
 
 For people on a terminal; with --csv as RFC 4180, UTF-8, times in UTC. It sorts on disk, in
-TMPDIR, so that memory does not grow with the topics. It never shows an open_id.`,
+TMPDIR, so that memory does not grow with the topics, but for the rows of the answer. It
+never shows an open_id.`,
 		Example: `  coupongrant report grants --since 2026-11-11 --until 2026-11-12
   coupongrant report failures --csv > failures.csv
   coupongrant report time-to-grant --by channel`,
