@@ -68,9 +68,10 @@ type check struct {
 // checkSection is what is looked at together.
 type checkSection struct {
 	title string
-	// cannot says why none of its checks can look; empty: they can. The check that has
-	// the section's name looks all the same: it is the one that tells of it.
+	// cannot says why none of its checks can look; empty: they can. The teller looks all
+	// the same: it is the check that tells of it.
 	cannot func(*doctor) string
+	teller string
 	checks []check
 }
 
@@ -78,28 +79,28 @@ type checkSection struct {
 // cause of what comes later.
 func checkSections() []checkSection {
 	return []checkSection{
-		{"settings", nil, []check{
+		{"settings", nil, "", []check{
 			{"settings", "every setting has a value that works", nil}, // by loadConfig
 			{"replica-name", "kafka.transactional_id tells this replica from others", lookReplicaName},
 			{"gateway-url", "calls are encrypted, or stay on this host", lookGatewayURL},
 			{"encryption", "what goes to the brokers is encrypted", lookEncryption},
 			{"certificates", "no certificate of ours ends soon", lookCertificates},
 		}},
-		{"credentials and gateway", nil, []check{
+		{"credentials and gateway", nil, "", []check{
 			{"credentials", "app key, secret and session are there", lookCredentials},
 			{"credential-files", "nobody else can read the files", lookCredentialFiles},
 			{"session-expiry", "the session does not expire soon, as far as is known", lookSessionExpiry},
 			{"gateway", "the gateway answers", lookGateway},
 			{"clock", "this host's clock agrees with the gateway's", lookClock},
 		}},
-		{"registry", noRegistry, []check{
+		{"registry", noRegistry, "registry", []check{
 			{"registry", "the registry answers", lookRegistry},
 			{"schemas", "our schemas are registered, and what others register can be read", lookSchemas},
 			{"compatibility", "the registry refuses schemas that would break readers", lookCompatibility},
 		}},
-		{"brokers", noBrokers, brokerChecks()},
-		{"topics", noBrokers, topicChecks()},
-		{"rights and group", noBrokers, groupChecks()},
+		{"brokers", noBrokers, "brokers", brokerChecks()},
+		{"topics", noBrokers, "", topicChecks()},
+		{"rights and group", noBrokers, "", groupChecks()},
 	}
 }
 
@@ -161,7 +162,7 @@ func (d *doctor) examine(ctx context.Context) []finding {
 			var found []finding
 			switch {
 			case c.look == nil:
-			case cannot != "" && c.name != s.title:
+			case cannot != "" && c.name != s.teller:
 				found = []finding{unseen(cannot, "")}
 			default:
 				found = c.look(ctx, d)

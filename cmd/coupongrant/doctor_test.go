@@ -156,7 +156,10 @@ func TestDoctorNamesWhatIsBrokenAndItsMend(t *testing.T) {
 			require.Contains(t, text.stdout, row.says)
 			require.Contains(t, text.stdout, "mend: "+d.Findings[at].Mend)
 			for _, f := range d.Findings {
-				require.Contains(t, append(row.also, row.check), f.Check, f.Says)
+				require.Contains(t, slices.Concat(row.also, row.cannot, []string{row.check}), f.Check, f.Says)
+				if slices.Contains(row.cannot, f.Check) {
+					require.Equal(t, levelUnseen, f.Level, "%s: %s", f.Check, f.Says)
+				}
 			}
 		})
 	}

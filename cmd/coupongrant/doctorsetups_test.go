@@ -22,7 +22,8 @@ type brokenSetUp struct {
 	check      string
 	level      level
 	says, mend string
-	also       []string // checks that cannot look, or find what comes of it
+	also       []string // checks that find what comes of it
+	cannot     []string // checks that cannot look for it, and say no more
 }
 
 var topicsOf = defaultConfig().Processor.Topics
@@ -96,7 +97,7 @@ var brokenSetUps = map[string]brokenSetUp{
 	"no registry": {
 		do:    func(p *patient) { p.reach[3] = "http://127.0.0.1:1" },
 		check: "registry", level: levelError, says: "registry.url is http://127.0.0.1:1", mend: "check the address",
-		also: []string{"schemas", "compatibility"},
+		cannot: []string{"schemas", "compatibility"},
 	},
 	"another registry": {
 		do: func(p *patient) {
@@ -126,7 +127,7 @@ var brokenSetUps = map[string]brokenSetUp{
 	"no brokers": {
 		do:    func(p *patient) { p.reach[1] = "127.0.0.1:1" },
 		check: "brokers", level: levelError, says: "kafka.brokers is 127.0.0.1:1, but no broker answers", mend: "check kafka.brokers",
-		also: needingBrokers(),
+		cannot: needingBrokers(),
 	},
 	"brokers before Kafka 4": {
 		cluster: []kfake.Opt{kfake.MaxVersions(kversion.V3_5_0())},
