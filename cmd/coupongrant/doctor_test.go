@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -207,6 +208,58 @@ func TestDoctorNamesRightsThatAreMissing(t *testing.T) {
 	require.Empty(t, d.Findings)
 }
 
+// However many groups a cluster has, all are asked for before doctor's patience ends.
+func TestDoctorAsksForAllGroupsTogether(t *testing.T) {
+	p := newPatient(t)
+	for n := range 40 {
+		require.NoError(t, p.admin.CommitAllOffsets(t.Context(), fmt.Sprintf("group-%d", n), kadm.OffsetsFromRecords(kgo.Record{Topic: topicsOf.Store})))
+	}
+	p.joinIn("zz-green", clientID, topicsOf.Inputs()...)
+	var asked atomic.Int64
+	for _, r := range []kmsg.Request{kmsg.NewPtrDescribeGroupsRequest(), kmsg.NewPtrConsumerGroupDescribeRequest()} {
+		p.kafka.ControlKey(r.Key(), func(kmsg.Request) (kmsg.Response, error, bool) {
+			p.kafka.KeepControl()
+			asked.Add(1)
+			return nil, nil, false
+		})
+	}
+	cfg, err := load(t, "", nil, p.reach...)
+	require.NoError(t, err)
+	facts := askKafka(t.Context(), cfg)
+	require.NoError(t, facts.othersErr)
+	require.Len(t, facts.others, 41)
+	require.Len(t, facts.others["zz-green"], 1)
+	require.Positive(t, asked.Load())
+	require.Less(t, asked.Load(), int64(10), "two for our own group, and two for each of three brokers")
+}
+
+// Where brokers do not tell of the other groups, it is not said that there are none.
+func TestDoctorSaysThatGroupsWereNotTold(t *testing.T) {
+	p := newPatient(t)
+	p.joinIn("analysts", "rdkafka", topicsOf.Store)
+	request := kmsg.NewPtrDescribeGroupsRequest()
+	p.kafka.ControlKey(request.Key(), func(asked kmsg.Request) (kmsg.Response, error, bool) {
+		p.kafka.KeepControl()
+		describe, ok := asked.(*kmsg.DescribeGroupsRequest)
+		if !ok || !slices.Contains(describe.Groups, "analysts") {
+			return nil, nil, false
+		}
+		response, ok := asked.ResponseKind().(*kmsg.DescribeGroupsResponse)
+		require.True(t, ok)
+		for _, name := range describe.Groups {
+			group := kmsg.NewDescribeGroupsResponseGroup()
+			group.Group, group.ErrorCode = name, kerr.GroupAuthorizationFailed.Code
+			response.Groups = append(response.Groups, group)
+		}
+		return response, nil, true
+	})
+	d, _ := p.examined()
+	require.Len(t, d.Findings, 1, "%+v", d.Findings)
+	require.Equal(t, "other-groups", d.Findings[0].Check)
+	require.Equal(t, levelUnseen, d.Findings[0].Level)
+	require.Contains(t, d.Findings[0].Says, "GROUP_AUTHORIZATION_FAILED")
+}
+
 // A broker that tells a wrong address of itself is found by going there.
 func TestDoctorGoesToEveryBroker(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -247,6 +300,7 @@ func TestDoctorJudgesWhatRealBrokersMaySay(t *testing.T) {
 		"metadata that hardly fits":    {kafkaFacts{settings: map[string]string{"offset.metadata.max.bytes": "512"}}, "commit-metadata", levelWarning, "is 512"},
 		"metadata that does not fit":   {kafkaFacts{settings: map[string]string{"offset.metadata.max.bytes": "63"}}, "commit-metadata", levelError, "no commit fits"},
 		"offsets forgotten in days":    {kafkaFacts{settings: map[string]string{"offsets.retention.minutes": "2880"}}, "offsets-retention", levelWarning, "stand still for 48h0m0s"},
+		"groups that are not told":     {kafkaFacts{othersErr: kerr.CoordinatorNotAvailable}, "other-groups", levelUnseen, "the other groups are not told, or not all of them"},
 		"a group that does not answer": {kafkaFacts{group: groupFacts{err: kerr.CoordinatorNotAvailable}}, "group-members", levelError, "cannot be looked at"},
 	} {
 		t.Run(name, func(t *testing.T) {

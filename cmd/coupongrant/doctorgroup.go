@@ -96,6 +96,9 @@ func lookMembers(_ context.Context, d *doctor) []finding {
 func lookOtherGroups(_ context.Context, d *doctor) []finding {
 	inputs := d.cfg.Processor.Topics.Inputs()
 	var all []finding
+	if err := d.kafka.othersErr; err != nil {
+		all = append(all, unseen(fmt.Sprintf("the other groups are not told, or not all of them: %v", err), "try again; if it lasts, see whether this user may describe them, and look at the brokers"))
+	}
 	for _, group := range sortedKeys(d.kafka.others) {
 		members := d.kafka.others[group]
 		at := slices.IndexFunc(members, func(m memberFacts) bool {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,7 @@ type kafkaFacts struct {
 	topics      map[string]topicFacts
 	group       groupFacts
 	others      map[string][]memberFacts // of the other groups that this user may see
+	othersErr   error                    // why some of them are not told, or all: the first reason
 	commits     kadm.OffsetResponses
 	commitsErr  error
 	starts      kadm.ListedOffsets // nil: not told
@@ -203,43 +205,68 @@ func (f *kafkaFacts) askCommits(ctx context.Context, admin *kadm.Client, name st
 
 func askGroup(ctx context.Context, admin *kadm.Client, name string) (found groupFacts) {
 	if described, err := admin.DescribeConsumerGroups(ctx, name); err == nil && described[name].Err == nil && len(described[name].Members) > 0 {
-		found.rights = described[name].AuthorizedOperations
-		for _, m := range described[name].Members {
-			found.members = append(found.members, memberFacts{m.ClientID, m.ClientHost, m.SubscribedTopics})
-		}
-		return found
+		return groupFacts{rights: described[name].AuthorizedOperations, members: membersOf(described[name])}
 	}
 	described, err := admin.DescribeGroups(ctx, name)
 	if err != nil {
 		return groupFacts{err: err}
 	}
 	g := described[name]
-	found.rights = g.AuthorizedOperations
+	found = groupFacts{rights: g.AuthorizedOperations, members: classicMembersOf(g)}
 	if !isNoGroup(g.Err) {
 		found.err = g.Err
 	}
+	return found
+}
+
+func membersOf(g kadm.DescribedConsumerGroup) (members []memberFacts) {
+	for _, m := range g.Members {
+		members = append(members, memberFacts{m.ClientID, m.ClientHost, m.SubscribedTopics})
+	}
+	return members
+}
+
+func classicMembersOf(g kadm.DescribedGroup) (members []memberFacts) {
 	for _, m := range g.Members {
 		member := memberFacts{client: m.ClientID, host: m.ClientHost}
 		if join, ok := m.Join.AsConsumer(); ok {
 			member.topics = join.Topics
 		}
-		found.members = append(found.members, member)
+		members = append(members, member)
 	}
-	return found
+	return members
 }
 
-// askOthers needs no right of its own: brokers list what this user may describe.
+// askOthers needs no right of its own: brokers list what this user may describe. It
+// asks for all groups together, since a cluster may have hundreds, and each as of both
+// protocols: the list does not say which it has, and of the other it is not there.
 func (f *kafkaFacts) askOthers(ctx context.Context, admin *kadm.Client, mine string) {
 	listed, err := admin.ListGroups(ctx)
-	if err != nil {
+	names := slices.DeleteFunc(listed.Groups(), func(name string) bool { return name == mine })
+	f.others, f.othersErr = map[string][]memberFacts{}, err
+	if len(names) == 0 {
 		return
 	}
-	f.others = map[string][]memberFacts{}
-	for _, name := range listed.Groups() {
-		if name != mine {
-			f.others[name] = askGroup(ctx, admin, name).members
-		}
+	classic, err := admin.DescribeGroups(ctx, names...)
+	f.othersErr = cmp.Or(f.othersErr, err)
+	for name, g := range classic {
+		f.addOther(name, classicMembersOf(g), g.Err)
 	}
+	if !f.groups848 {
+		return
+	}
+	described, err := admin.DescribeConsumerGroups(ctx, names...)
+	f.othersErr = cmp.Or(f.othersErr, err)
+	for name, g := range described {
+		f.addOther(name, membersOf(g), g.Err)
+	}
+}
+
+func (f *kafkaFacts) addOther(name string, members []memberFacts, err error) {
+	if err != nil && !isNoGroup(err) {
+		f.othersErr = cmp.Or(f.othersErr, fmt.Errorf("group %s: %w", name, err))
+	}
+	f.others[name] = append(f.others[name], members...)
 }
 
 func (f *kafkaFacts) askTransaction(ctx context.Context, admin *kadm.Client, id string) {
