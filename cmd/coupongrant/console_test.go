@@ -221,7 +221,11 @@ func TestCommandsAreShownWithTheWayToTheCluster(t *testing.T) {
 		"nothing is set":  {want: "$"},
 		"a file":          {file: file, want: ` --config /\S+$`},
 		"the environment": {environ: []string{"COUPONGRANT_KAFKA_BROKERS=a:1,b:2", "COUPONGRANT_REGISTRY_URL=http://r:1", "COUPONGRANT_GATEWAY_APP_SECRET=" + canary}, want: " --kafka.brokers a:1,b:2 --registry.url http://r:1$"},
-		"over a file":     {file: file, environ: []string{"COUPONGRANT_TOPICS_STORE=t"}, want: ` --config /\S+ --topics.store t$`},
+		"the way in": {
+			environ: []string{"COUPONGRANT_KAFKA_TLS_ENABLED=true", "COUPONGRANT_KAFKA_TLS_SERVER_NAME=n", "COUPONGRANT_KAFKA_SASL_MECHANISM=SCRAM-SHA-512", "COUPONGRANT_KAFKA_SASL_USER=u", "COUPONGRANT_KAFKA_SASL_PASSWORD=" + canary, "COUPONGRANT_INSECURE_ACCEPT=secrets-without-tls"},
+			want:    " --kafka.tls.enabled=true --kafka.tls.server_name n --kafka.sasl.mechanism SCRAM-SHA-512 --kafka.sasl.user u --insecure.accept secrets-without-tls$",
+		},
+		"over a file": {file: file, environ: []string{"COUPONGRANT_TOPICS_STORE=t"}, want: ` --config /\S+ --topics.store t$`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg, err := load(t, tt.file, tt.environ)

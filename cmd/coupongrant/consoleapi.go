@@ -131,7 +131,8 @@ func (m *memory) replayCommand(t processor.Trail) string {
 }
 
 // reachOf gives the flags by which another command finds the same brokers, topics
-// and registry: the file of this process, and what does not stand in it.
+// and registry, and is let in: the file of this process, and what does not stand in
+// it. Secrets are for the person to give.
 func reachOf(cfg Config) string {
 	flags := ""
 	for _, from := range cfg.Origins {
@@ -146,12 +147,25 @@ func reachOf(cfg Config) string {
 		usual[s.key] = s.value.String()
 	}
 	for _, s := range cfg.settings() {
-		names := s.key == "kafka.brokers" || s.key == "kafka.group" || section(s.key) == "registry" || section(s.key) == "topics"
 		text := s.value.String()
-		if !names || s.secret || text == usual[s.key] || strings.HasPrefix(cfg.Origins[s.key], "file ") {
+		if !leadsThere(s.key) || s.secret || text == usual[s.key] || strings.HasPrefix(cfg.Origins[s.key], "file ") {
 			continue
 		}
-		flags += " --" + s.key + " " + shellWord(text)
+		between := " "
+		if _, isBool := s.value.(scalar[bool]); isBool {
+			between = "=" // or else the word after the flag is none of its own
+		}
+		flags += " --" + s.key + between + shellWord(text)
 	}
 	return flags
+}
+
+// leadsThere says that a setting is one of where the cluster is and of how to get in.
+func leadsThere(key string) bool {
+	switch section(key) {
+	case "registry", "topics":
+		return true
+	}
+	return key == "kafka.brokers" || key == "kafka.group" || key == "insecure.accept" ||
+		strings.HasPrefix(key, "kafka.tls.") || strings.HasPrefix(key, "kafka.sasl.")
 }
