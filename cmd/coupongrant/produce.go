@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/time/rate"
 
@@ -173,7 +174,7 @@ func (s *sender) promise(r *kgo.Record, err error) {
 	if err == nil {
 		s.sent++
 	} else if s.err == nil {
-		s.err = fmt.Errorf("writing to %s: %w", r.Topic, err)
+		s.err = fmt.Errorf("writing to %s: %w", r.Topic, proof.OnTopic(kadm.OpWrite, r.Topic).OrLacks(err))
 	}
 }
 

@@ -51,13 +51,18 @@ func TestRunSaysWhichTopicsItMayNotSee(t *testing.T) {
 func TestCommandsNameTheRightThatIsLacking(t *testing.T) {
 	topics := defaultConfig().Processor.Topics
 	s := newSite(t, kfake.SeedTopics(1, topics.All()...), kfake.EnableACLs(), kfake.User("PLAIN", "ANONYMOUS", "x"))
+	registry, err := schemas.NewRegistry(schemas.RegistryConfig{URL: s.reach[3]})
+	require.NoError(t, err)
+	defer registry.Close()
+	require.NoError(t, registry.Register(t.Context(), ownTopics(topics)))
 	for command, lacks := range map[string][2]string{
-		"topics create":             {"CREATE on topic " + topics.Store, "--operation Create --topic " + topics.Store},
-		"audit":                     {"DESCRIBE on group coupongrant", "--operation Describe --group coupongrant"},
-		"report repeats":            {"READ on topic " + topics.Granted, "--operation Read --topic " + topics.Granted},
-		"tail --to-end":             {"READ on topic " + topics.Granted, "--operation Read --topic " + topics.Granted},
-		"dead-letters list":         {"READ on topic " + topics.DeadLetter, "--operation Read --topic " + topics.DeadLetter},
-		"dead-letters replay --yes": {"WRITE on transactional id coupongrant-replay", "--operation Write --transactional-id coupongrant-replay"},
+		"topics create":                   {"CREATE on topic " + topics.Store, "--operation Create --topic " + topics.Store},
+		"audit":                           {"DESCRIBE on group coupongrant", "--operation Describe --group coupongrant"},
+		"produce --count 1 --topic store": {"WRITE on topic " + topics.Store, "--operation Write --topic " + topics.Store},
+		"report repeats":                  {"READ on topic " + topics.Granted, "--operation Read --topic " + topics.Granted},
+		"tail --to-end":                   {"READ on topic " + topics.Granted, "--operation Read --topic " + topics.Granted},
+		"dead-letters list":               {"READ on topic " + topics.DeadLetter, "--operation Read --topic " + topics.DeadLetter},
+		"dead-letters replay --yes":       {"WRITE on transactional id coupongrant-replay", "--operation Write --transactional-id coupongrant-replay"},
 	} {
 		t.Run(command, func(t *testing.T) {
 			var stderr output

@@ -3,7 +3,7 @@
 #
 #   acls.sh ROLE PRINCIPAL      such as: acls.sh run User:coupongrant
 #
-# ROLE is run, create, read, replay or doctor. Repeating it changes nothing.
+# ROLE is run, create, produce, read, replay or doctor. Repeating it changes nothing.
 # The environment says where, and what has other names than the defaults:
 #   BOOTSTRAP        host:port of a broker
 #   COMMAND_CONFIG   the client.properties of a user who may change rights
@@ -51,6 +51,9 @@ create)
     every_topic Create
     every_topic Describe
     every_topic DescribeConfigs
+    ;;
+produce)
+    allow Write --topic "$store" --topic "$loyalty"
     ;;
 read)
     every_topic Read

@@ -48,7 +48,7 @@ func TestLockedRolesWithExactlyTheDocumentedRights(t *testing.T) {
 	for _, of := range []struct {
 		*lockedSystem
 		role lockedRole
-	}{{fresh, fresh.createRole()}, {s, s.readRole()}, {s, s.replayRole()}, {s, s.doctorRole()}} {
+	}{{fresh, fresh.createRole()}, {s, s.readRole()}, {s, s.replayRole()}, {s, s.doctorRole()}, {s, s.produceRole()}} {
 		t.Run(of.role.name, func(t *testing.T) {
 			of.t, of.broker.t = t, t
 			of.has(of.role)
@@ -94,6 +94,14 @@ func (s *lockedSystem) createRole() lockedRole {
 	rights := slices.Concat(s.every("CREATE"), s.every("DESCRIBE"), s.every("DESCRIBE_CONFIGS"))
 	return lockedRole{name: "create", rights: rights, commands: []lockedCommand{
 		{args: "topics create --partitions 1", first: "created " + s.topics.DeadLetter, says: "exists " + s.topics.DeadLetter, needs: rights},
+	}}
+}
+
+func (s *lockedSystem) produceRole() lockedRole {
+	rights := on("WRITE", s.topics.Inputs...)
+	return lockedRole{name: "produce", rights: rights, commands: []lockedCommand{
+		{args: "produce --count 1 --topic store", says: "1 requests sent", needs: rights[:1]},
+		{args: "produce --count 1 --topic loyalty", says: "1 requests sent", needs: rights[1:]},
 	}}
 }
 
