@@ -182,7 +182,7 @@ func (s *session) fetchErrors(fetches kgo.Fetches) error {
 		case fe.Topic == "":
 			s.holds.Set(holdKafka, "group", s.cannotJoin(fe.Err))
 		case o == nil: // kgo has left the partition out of the assignment: only a new one brings it back
-			s.holds.Set(holdTopic, p.String(), fmt.Sprintf("reading: %v; check the topic and the rights of this user", fe.Err))
+			s.holds.Set(holdTopic, p.String(), unreadable(fe.Err))
 			return fmt.Errorf("reading %s: %w", p, fe.Err)
 		case o.withheld:
 		case errors.As(fe.Err, &loss) && loss.ResetTo >= o.next:
@@ -196,6 +196,9 @@ func (s *session) fetchErrors(fetches kgo.Fetches) error {
 			}
 			s.withhold(o, vanished(o, fe.Err))
 		case errors.Is(fe.Err, kerr.OffsetOutOfRange):
+			if o.overtaken == nil {
+				s.windows.noteRead()
+			}
 			o.overtaken = fe.Err
 			s.holds.Set(holdLostInput, p.String(), fmt.Sprintf("%v at offset %d: input vanished before it was read; what was read ends first, do not restart before that", fe.Err, o.next))
 		case errors.As(fe.Err, &bomb):
@@ -204,10 +207,14 @@ func (s *session) fetchErrors(fetches kgo.Fetches) error {
 			return fmt.Errorf("reading %s: %w", p, fe.Err)
 		default:
 			o.complained = time.Now()
-			s.holds.Set(holdTopic, p.String(), fmt.Sprintf("reading: %v; check the topic and the rights of this user", fe.Err))
+			s.holds.Set(holdTopic, p.String(), unreadable(fe.Err))
 		}
 	}
 	return nil
+}
+
+func unreadable(err error) string {
+	return fmt.Sprintf("reading: %v; check the topic and the rights of this user", err)
 }
 
 // forgetComplaints ends what no fetch complains of any more: a partition without
@@ -231,7 +238,7 @@ func (s *session) endOvertaken() error {
 		case o.overtaken == nil || o.withheld:
 		case s.cfg.AcceptLostInput && s.windows.ended():
 			return fmt.Errorf("reading %s at offset %d: %w", p, o.next, o.overtaken)
-		case !s.cfg.AcceptLostInput && s.windows.ended():
+		case !s.cfg.AcceptLostInput && s.windows.endedSoFar(): // the others are read on
 			s.withhold(o, vanished(o, o.overtaken))
 		}
 	}

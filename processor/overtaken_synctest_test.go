@@ -66,3 +66,31 @@ func TestWhatWasReadEndsThoughRetentionOvertakesIt(t *testing.T) {
 		}
 	}
 }
+
+func TestOvertakenPartitionIsHeldThoughOthersNeverRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gateway := countedBy(func(*http.Request) (*http.Response, error) {
+			time.Sleep(time.Second)
+			return granted(1), nil
+		})
+		s := newShop(t, 2, gateway)
+		s.produce(0, nil, s.requests("read", 20)...)
+		cfg := s.config("r1")
+		cfg.WindowRecords, cfg.MaxInFlight = 10, 4
+		r := s.start(cfg)
+		for gateway.total() == 0 {
+			time.Sleep(time.Second)
+		}
+		s.produce(0, nil, s.requests("lost", 10)...)
+		s.produce(0, nil, s.requests("behind", 5)...)
+		require.NoError(t, s.kafka.DeleteRecords(s.topics.Store, 0, 30))
+		busy := 0
+		for ; busy < 240 && !strings.Contains(reasons(r.Health().Holds, holdLostInput), "to go on without it start with --accept-lost-input"); busy++ {
+			s.produce(1, nil, s.requests(fmt.Sprint("busy-", busy), 1)...)
+			time.Sleep(500 * time.Millisecond)
+		}
+		require.Less(t, busy, 240, "held, and not to be waited for any more")
+		onceEach(t, 20+busy, s.settled(20+busy))
+		require.NoError(t, r.stopped())
+	})
+}

@@ -18,7 +18,7 @@ type owned struct {
 	assignment
 	*window
 	member    string    // what the group called us when it was opened
-	paused    bool      // its fetching is paused, since the window is full
+	paused    bool      // its fetching is paused: the window is full, or a gap is to be gone over
 	withheld  bool      // not to be worked on until a person decides; paused as well
 	overtaken error     // the log begins above what was to be read next; paused, and what was read ends
 	restate   bool      // what is committed is not what it was opened at: to be committed though nothing ends
@@ -28,6 +28,7 @@ type owned struct {
 	newest    time.Time // when records of it came last, or it was opened
 
 	complained time.Time // when a fetch of it failed last, of which the hold tells; zero: none did
+	readBefore int64     // next, when one of the replica's partitions was last found overtaken
 }
 
 func newWindows(maxRecords, maxBytes, totalBytes int) *windows {
@@ -100,6 +101,24 @@ func (ws *windows) Get(a assignment) (*owned, bool) {
 func (ws *windows) ended() bool {
 	for _, o := range ws.open {
 		if !o.withheld && !o.allCommitted() {
+			return false
+		}
+	}
+	return true
+}
+
+// noteRead remembers what was read so far, for endedSoFar.
+func (ws *windows) noteRead() {
+	for _, o := range ws.open {
+		o.readBefore = o.next
+	}
+}
+
+// endedSoFar says that nothing is left to end, or to commit, of what had been read at
+// noteRead.
+func (ws *windows) endedSoFar() bool {
+	for _, o := range ws.open {
+		if !o.withheld && o.watermark < o.readBefore {
 			return false
 		}
 	}
