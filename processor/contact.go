@@ -78,9 +78,8 @@ func (c *contact) look(now time.Time, member bool) {
 func (c *contact) tell(what string) {
 	c.telling.Lock()
 	defer c.telling.Unlock()
-	if !c.silent.Swap(true) {
-		c.holds.Set(holdKafka, "brokers", what)
-	}
+	c.silent.Store(true)
+	c.holds.Set(holdKafka, "brokers", what) // renewed while it lasts
 }
 
 // OnBrokerE2E implements kgo.HookBrokerE2E.

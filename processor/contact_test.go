@@ -43,6 +43,9 @@ func TestSilenceOfBrokersIsToldInItsTime(t *testing.T) {
 	require.Empty(t, look(c.bound+2*time.Second, false), "who waits for others to join has nothing to hear")
 	require.Empty(t, look(2*c.bound+time.Second, true))
 	require.Len(t, look(2*c.bound+3*time.Second, true), 1)
+	before := h.Current()[0]
+	require.NotEqual(t, before.Reason, look(2*c.bound+5*time.Second, true)[0].Reason, "it says for how long")
+	require.Equal(t, before.Since, h.Current()[0].Since)
 	c.answered()
 	require.Empty(t, h.Current())
 }

@@ -97,13 +97,10 @@ func (g *gate) look(now time.Time, holds *holds) {
 	}
 }
 
-// ended notes an answer: any that does not refuse the app shows that it is
+// ended notes an answer: a grant, or one about the request, shows that the app is
 // accepted again.
 func (g *gate) ended(answer *topclient.Error, holds *holds) {
 	g.watch(answer, holds)
-	if answer != nil && (answer.Canceled || answer.Throttled || answer.About == topclient.AboutApp) {
-		return
-	}
 	if g.trouble != nil && (answer == nil || answer.About == topclient.AboutRequest) {
 		g.trouble = nil
 		holds.Clear(holdApp, "")

@@ -9,7 +9,8 @@ import (
 	"github.com/coupongrant/coupongrant/schemas"
 )
 
-// metrics are all the numbers the engine shows. A struct built from a
+// metrics are the numbers that are counted on the way of a record; statusMetrics and
+// clientMetrics have the others. A struct built from a
 // registerer, not globals: two processors can live in one process.
 type metrics struct {
 	polled       *prometheus.CounterVec // by topic
@@ -54,7 +55,7 @@ func newMetrics(reg prometheus.Registerer, b *breaker.Breaker, inputs []string) 
 		callSeconds:  histogram("call_duration_seconds", "How long a call of the gateway took.", callBuckets),
 		inFlight:     gauge("calls_in_flight", "Calls of the gateway at this moment."),
 		transactions: counters("transactions_total", "Transactions by how they ended.", "state"),
-		endSeconds:   histogram("transaction_duration_seconds", "From Begin to the answer of End.", transactionBuckets),
+		endSeconds:   histogram("transaction_duration_seconds", "From encoding the first result to the certain outcome of End.", transactionBuckets),
 		rebuilds:     counter("session_rebuilds_total", "Times the Kafka session was thrown away and built anew."),
 		staleResults: counter("stale_results_total", "Answers that came after their partition had moved; harmless, out_id covers them."),
 		holds: prometheus.NewGaugeVec(prometheus.GaugeOpts{
@@ -167,5 +168,12 @@ func (m *metrics) published(e *end, now time.Time) {
 		m.deadLetters.WithLabelValues(string(e.reason)).Inc()
 	case endParked:
 		m.parked.Inc()
+	}
+}
+
+// over: without a session nothing is held, and nobody is called.
+func (m *metrics) over() {
+	for _, g := range []prometheus.Gauge{m.inFlight, m.unfinished, m.windowBytes, m.partitions} {
+		g.Set(0)
 	}
 }

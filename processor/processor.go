@@ -189,6 +189,7 @@ func (p *Processor) session(ctx context.Context) error {
 	}
 	p.sight.over()
 	p.recent.over()
+	p.metrics.over()
 	if err != nil {
 		p.refused(err)
 		p.know.member = s.tx.member

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -282,6 +283,9 @@ func TestBrokersGoneIsAHold(t *testing.T) {
 		require.LessOrEqual(t, r.until(func() bool { return strings.Contains(reasons(r.Health().Holds, holdKafka), "no broker answers") }), 5*time.Second)
 		time.Sleep(5 * time.Minute)
 		require.Contains(t, reasons(r.Health().Holds, holdKafka), "no broker")
+		for _, g := range []prometheus.Gauge{r.metrics.inFlight, r.metrics.unfinished, r.metrics.windowBytes, r.metrics.partitions} {
+			require.Zero(t, testutil.ToFloat64(g), "of a session that is over")
+		}
 		r.line.mend()
 		require.LessOrEqual(t, r.until(func() bool { return r.Health().Ready() }), 5*time.Second)
 		onceEach(t, 20, s.settled(20))

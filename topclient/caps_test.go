@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -74,6 +75,36 @@ func callAtOnce(client *Client, calls int) map[string]int {
 	}
 	wg.Wait()
 	return codes
+}
+
+// What is kept of an answer is kept for hours: a text of it must not keep the rest.
+func TestAnswersDoNotHoldOnToTheirBodies(t *testing.T) {
+	padding := strings.Repeat(" ", 60<<10)
+	for name, body := range map[string]string{
+		"of a grant": strings.TrimSuffix(grantedJSON, "}") + padding + "}",
+		"of an error": `{"error_response":{"code":15,"msg":"Remote service error","sub_code":"isp.busy","sub_msg":"come back","request_id":"1a2b"` +
+			padding + `}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			var r bodyReader
+			kept := make([]any, 0, 1000)
+			held := func() uint64 {
+				var m runtime.MemStats
+				runtime.GC()
+				runtime.ReadMemStats(&m)
+				return m.HeapAlloc
+			}
+			before := held()
+			for range 1000 {
+				rep, err := r.newReply(&http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(body))})
+				require.NoError(t, err)
+				coupon, refused := rep.outcome(newScrubber(testCred, testGrant, ""))
+				kept = append(kept, coupon, refused)
+			}
+			require.Less(t, held(), before+4<<20, "60 MiB were read")
+			runtime.KeepAlive(kept)
+		})
+	}
 }
 
 func callsInAProcess(t *testing.T, target string, atOnce int) memory {

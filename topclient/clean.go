@@ -100,7 +100,7 @@ func (s scrubber) clean(text string, limit int) string {
 		text = s.hide(entities.Replace(text))
 	}
 	if len(text) <= limit && isPrintableASCII(text) { // nearly every text is
-		return text
+		return strings.Clone(text) // or it would hold on to the whole answer
 	}
 	var b strings.Builder
 	room := limit
