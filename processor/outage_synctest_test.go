@@ -158,54 +158,81 @@ func (tr *trial) waits(ends []*kgo.Record) []time.Duration {
 	return waits
 }
 
-// Ten minutes in which the gateway refuses every call, or answers none. The
-// controls end it with what makes the return slow: a breaker that stays open for
-// long, or one that waits for calls that hang.
+// Minutes in which the gateway refuses every call, or answers none. Full speed is
+// back so soon after their end. The controls end it with what makes the return
+// slow: a breaker that stays open for long, or one that waits for calls that hang.
 func TestOutageUnderLoad(t *testing.T) {
 	patient, impatient := breaker.DefaultConfig(), breaker.DefaultConfig()
 	patient.OpenFor = 15 * time.Second
 	impatient.SlowCall = 2 * time.Second
+	const soon, control = 5 * time.Second, true
 	for name, row := range map[string]struct {
 		trouble always
 		breaker breaker.Config
 		lasts   time.Duration
-		fast    bool
+		full    time.Duration
+		slow    bool
 	}{
-		"refuses":                   {refuses, breaker.DefaultConfig(), 10 * time.Minute, true},
-		"hangs":                     {hangs, impatient, 10 * time.Minute, true},
-		"control: open for long":    {refuses, patient, time.Minute, false},
-		"control: hangs, none slow": {hangs, breaker.DefaultConfig(), time.Minute, false},
+		"refuses":                   {refuses, breaker.DefaultConfig(), 10 * time.Minute, soon, false},
+		"hangs":                     {hangs, impatient, 10 * time.Minute, soon, false},
+		"hangs, none slow":          {hangs, breaker.DefaultConfig(), 2 * time.Minute, DefaultConfig().CallTimeout + 4*time.Second, false},
+		"control: open for long":    {refuses, patient, time.Minute, soon, control},
+		"control: hangs, none slow": {hangs, breaker.DefaultConfig(), time.Minute, soon, control},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				tr := newTrial(t, row.trouble, row.breaker)
-				time.Sleep(30 * time.Second)
-				tr.bad.Store(true)
-				began := time.Now()
-				time.Sleep(row.lasts)
-				tr.nextCall()
-				tr.bad.Store(false)
-				over := time.Now()
-				time.Sleep(10 * time.Second)
-				speed := float64(tr.callsIn(over.Add(5*time.Second), over.Add(10*time.Second))) / 5
+				began, over := tr.outage(row.lasts)
+				time.Sleep(row.full + 5*time.Second)
+				speed := float64(tr.callsIn(over.Add(row.full), over.Add(row.full+5*time.Second))) / 5
 				time.Sleep(5 * time.Minute)
 				waits := tr.ended()
 
 				t.Logf("%.0f calls a second of %.0f; longest wait %v", speed, troubleSpeed, waits[len(waits)-1])
-				if !row.fast {
+				if row.slow {
 					require.Less(t, speed, 0.5*troubleSpeed, "the test must see a slow return")
 					return
 				}
-				require.Greater(t, speed, 0.9*troubleSpeed, "full speed from 5 s after the end on")
-				tr.requireStates(began, over, row.breaker)
+				require.Greater(t, speed, 0.9*troubleSpeed, "full speed from then on")
+				tr.requireStates(began, over, row.full, row.breaker)
 			})
 		})
 	}
 }
 
+// outage begins when all is well, and ends at the worst moment.
+func (tr *trial) outage(lasts time.Duration) (began, over time.Time) {
+	time.Sleep(30 * time.Second)
+	tr.bad.Store(true)
+	began = time.Now()
+	time.Sleep(lasts)
+	tr.nextCall()
+	tr.bad.Store(false)
+	return began, time.Now()
+}
+
+// A gateway that answers, but always later than breaker.slow_call, gets nothing but
+// probes. What it answers is taken all the same: nobody is called twice.
+func TestSlowGatewayIsOnlyProbed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		with := breaker.DefaultConfig()
+		with.SlowCall = 2 * time.Second
+		tr := newTrial(t, func(*http.Request) (*http.Response, error) {
+			time.Sleep(3 * time.Second)
+			return granted(1), nil
+		}, with)
+		began, over := tr.outage(2 * time.Minute)
+		time.Sleep(30 * time.Second)
+		waits := tr.ended()
+		require.Greater(t, waits[len(waits)-1], time.Minute, "they waited for the breaker")
+		require.Len(t, tr.calls, len(waits))
+		tr.requireStates(began, over, 5*time.Second, with)
+	})
+}
+
 // requireStates: closed, soon open, and then only probes until the trouble is
-// over; closed again within 5 s, and for good.
-func (tr *trial) requireStates(began, over time.Time, with breaker.Config) {
+// over; closed again as soon, and for good.
+func (tr *trial) requireStates(began, over time.Time, soon time.Duration, with breaker.Config) {
 	t, closed, halfOpen, open := tr.t, float64(breaker.Closed), float64(breaker.HalfOpen), float64(breaker.Open)
 	seen := map[float64]int{}
 	for _, s := range tr.states {
@@ -215,10 +242,10 @@ func (tr *trial) requireStates(began, over time.Time, with breaker.Config) {
 	require.Positive(t, seen[halfOpen])
 	opened := tr.states[1]
 	require.Equal(t, open, opened.value)
-	require.Less(t, opened.at.Sub(began), 5*time.Second)
+	require.Less(t, opened.at.Sub(began), soon)
 	last := tr.states[len(tr.states)-1]
 	require.Equal(t, closed, last.value)
-	require.Less(t, last.at.Sub(over), 5*time.Second)
+	require.Less(t, last.at.Sub(over), soon)
 	probes := tr.callsIn(opened.at, over)
 	require.Positive(t, probes)
 	require.LessOrEqual(t, probes, int(with.Probes)*(1+int(over.Sub(opened.at)/with.OpenFor)))

@@ -67,6 +67,39 @@ func TestKeyInTroubleDoesNotFillItsWindow(t *testing.T) {
 	})
 }
 
+// Who is in trouble is parked before retry.park_after, if the window would fill for it:
+// more than a 64th of it waits in its lane, or the others have come four windows
+// further. With one less it stays.
+func TestRequestThatWouldFillItsWindowIsParkedSooner(t *testing.T) {
+	for name, row := range map[string]struct {
+		lane, others int // requests behind it
+		parked       bool
+	}{
+		"in its lane":      {lane: 2, parked: true},
+		"not yet":          {lane: 1},
+		"overtaken":        {others: 4 * 128, parked: true},
+		"not so far ahead": {others: 4*128 - 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newShop(t, 1, always(silentToBad))
+				cfg := s.config("r1")
+				cfg.WindowRecords, cfg.CallTimeout = 128, time.Second
+				r := s.start(cfg)
+				s.produce(0, []byte("key"), append(s.requests("bad", 1), s.requests("good-behind", row.lane)...)...)
+				s.produce(0, nil, s.requests("good-other", row.others)...)
+				for i := range 20 { // others are answered, while it is not
+					time.Sleep(time.Second)
+					s.produce(0, nil, s.requests("good-"+strconv.Itoa(i), 5)...)
+				}
+				require.Less(t, 20*time.Second, cfg.Retry.ParkAfter)
+				require.Equal(t, row.parked, len(on(s.topics.Retry, s.allEnds())) == 1)
+				require.NoError(t, r.stopped())
+			})
+		})
+	}
+}
+
 // A key that is only busy keeps its order, however long its requests wait.
 func TestBusyKeyIsNeverParked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
