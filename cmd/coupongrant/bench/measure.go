@@ -62,10 +62,9 @@ func (m measure) of(line int) measure {
 	return m
 }
 
-// over computes the number from all runs of a case.
-func (m measure) over(runs []run) measure {
+// turns are the number of each turn, and the figures that it is made of.
+func (m measure) turns(runs []run) (values, base, results []float64) {
 	kind, than := figures(runs, m.Kind, m.Figure), figures(runs, m.Than, m.Figure)
-	var values, base, results []float64
 	for turn, v := range kind {
 		values = append(values, v)
 		other, ok := than[turn]
@@ -81,13 +80,24 @@ func (m measure) over(runs []run) measure {
 			results = append(results, v/other)
 		}
 	}
+	return values, base, results
+}
+
+// within says that a number keeps the bound.
+func (m measure) within(v float64) bool {
+	return (m.AtLeast == nil || v >= *m.AtLeast) && (m.AtMost == nil || v <= *m.AtMost)
+}
+
+// over computes the number from all runs of a case.
+func (m measure) over(runs []run) measure {
+	values, base, results := m.turns(runs)
 	m.Value, m.Base = figure.Median(values), figure.Median(base)
 	if len(results) == 0 {
 		m.Held = false // what nobody has measured does not hold
 		return m
 	}
 	m.Result, m.Least, m.Most = figure.Median(results), slices.Min(results), slices.Max(results)
-	m.Held = (m.AtLeast == nil || m.Result >= *m.AtLeast) && (m.AtMost == nil || m.Result <= *m.AtMost)
+	m.Held = m.within(m.Result)
 	return m
 }
 

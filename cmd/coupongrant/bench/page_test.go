@@ -78,7 +78,7 @@ func rawResults(t *testing.T) (results []result) {
 func render(results []result) string {
 	var b strings.Builder
 	fmt.Fprint(&b, "\n![Events a second by the time of a call](throughput.svg)\n\n![Percentiles of latency at half load](percentiles.svg)\n")
-	fmt.Fprint(&b, "\n| line | case | what | how | medians | result | least to most | bound | held |\n|---|---|---|---|---|---|---|---|---|\n")
+	fmt.Fprint(&b, "\n| line | case | what | how | medians | result | least to most | bound | held | turns within |\n|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, r := range results {
 		for _, m := range r.Measures {
 			line := "-"
@@ -89,8 +89,8 @@ func render(results []result) string {
 			if held == "NO" {
 				held = "**no**"
 			}
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s to %s | %s | %s |\n", line, r.Case, m.What, m.how(), m.medians(),
-				figure.Text(m.Result), figure.Text(m.Least), figure.Text(m.Most), m.bound(), held)
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s to %s | %s | %s | %s |\n", line, r.Case, m.What, m.how(), m.medians(),
+				figure.Text(m.Result), figure.Text(m.Least), figure.Text(m.Most), m.bound(), held, turnsWithin(m, r.Runs))
 		}
 	}
 	fmt.Fprint(&b, "\nThe runs, medians over the turns:\n\n| case | run | events a second | CPU of an event, µs | p50 / p99 beyond the call, ms | most memory, MiB | processors busy |\n|---|---|---|---|---|---|---|\n")
@@ -99,7 +99,7 @@ func render(results []result) string {
 			of := func(figure string) string { return medianText(r, s.Kind, figure) }
 			times := "-"
 			if of(p50) != "-" {
-				times = of(p50) + " / " + of(p99)
+				times = of(p50) + " / " + tail(r, s.Kind)
 			}
 			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", r.Case, s.Kind, of(perSecond), of(cpu), times, of(memory), of("processors busy"))
 		}
@@ -110,6 +110,23 @@ func render(results []result) string {
 			r.Machine, r.Began.UTC().Format("2006-01-02"), r.Command)
 	}
 	return b.String() + "\n"
+}
+
+// turnsWithin is how many turns keep a bound by themselves.
+func turnsWithin(m measure, runs []run) string {
+	if m.bound() == "-" {
+		return "-"
+	}
+	_, _, results := m.turns(runs)
+	return fmt.Sprintf("%d of %d", len(slices.DeleteFunc(slices.Clone(results), func(v float64) bool { return !m.within(v) })), len(results))
+}
+
+// tail is the 99th percentile, if that is more than the slowest request.
+func tail(r result, kind string) string {
+	if medianOf(r, kind, "count") < 100 {
+		return "-"
+	}
+	return medianText(r, kind, p99)
 }
 
 func medianText(r result, kind, name string) string {
@@ -177,7 +194,7 @@ func TestPageTellsEveryMeasureAndRun(t *testing.T) {
 	r.judge([]measure{ratio("throughput", perSecond, "engine", "loop").atLeast(0.9).of(1)})
 	text := render([]result{r})
 
-	require.Contains(t, text, "| 1 | call-0ms | throughput | engine / loop | 80, 100 | 0.8 | 0.8 to 0.8 | at least 0.9 | **no** |")
+	require.Contains(t, text, "| 1 | call-0ms | throughput | engine / loop | 80, 100 | 0.8 | 0.8 to 0.8 | at least 0.9 | **no** | 0 of 1 |")
 	require.Contains(t, text, "| call-0ms | loop | 100 | - | - | - | - |")
 	require.Contains(t, throughputPlot([]result{r}), ">0 ms, 64<")
 	require.Contains(t, percentilesPlot([]result{{Case: "half-load", Runs: turns("tx", p99, 12)}}), ">p99<")
