@@ -58,7 +58,7 @@ func TestQuotaOnKafka(t *testing.T) {
 	figures["violations"], figures["partitions without demand"] = float64(total(r.Violations)), float64(idle)
 	figures["failed"] = float64(totalOf(r.Ends.Failed) + totalOf(r.Ends.DeadLetters))
 	run := apartRun{Pair: 1, Kind: together, Began: whole.from.UTC(), Figures: figures}
-	c.conclude(c.troubled("quota", "four replicas share 200 calls a second through a SIGTERM, a kill -9 and a SIGSTOP beyond the session, and as many returns", r, []apartRun{run}), []apartMeasure{
+	c.conclude(c.troubled("quota", r, []apartRun{run}), []apartMeasure{
 		highest("calls that arrived at the gateway in any 10 s, most", "arrived in 10 s, most").in(together).atMost(quotaMost),
 		highest("calls that left the replicas in any 10 s, most", "left in 10 s, most").in(together).atMost(quotaMost),
 		lowest("share of the quota used, outside one session timeout after each change", "use outside of changes").in(together).atLeast(quotaUse),

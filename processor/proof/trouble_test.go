@@ -9,13 +9,13 @@ import (
 )
 
 // troubled is what is known of a case when its run has been judged.
-func (c *chaos) troubled(name, about string, r chaosResult, runs []apartRun) *apartResult {
+func (c *chaos) troubled(name string, r chaosResult, runs []apartRun) *apartResult {
 	settings := map[string]string{}
 	for key, value := range r.Settings {
 		settings[key] = fmt.Sprint(value)
 	}
 	return &apartResult{
-		Case: name, About: about, Command: r.Command, Began: r.Began, Seconds: r.Seconds, Version: r.Version,
+		Case: name, About: troubles[name], Command: r.Command, Began: r.Began, Seconds: r.Seconds, Version: r.Version,
 		Kafka: fmt.Sprintf("%s, brokers: %d", r.Kafka, c.form.brokers), Go: r.Go, Machine: r.Machine, Pairs: len(runs),
 		Settings: settings, Sizes: map[string]any{"seed": c.seed, "rate": c.form.rate}, Runs: runs, Chaos: &r,
 	}

@@ -17,6 +17,14 @@ var troublePage = figuresPage{
 	begin: "<!-- figures: trouble, made by `make figures` -->", end: "<!-- figures end -->",
 }
 
+// troubles are the cases, and what happens in each.
+var troubles = map[string]string{
+	"outage":    "a gateway that resets every connection for a minute, and one that answers nothing for a minute, under a steady load",
+	"quota":     "four replicas share 200 calls a second through a SIGTERM, a kill -9 and a SIGSTOP beyond the session, and as many returns",
+	"repeats":   "gateways that lose answers and each answer repeats in its own way, under kills",
+	"retention": "a gateway that loses answers, refuses repeats and forgets what it granted, under kills",
+}
+
 // renderTrouble is a table of what each case must show, what was counted in it,
 // and how it is repeated.
 func renderTrouble(results []apartResult) string {
@@ -30,7 +38,7 @@ func renderTrouble(results []apartResult) string {
 		}
 	}
 	for _, r := range results {
-		fmt.Fprintf(&b, "\n**%s**: %s. %s, %s, %s, %s, %s; `%s`\n\n", r.Case, r.About, r.Version, r.Kafka, r.Go, r.Machine,
+		fmt.Fprintf(&b, "\n**%s**: %s. %s, %s, %s, %s, %s; `%s`\n\n", r.Case, troubles[r.Case], r.Version, r.Kafka, r.Go, r.Machine,
 			r.Began.UTC().Format("2006-01-02"), r.Command)
 		renderRuns(&b, r.Runs)
 	}

@@ -49,7 +49,7 @@ func TestTruthOnKfake(t *testing.T) {
 		settings: truthSettings(map[string]string{
 			"retry.delay": "1s", "retry.give_up_after": "1m", "gateway.idempotency_window": "6s",
 		}),
-	}, append(repeatWays(), forgetful(10*time.Second))...), "truth in short")
+	}, append(repeatWays(), forgetful(10*time.Second))...), "repeats")
 
 	require.True(t, r.Short)
 }
@@ -106,7 +106,7 @@ func truth(t *testing.T, f form, name string) *apartResult {
 	t.Log(r.summary())
 	runs, wrong := c.reckon()
 	all := c.altogether(runs, r, wrong)
-	result := c.troubled(name, "gateways that lose answers and each answer repeats in its own way, under kills", r, append(runs, all))
+	result := c.troubled(name, r, append(runs, all))
 	result.Short = !f.real
 	measures := []apartMeasure{
 		highest("promises broken, as the audit and the chaos tool see them", "violations").in(together).atMost(0),
