@@ -51,6 +51,9 @@ func (s *scheduler) takeResults() []answered {
 // request has expired.
 const idle = time.Second
 
+// repeatWait is how long a record waits whose request is being called for another.
+const repeatWait = 50 * time.Millisecond
+
 // dispatch starts calls until something does not let it, and returns when to
 // try again.
 func (s *scheduler) dispatch(ctx context.Context, now time.Time) time.Duration {
@@ -60,12 +63,19 @@ func (s *scheduler) dispatch(ctx context.Context, now time.Time) time.Duration {
 		if t == nil {
 			return idle
 		}
+		s.recall(t)
 		if v, ended := s.policy.beforeCall(t, now); ended {
 			s.turns.drop()
 			sup := s.supplies[t.assignment]
 			sup.forget(t)
 			s.touch(sup)
 			s.conclude(t, v, answered{at: now.UTC()})
+			continue
+		}
+		if _, once := s.calling[t.request.RequestID]; once { // a repeat: what it may be told depends on the answer
+			s.turns.drop()
+			t.due = now.Add(repeatWait)
+			s.enqueue(t)
 			continue
 		}
 		if wait, ok := s.gate.open(now, s.turns.inFlight); !ok {
@@ -89,6 +99,17 @@ func (s *scheduler) dispatch(ctx context.Context, now time.Time) time.Duration {
 	return s.stoppedBy(barrierSlots, idle)
 }
 
+// recall finds a task in doubt whose request another record has brought before, if a
+// coupon may have been granted for it.
+func (s *scheduler) recall(t *task) {
+	if t.inDoubt {
+		return
+	}
+	if since, known := s.grants.since(t.request.RequestID); known {
+		t.inDoubt, t.granted = true, since
+	}
+}
+
 // stoppedBy notes what kept the next call from starting, and returns when to try
 // again.
 func (s *scheduler) stoppedBy(b barrier, wait time.Duration) time.Duration {
@@ -100,6 +121,7 @@ func (s *scheduler) stoppedBy(b barrier, wait time.Duration) time.Duration {
 func (s *scheduler) start(ctx context.Context, t *task, done func(breaker.Result)) {
 	sup := s.supplies[t.assignment]
 	sup.inFlight++
+	s.calling[t.request.RequestID] = struct{}{}
 	t.began = time.Now()
 	s.gate.started(t.began)
 	if !t.called {

@@ -103,6 +103,7 @@
 //	inflation.go    what fetched batches may grow to
 //	decode.go       record to request or dead letter; the resolver
 //	asked.go        whether a request id has asked for something else before
+//	grants.go       whether one may have been granted before
 //	task.go         a record on its way, and its end
 //	window.go       one partition: watermark, ceiling, what is finished
 //	windows.go      all partitions of the replica, each under its epoch

@@ -15,6 +15,7 @@ import (
 // judge acts on an answer.
 func (s *scheduler) judge(ans answered) {
 	t := ans.task
+	delete(s.calling, t.request.RequestID)
 	s.turns.ended(t.topic)
 	s.callers.ended()
 	s.metrics.attempt(ans)
@@ -24,12 +25,14 @@ func (s *scheduler) judge(ans answered) {
 	sup, ok := s.supplies[t.assignment]
 	if !ok {
 		s.metrics.staleResults.Inc()
+		s.noteGrant(ans)
 		return
 	}
 	sup.inFlight--
 	t.began = time.Time{}
 	t.remember(ans.logged())
 	count(t, ans.err)
+	s.noteGrant(ans)
 	s.answering.count(t)
 	v := s.policy.next(ans.err, t, s.parked(t))
 	if definite(ans.err) {
@@ -50,6 +53,17 @@ func (s *scheduler) judge(ans answered) {
 	t.lastAnswer = ans.err
 	s.conclude(t, v, ans)
 	s.reportDrained(t.assignment, sup)
+}
+
+// noteGrant remembers that its request may have been granted, for records to come
+// that repeat it.
+func (s *scheduler) noteGrant(ans answered) {
+	switch t := ans.task; {
+	case t.inDoubt:
+		s.grants.note(t.request.RequestID, firstKnown(t))
+	case ans.err == nil || ans.err.MayHaveGranted:
+		s.grants.note(t.request.RequestID, ans.at)
+	}
 }
 
 // parked says that a task came from the retry topic.

@@ -175,8 +175,8 @@ func (p publisher) trail(t *task) []kgo.RecordHeader {
 		{Key: headerAttempts, Value: []byte(strconv.Itoa(t.attempts))},
 		{Key: headerInDoubt, Value: []byte(strconv.FormatBool(t.inDoubt))},
 	}
-	if !t.firstCall.IsZero() {
-		headers = append(headers, kgo.RecordHeader{Key: headerFirstAttempt, Value: []byte(rfc3339(t.firstCall))})
+	if first := t.firstAttempt(); !first.IsZero() {
+		headers = append(headers, kgo.RecordHeader{Key: headerFirstAttempt, Value: []byte(rfc3339(first))})
 	}
 	return headers
 }

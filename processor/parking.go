@@ -40,6 +40,10 @@ func (s *scheduler) sweep(now time.Time) {
 	var endings []ending
 	over := func(t *task) bool {
 		v, over := s.policy.beforeCall(t, now)
+		if over {
+			s.recall(t) // which ends nobody: it may be called after all
+			v, over = s.policy.beforeCall(t, now)
+		}
 		if !over && othersEnd {
 			v, over = s.overdue(t)
 		}

@@ -151,6 +151,9 @@ func (p policy) waitedTooLong(t *task, parked bool, elapsed time.Duration) (v ve
 // made: what a parked record says, else the record's own Kafka timestamp, the
 // only time that survives everything.
 func firstKnown(t *task) time.Time {
+	if !t.granted.IsZero() {
+		return t.firstAttempt()
+	}
 	if !t.firstCall.IsZero() && t.firstCall.Before(t.record.Timestamp) {
 		return t.firstCall
 	}

@@ -45,6 +45,7 @@ type Processor struct {
 	gate     *gate     // of the scheduler of the moment
 	sight    *sight
 	recent   *recent
+	grants   *grants
 	contact  *contact
 
 	mu     sync.Mutex // guards what Start and Stop share
@@ -77,6 +78,7 @@ func New(cfg Config, d Deps) (*Processor, error) {
 		gate:   &gate{guard: &guard{accept: cfg.AcceptRefusals}},
 		sight:  new(sight),
 		recent: newRecent(cfg.Topics, recentPasts),
+		grants: newGrants(),
 	}
 	p.contact = newContact(cfg, p.holds)
 	progress := newProgress(cfg, p.holds)
@@ -234,7 +236,7 @@ func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error)
 	}
 	s.resolver = &resolver{registry: p.deps.Registry, holds: p.holds, wanted: newMailbox[int](newBell()), resolved: s.resolved}
 	p.holds.ClearKind(holdTopic, holdGateway, holdApp, holdMetadata, holdLostInput, holdTransaction, holdRegistry) // of the session before
-	s.scheduler = newScheduler(p.cfg, p.deps, p.metrics, p.holds, s.reports, member, kept{p.gate, p.sight, p.recent})
+	s.scheduler = newScheduler(p.cfg, p.deps, p.metrics, p.holds, s.reports, member, kept{p.gate, p.sight, p.recent, p.grants})
 	s.scheduler.tracing = tracing
 	s.learnBan(p.gate.bannedUntil) // its commit may have failed
 	client := newClientMetrics()

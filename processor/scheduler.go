@@ -30,6 +30,7 @@ type scheduler struct {
 	reports *mailbox[report]
 
 	callers  *callers
+	calling  map[string]struct{} // request ids that are called at this moment
 	quota    *quota
 	lanes    lanes
 	supplies map[assignment]*supply
@@ -44,6 +45,7 @@ type scheduler struct {
 
 	sight        *sight
 	recent       *recent
+	grants       *grants
 	shownAt      time.Time
 	barrier      barrier
 	barrierUntil time.Time
@@ -77,6 +79,7 @@ type kept struct {
 	gate   *gate
 	sight  *sight
 	recent *recent
+	grants *grants
 }
 
 // newScheduler goes on with what the one before has left.
@@ -95,6 +98,8 @@ func newScheduler(cfg Config, d Deps, m *metrics, h *holds, reports *mailbox[rep
 		gate:     k.gate,
 		sight:    k.sight,
 		recent:   k.recent,
+		grants:   k.grants,
+		calling:  map[string]struct{}{},
 	}
 	s.callers = newCallers(cfg.MaxInFlight, s.call)
 	s.gate.tell(h)

@@ -50,6 +50,7 @@ type task struct {
 	doubtful    int       // of them, answers that left doubt since it was last parked
 	business    int       // of them, answers that said -11
 	firstCall   time.Time // of the first attempt anyone told us of; zero: none
+	granted     time.Time // when another record with its request may have been granted; zero: none that we know of
 	log         []schemas.Attempt
 	lastAnswer  *topclient.Error
 
@@ -97,6 +98,15 @@ func (t *task) foundInDoubt() {
 	if t.firstCall.IsZero() {
 		t.firstCall = t.record.Timestamp
 	}
+}
+
+// firstAttempt is when its request was called first, as far as anyone told us, for this
+// record or another; zero: it was not.
+func (t *task) firstAttempt() time.Time {
+	if t.granted.IsZero() || !t.firstCall.IsZero() && t.firstCall.Before(t.granted) {
+		return t.firstCall
+	}
+	return t.granted
 }
 
 // remember adds an attempt to the log that outcomes carry.
