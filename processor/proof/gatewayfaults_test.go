@@ -113,7 +113,6 @@ func (c *chaos) clockStep(s step) error {
 // rotation: the gateway knows a new session alone, and the replicas are given
 // it a little later, in their file.
 func (c *chaos) rotation(s step) error {
-	before := c.gateway.counts(c.t).Rejected["27"]
 	c.sessions++
 	next := canarySession + "-" + strconv.Itoa(c.sessions)
 	if err := c.gateway.kill(); err != nil {
@@ -123,7 +122,8 @@ func (c *chaos) rotation(s step) error {
 	if err := c.gateway.start(); err != nil {
 		return err
 	}
-	refused := within(momentWithin, "no call was refused for its session", func() bool { return c.gateway.counts(c.t).Rejected["27"] > before })
+	// This process of it has refused nobody yet.
+	refused := within(momentWithin, "no call was refused for its session", func() bool { return c.gateway.counts(c.t).Rejected["27"] > 0 })
 	time.Sleep(between(s.rand(), time.Second, 3*time.Second))
 	return errors.Join(refused, c.giveSession(next))
 }
