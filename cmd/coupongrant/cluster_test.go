@@ -165,6 +165,16 @@ func TestProduceSampleDataGoesToBothInputs(t *testing.T) {
 	require.Positive(t, loyalty)
 }
 
+func TestSampleDataSaysHowFarItIs(t *testing.T) {
+	s := newSite(t).ready().learn()
+	f := produceFlags{count: 15, rate: 20}
+	sender := &sender{client: s.client, codec: s.codec, topics: defaultConfig().Processor.Topics, limit: f.limiter()}
+	var seen output
+	require.NoError(t, sender.sample(t.Context(), f, &statusLine{out: &seen, live: true}))
+	require.Contains(t, seen.String(), " of 15 sent")
+	require.NoError(t, sender.finish(t.Context()))
+}
+
 // However many are sent as fast as it goes, none is said to have happened later.
 func TestSampleDataIsNotOfTheFuture(t *testing.T) {
 	load := proof.NewLoad(sampleLoad(defaultConfig().Processor.Topics, produceFlags{}))

@@ -123,7 +123,9 @@ func (c *cli) produce(ctx context.Context, cfg Config, f produceFlags) error {
 	began := time.Now()
 	bad := 0
 	if f.count > 0 {
-		err = s.sample(ctx, f)
+		line := newStatusLine(c.stderr)
+		err = s.sample(ctx, f, line)
+		line.close()
 	} else {
 		bad, err = s.lines(ctx, c.stdin, c.stderr, f.strict, schemas.Rules{CouponTypes: cfg.CouponTypes})
 	}
@@ -202,9 +204,14 @@ func (s *sender) finish(ctx context.Context) error {
 	return s.trouble()
 }
 
-func (s *sender) sample(ctx context.Context, f produceFlags) error {
+func (s *sender) sample(ctx context.Context, f produceFlags, line *statusLine) error {
 	load := proof.NewLoad(sampleLoad(s.topics, f))
+	told := time.Now()
 	for range f.count {
+		if time.Since(told) >= statusEvery {
+			line.set(fmt.Sprintf("%d of %d sent", s.delivered(), f.count))
+			told = time.Now()
+		}
 		e := load.Next()
 		if s.fixed != "" {
 			e.Topic = s.fixed

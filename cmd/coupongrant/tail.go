@@ -72,6 +72,11 @@ func (c *cli) tail(ctx context.Context, cfg Config, f tailFlags) error {
 		if err := reachable(ctx, cfg); err != nil {
 			return err
 		}
+		line := newStatusLine(c.stderr)
+		defer line.close()
+		if !terminal(c.stdout) { // else the records themselves show it
+			v.Progress = readProgress(line)
+		}
 		return v.export(ctx, f.limit, shown...)
 	}
 	from := kgo.NewOffset().AtEnd()
