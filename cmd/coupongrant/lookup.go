@@ -46,10 +46,13 @@ func (l *lookup) find(ctx context.Context, id string, progress func(read, total 
 		return requestTrace{}, err
 	}
 	all := slices.Concat(ends, requests)
-	s := &search{lookup: l, filter: filter, records: map[string]*traceRecord{}, lost: map[string]view{}}
+	s := &search{lookup: l, filter: filter, records: map[string]*traceRecord{}, lost: map[position]int64{}}
 	s.trace.RequestID = id
 	l.Progress = progress
 	if err := l.Scan(ctx, all, func(r *kgo.Record) error { return s.take(ctx, r) }); err != nil {
+		return requestTrace{}, err
+	}
+	if err := l.Scan(ctx, s.withLost(ends), s.takeLost); err != nil {
 		return requestTrace{}, err
 	}
 	for _, r := range all {
@@ -69,7 +72,7 @@ type search struct {
 	filter  idFilter
 	trace   requestTrace
 	records map[string]*traceRecord // by source
-	lost    map[string]view         // dead letters whose value fitted no topic: only their source tells whose they are
+	lost    map[position]int64      // by partition, its position 0: the first dead letter whose value fitted no topic
 	trimmed bool                    // retention, or --since, keeps something out of view
 }
 
@@ -78,8 +81,9 @@ const maxTraced = 1000
 
 func (s *search) take(ctx context.Context, r *kgo.Record) error {
 	if r.Topic == s.topics.DeadLetter && len(r.Value) == 0 {
-		if one := letterOf(r); one.ValueLost && one.ValueBytes > 0 { // what never had a value is of no request
-			s.lost[one.Source] = one.view
+		partition := position{r.Topic, r.Partition, 0}
+		if _, ok := s.lost[partition]; !ok && lostItsValue(r) {
+			s.lost[partition] = r.Offset
 		}
 		return nil
 	}
@@ -107,6 +111,35 @@ func (s *search) take(ctx context.Context, r *kgo.Record) error {
 		}
 	}
 	return nil
+}
+
+// withLost is what is to be read again, once it is known which records are asked
+// for: of a dead letter without its value only the source tells whose it is, and to
+// keep all of those would take as much memory as anybody could write.
+func (s *search) withLost(ends []proof.Range) (again []proof.Range) {
+	for _, r := range ends {
+		first, ok := s.lost[position{r.Topic, r.Partition, 0}]
+		if ok && len(s.records) > 0 {
+			r.Start = first
+			again = append(again, r)
+		}
+	}
+	return again
+}
+
+func (s *search) takeLost(r *kgo.Record) error {
+	if t := s.records[header(r, headerSource)]; t != nil && lostItsValue(r) {
+		v := letterOf(r).view
+		v.RequestID = s.filter.id
+		t.Ends = append(t.Ends, v)
+	}
+	return nil
+}
+
+// lostItsValue says that there was one: what never had a value is of no request.
+func lostItsValue(r *kgo.Record) bool {
+	one := letterOf(r)
+	return one.ValueLost && one.ValueBytes > 0
 }
 
 func (s *search) outcomeRecord(ctx context.Context, r *kgo.Record) error {
@@ -137,11 +170,7 @@ func (s *search) with(source string, add func(*traceRecord)) bool {
 // conclude says of each record, and of all together, what became of it.
 func (s *search) conclude(commits proof.Commits) requestTrace {
 	s.trace.Records = make([]traceRecord, 0, len(s.records))
-	for source, t := range s.records {
-		if letter, ok := s.lost[source]; ok {
-			letter.RequestID = s.filter.id
-			t.Ends = append(t.Ends, letter)
-		}
+	for _, t := range s.records {
 		t.settle(commits)
 		s.trace.Records = append(s.trace.Records, *t)
 	}

@@ -134,6 +134,9 @@ func TestRequestTellsWhatBecameOfIt(t *testing.T) {
 		}},
 		{"request-dead", kindDeadLetter, "dead letter: invalid-request: why it is dead", func(id string) { s.dead(s.ask(id), "invalid-request", s.value(id, 247)) }},
 		{"request-huge", kindDeadLetter, "dead letter: too-large: why it is dead", func(id string) {
+			for range 3 { // others of the partition
+				s.dead(topics.Store+"/0/8888", "too-large", []byte{}, head(headerValueSize, "3000000"))
+			}
 			s.dead(s.ask(id), "too-large", []byte{}, head(headerValueSize, "3000000"))
 		}},
 		{"request-parked", stateParked, "waits in the retry topic, 5 attempts so far, in doubt whether it was granted; due at " + clock(soon), func(id string) {
@@ -281,11 +284,11 @@ func TestRequestCountsTheRecordsThatItDoesNotTell(t *testing.T) {
 
 // What a replica's own search of the topics keeps must not grow with what anybody
 // can write: a record without value is a dead letter without one, by the million.
-func TestSearchKeepsNoDeadLetterThatNeverHadAValue(t *testing.T) {
+func TestSearchKeepsNoDeadLetterWithoutValue(t *testing.T) {
 	topics := defaultConfig().Processor.Topics
 	filter, err := newIDFilter("wanted")
 	require.NoError(t, err)
-	s := &search{lookup: &lookup{topicReader: &topicReader{topics: topics}}, filter: filter, lost: map[string]view{}}
+	s := &search{lookup: &lookup{topicReader: &topicReader{topics: topics}}, filter: filter, lost: map[position]int64{}}
 	dead := func(source string, headers ...kgo.RecordHeader) {
 		require.NoError(t, s.take(t.Context(), &kgo.Record{Topic: topics.DeadLetter, Headers: append(headers, head(headerSource, source))}))
 	}
@@ -293,5 +296,6 @@ func TestSearchKeepsNoDeadLetterThatNeverHadAValue(t *testing.T) {
 	dead("store/0/2", head(headerValueSize, "0"))
 	require.Empty(t, s.lost)
 	dead("store/0/3", head(headerValueSize, "3000000"))
-	require.Len(t, s.lost, 1, "its request may be the one that is asked for")
+	dead("store/0/4", head(headerValueSize, "3000000"))
+	require.Len(t, s.lost, 1, "of a partition, where to read again: its request may be the one that is asked for")
 }
