@@ -56,7 +56,7 @@ func newAdmin(lc fx.Lifecycle, cfg Config, log *slog.Logger, metrics prometheus.
 		memory: newMemory(reachOf(cfg), newTopicScan(cfg)),
 	}
 	log = log.With("component", "admin")
-	serveAt(lc, "admin.listen", cfg.AdminListen, func(l net.Listener) *httpService { return newHTTPService(l, a.handler(), log).bounded() }, log)
+	serveAt(lc, listening{"admin.listen", cfg.AdminListen, "/"}, func(l net.Listener) *httpService { return newHTTPService(l, a.handler(), log).bounded() }, log)
 	return a
 }
 

@@ -97,10 +97,7 @@ func (d *devRunning) stopped() {
 }
 
 func TestDevServesOtherClientsAndStopsWhenAsked(t *testing.T) {
-	listener, err := net.Listen("tcp", "localhost:0")
-	require.NoError(t, err)
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	require.NoError(t, listener.Close())
+	_, port, _ := net.SplitHostPort(freeAddress(t))
 	d := startDev(t, "--rate", "100", "--no-outage", "--admin.listen", "localhost:"+port)
 	require.Equal(t, "http://localhost:"+port+"/", d.said("console"), "as it was asked for")
 	tail := runWith(t, "", d.reach("tail", "--from-start", "--limit", "5")...)

@@ -59,19 +59,21 @@ func stillAnswering(w http.ResponseWriter) {
 	_ = c.SetWriteDeadline(time.Now().Add(answerTimeout))
 }
 
-// serveAt serves at the address of a setting while the program runs. The service is
-// made when all is put together.
-func serveAt(lc fx.Lifecycle, setting, address string, make func(net.Listener) *httpService, log *slog.Logger) {
+// listening is the address of a setting, and what a person looks at there.
+type listening struct{ setting, address, page string }
+
+// serveAt serves while the program runs. The service is made when all is put together.
+func serveAt(lc fx.Lifecycle, at listening, make func(net.Listener) *httpService, log *slog.Logger) {
 	var service *httpService
 	lc.Append(fx.Hook{
 		OnStart: func(context.Context) error {
-			listener, err := net.Listen("tcp", address)
+			listener, err := net.Listen("tcp", at.address)
 			if err != nil {
-				return fmt.Errorf("%s is %s, but nothing can listen there (%w): choose another address, or end what has it", setting, address, err)
+				return fmt.Errorf("%s is %s, but nothing can listen there (%w): choose another address, or end what has it", at.setting, at.address, err)
 			}
 			service = make(listener)
 			service.start(log)
-			log.Info("serving", "address", service.address())
+			log.Info("serving", "address", service.address(), "page", "http://"+dialable(service.address())+at.page)
 			return nil
 		},
 		OnStop: func(ctx context.Context) error { return service.stop(ctx) },

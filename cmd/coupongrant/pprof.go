@@ -28,7 +28,7 @@ func servePprof(lc fx.Lifecycle, cfg Config, log *slog.Logger) {
 		return
 	}
 	log = log.With("component", "pprof")
-	serveAt(lc, "admin.pprof_listen", cfg.PprofListen, func(l net.Listener) *httpService { return newHTTPService(l, pprofHandler(), log) }, log)
+	serveAt(lc, listening{"admin.pprof_listen", cfg.PprofListen, "/debug/pprof/"}, func(l net.Listener) *httpService { return newHTTPService(l, pprofHandler(), log) }, log)
 }
 
 // checkPprof refuses what others can reach.

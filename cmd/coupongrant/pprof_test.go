@@ -40,6 +40,8 @@ func TestProfilesOfARunningProgram(t *testing.T) {
 	profiles := freeAddress(t)
 	r.begin("--admin.pprof_listen", profiles)
 	r.granted("first")
+	require.Contains(t, r.stderr.String(), `"page":"http://`+r.admin+`/"`, "of the console")
+	require.Contains(t, r.stderr.String(), `"page":"http://`+profiles+`/debug/pprof/"`)
 	r.admin = profiles
 	code, body := r.get("/debug/pprof/goroutine?debug=1")
 	require.Equal(t, http.StatusOK, code)
