@@ -80,6 +80,7 @@ class Chart {
   #head;
   #until = Date.now() / 1000;
   #pointed = null; // index under the pointer
+  #live = false; // the present values are of now
   #last = [];
   #history;
 
@@ -108,12 +109,13 @@ class Chart {
 
   show(now, live, history) {
     this.#until = now;
+    this.#live = live;
     this.#last = [history.times, ...this.#panel.lines.map((line) => history.column(line.name))];
     this.#plot.setData(this.#last);
     for (const prefix of this.#panel.details ?? []) {
       for (const name of history.seen(prefix)) this.#detail(name, prefix);
     }
-    this.#values(live);
+    this.#values();
   }
 
   recolour() {
@@ -121,14 +123,14 @@ class Chart {
   }
 
   // #values of now, or of the moment under the pointer.
-  #values(live) {
+  #values() {
     const i = this.#pointed;
     const pointed = i !== null && this.#history.times[i] !== undefined;
     put(this.#head, pointed ? fmt.at(new Date(this.#history.times[i] * 1000)) : "now");
     for (const [name, row] of this.#rows) {
-      const value = pointed ? this.#history.column(name)[i] : live ? this.#history.now(name) : null;
+      const value = pointed ? this.#history.column(name)[i] : this.#live ? this.#history.now(name) : null;
       put(row.now, this.#panel.format(value));
-      if (row.total) put(row.total, fmt.count(this.#history.latest?.totals[name] ?? (live ? 0 : null)));
+      if (row.total) put(row.total, fmt.count(this.#history.latest?.totals[name] ?? (this.#live ? 0 : null)));
     }
   }
 
@@ -164,7 +166,7 @@ class Chart {
         { ...axis, space: 28, size: 50, gap: 4, values: (_, ticks) => ticks.map((t) => (t === null ? "" : this.#panel.ticks(t))) },
       ],
       series: [{}, ...this.#panel.lines.map((line) => ({ label: line.label, stroke: colour(line.name), width: 1.5, dash: line.dash, points: { show: false }, spanGaps: false }))],
-      hooks: { setCursor: [(u) => { this.#pointed = u.cursor.idx ?? null; this.#values(true); }] },
+      hooks: { setCursor: [(u) => { this.#pointed = u.cursor.idx ?? null; this.#values(); }] },
     };
   }
 }

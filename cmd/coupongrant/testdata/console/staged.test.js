@@ -188,6 +188,7 @@ test("a server that is gone is said to be gone, and nothing looks as if it were 
   const { page, close, serverIsAway } = await play(busy());
   await tell("/count");
   await until("a rate is shown", async () => /[1-9]/.test(await text(page, "#chart-ends .legend tbody tr:first-child td:nth-child(2)")));
+  assert.match(await text(page, "#chart-ends .legend tbody tr:first-child td:nth-child(3)"), /[1-9]/);
   serverIsAway(true);
   await tell("/gone");
   await until("it says that nobody answers", async () => /^No answer from this replica since \d\d:\d\d:\d\d GMT\+8$/.test(await headline(page)), 6000);
@@ -198,6 +199,10 @@ test("a server that is gone is said to be gone, and nothing looks as if it were 
     assert.match(await text(page, `#${section} .as-of`), /as of \d\d:\d\d:\d\d GMT\+8, not of now/, section);
   }
   assert.deepEqual([...new Set(await page.locator(".legend tbody tr td:nth-child(2)").allInnerTexts())], ["–"], "no rate of before stands as one of now");
+  await page.locator("#chart-ends .canvas").hover(); // rates are then those of that moment, totals have none
+  await until("the pointer is on the chart", async () => /^\d\d:\d\d:\d\d/.test(await text(page, "#chart-ends .legend thead th:nth-child(2)")));
+  assert.deepEqual([...new Set(await page.locator(".legend tbody tr td:nth-child(3)").allInnerTexts())], ["–"], "no total of before stands as one of now, nor as a zero");
+  await page.mouse.move(0, 0);
   await tell("/back");
   await until("it is live again by itself", async () => (await page.locator('#link[data-link="live"]').count()) && /^Waits for the gateway|^Waits for the schema/.test(await headline(page)), 10_000);
   serverIsAway(false);
