@@ -4,11 +4,11 @@
 import { ask } from "./api.js";
 import { Charts } from "./charts.js";
 import { byId, el, fill, put } from "./dom.js";
+import { showDeadLetters, showEnds, startEnds } from "./ends.js";
 import * as fmt from "./format.js";
 import { showGateway } from "./gateway.js";
 import { showHeadline, showLost } from "./headline.js";
 import { refreshLookup, startLookup } from "./lookup.js";
-import { showDeadLetters, showOutcomes, startOutcomes } from "./outcomes.js";
 import { showPartitions, startPartitions } from "./partitions.js";
 import { History } from "./series.js";
 import { startTheme } from "./theme.js";
@@ -61,7 +61,7 @@ function found(status, recent, letters) {
   charts.show(now / 1000, true);
   showGateway(status.gateway, history.now("attempts"), apart);
   showPartitions(status.partitions, apart);
-  showOutcomes(recent.recent);
+  showEnds(recent.recent);
   if (letters) showDeadLetters(letters.dead_letters);
   const behind = (apart - Date.parse(status.at)) / 1000;
   asOf(".as-of", "");
@@ -107,6 +107,6 @@ async function run() {
 put(byId("zone"), `Times are ${fmt.zone}, this browser's zone; each shows its UTC form under the pointer.`);
 startTheme(() => charts.recolour());
 startPartitions();
-startOutcomes();
+startEnds();
 startLookup();
 run();

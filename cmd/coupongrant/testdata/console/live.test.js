@@ -36,7 +36,7 @@ test("it lives: counts rise, charts fill, an outage is told and its end, request
   await until("the breaker is shown", async () => /open/.test(await text(page, "#tiles .tile:first-child")));
   await until("its end is told as well", async () => (await headline()) === "It works.", 60_000);
 
-  const link = page.locator("#outcomes-table tbody th a").last();
+  const link = page.locator("#ends-table tbody th a").last();
   const id = await link.innerText();
   await link.click();
   await until("a request that ended is found", async () => /visible to readers/.test(await text(page, "#request-answer")) && (await page.locator("#request-answer .attempts tbody tr").count()) > 0);

@@ -106,8 +106,8 @@ test("what comes from outside is only ever text", async () => {
     },
   });
   const { page, close } = await play(told);
-  await until("all of it is shown", async () => (await page.locator("#outcomes-table tbody tr").count()) === hostile.length);
-  const shown = await page.locator("#outcomes-table tbody th a").allTextContents();
+  await until("all of it is shown", async () => (await page.locator("#ends-table tbody tr").count()) === hostile.length);
+  const shown = await page.locator("#ends-table tbody th a").allTextContents();
   assert.deepEqual(new Set(shown), new Set(hostile.map((h) => h.replace("\u202e", "\\u202e"))), "and what turns text around is shown as its code");
   for (const id of hostile) {
     await page.getByLabel("Request id").fill(id);
@@ -195,7 +195,7 @@ test("a server that is gone is said to be gone, and nothing looks as if it were 
   assert.match(await text(page, "#link-text"), /^no answer for/);
   assert.match(await page.locator("#announce").textContent(), /^No answer from this replica/);
   assert.match(await page.title(), /^\? No answer/);
-  for (const section of ["rates", "gateway", "partitions", "outcomes", "dead-letters"]) {
+  for (const section of ["rates", "gateway", "partitions", "ends", "dead-letters"]) {
     assert.match(await text(page, `#${section} .as-of`), /as of \d\d:\d\d:\d\d GMT\+8, not of now/, section);
   }
   assert.deepEqual([...new Set(await page.locator(".legend tbody tr td:nth-child(2)").allInnerTexts())], ["–"], "no rate of before stands as one of now");
@@ -267,7 +267,7 @@ test("everything is reached and worked by the keyboard, and one sees where one i
     assert.ok(here.inView, `focus is out of view on ${JSON.stringify(here)}`);
     reached.push(here.id || here.name);
   }
-  for (const id of ["theme", "partitions-filter", "partitions-waiting", "outcomes-pause", "request-id"]) assert.ok(reached.includes(id), `${id} is reached`);
+  for (const id of ["theme", "partitions-filter", "partitions-waiting", "ends-pause", "request-id"]) assert.ok(reached.includes(id), `${id} is reached`);
   assert.ok(reached.some((r) => r.startsWith("Copy: coupongrant dead-letters")), "the copy buttons are reached");
   assert.equal(reached[0], "Skip to the state of things");
 
@@ -278,13 +278,13 @@ test("everything is reached and worked by the keyboard, and one sees where one i
   await page.keyboard.press("Enter");
   await until("the answer is there, and has the focus", async () => (await page.evaluate(() => document.activeElement.id)) === "request-answer" && /order-5/.test(await text(page, "#request-answer")));
 
-  await page.locator("#outcomes-pause").focus();
+  await page.locator("#ends-pause").focus();
   await page.keyboard.press("Space");
-  assert.equal(await page.locator("#outcomes-pause").getAttribute("aria-pressed"), "true");
+  assert.equal(await page.locator("#ends-pause").getAttribute("aria-pressed"), "true");
   await tell("/scene", scene({ recent: [trail("later")] }));
   await until("the rest goes on", async () => (await headline(page)) === "It works.");
-  assert.equal(await page.locator("#outcomes-table tbody tr").count(), 50, "paused");
+  assert.equal(await page.locator("#ends-table tbody tr").count(), 50, "paused");
   await page.keyboard.press("Space");
-  await until("it goes on", async () => (await page.locator("#outcomes-table tbody tr").count()) === 1);
+  await until("it goes on", async () => (await page.locator("#ends-table tbody tr").count()) === 1);
   await close();
 });

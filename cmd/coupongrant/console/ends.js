@@ -5,7 +5,7 @@ import * as fmt from "./format.js";
 
 const took = (t) => (t.ended_at ? (Date.parse(t.ended_at) - Date.parse(t.written)) / 1000 : null);
 
-const outcomeColumns = [
+const endColumns = [
   { label: `Ended (${fmt.zone})`, says: (t) => [t.ended_at, new Date().getDate()], cell: (t) => (t.ended_at ? when(t.ended_at) : "") },
   { label: "Request", class: "request", head: true, says: (t) => t.request_id, cell: (t) => requestLink(t.request_id) },
   { label: "End", class: "end", says: (t) => [t.end, t.reason], cell: end },
@@ -23,24 +23,24 @@ const letterColumns = [
   { label: "To replay it", class: "command", says: (d) => d.command, cell: (d) => d.command ? command(d.command) : "" },
 ];
 
-let outcomes;
+let ends;
 let letters;
 let paused = false;
 
-export function startOutcomes() {
-  outcomes = table(byId("outcomes-table"), outcomeColumns);
+export function startEnds() {
+  ends = table(byId("ends-table"), endColumns);
   letters = table(byId("dead-letters-table"), letterColumns);
-  byId("outcomes-pause").addEventListener("click", () => {
+  byId("ends-pause").addEventListener("click", () => {
     paused = !paused;
-    byId("outcomes-pause").setAttribute("aria-pressed", String(paused));
-    put(byId("outcomes-pause"), paused ? "Paused: go on" : "Pause");
+    byId("ends-pause").setAttribute("aria-pressed", String(paused));
+    put(byId("ends-pause"), paused ? "Paused: go on" : "Pause");
   });
 }
 
-export function showOutcomes(trails) {
+export function showEnds(trails) {
   if (paused) return;
-  rows(outcomes.body, trails, keyOf, (row, t) => cells(row, outcomeColumns, t));
-  byId("outcomes-empty").hidden = trails.length > 0;
+  rows(ends.body, trails, keyOf, (row, t) => cells(row, endColumns, t));
+  byId("ends-empty").hidden = trails.length > 0;
 }
 
 export function showDeadLetters(list) {
