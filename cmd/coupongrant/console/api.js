@@ -3,7 +3,6 @@
 
 const patience = 4000;
 
-
 // ask returns the JSON of an answer, or throws an error with the reason in words.
 export async function ask(path) {
   let response;

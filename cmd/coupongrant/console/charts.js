@@ -54,16 +54,14 @@ function percentiles(of) {
 
 export class Charts {
   #charts;
-  #history;
 
   constructor(place, history) {
-    this.#history = history;
     this.#charts = panels.map((panel) => new Chart(place, panel, history));
   }
 
   // show draws up to now. Where nothing is known any more, the present values go.
   show(now, live) {
-    for (const chart of this.#charts) chart.show(now, live, this.#history);
+    for (const chart of this.#charts) chart.show(now, live);
   }
 
   // recolour follows a change of theme.
@@ -107,13 +105,13 @@ class Chart {
     }).observe(canvas);
   }
 
-  show(now, live, history) {
+  show(now, live) {
     this.#until = now;
     this.#live = live;
-    this.#last = [history.times, ...this.#panel.lines.map((line) => history.column(line.name))];
+    this.#last = [this.#history.times, ...this.#panel.lines.map((line) => this.#history.column(line.name))];
     this.#plot.setData(this.#last);
     for (const prefix of this.#panel.details ?? []) {
-      for (const name of history.seen(prefix)) this.#detail(name, prefix);
+      for (const name of this.#history.seen(prefix)) this.#detail(name, prefix);
     }
     this.#values();
   }

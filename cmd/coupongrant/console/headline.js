@@ -20,7 +20,7 @@ const kinds = {
 };
 const order = Object.keys(kinds);
 const titleOf = (hold) => kinds[hold.kind] ?? `Waits: ${hold.kind}`;
-const urgency = (hold) => (order.indexOf(hold.kind) + order.length + 1) % (order.length + 1);
+const urgency = (hold) => (order.includes(hold.kind) ? order.indexOf(hold.kind) : order.length);
 
 let announced = "";
 

@@ -8,7 +8,7 @@ const latencyWindow = 10; // and a percentile: fewer calls would make it jump
 // percentile of what came between two states of a histogram whose buckets are
 // cumulative. Within a bucket, values are taken to lie evenly. Null where nothing
 // came; the highest bound where it lies above that.
-export function percentile(q, before, after) {
+function percentile(q, before, after) {
   const total = after.count - before.count;
   if (!(total > 0)) return null;
   const rank = q * total;
@@ -27,7 +27,7 @@ export function percentile(q, before, after) {
 const nothing = { count: 0, buckets: [] };
 
 // flat makes one level of names of the counts: "failed:EXPIRED", "attempts:gateway/15".
-export function flat(counts) {
+function flat(counts) {
   const names = { granted: counts.granted ?? 0, parked: counts.parked ?? 0, failed: 0, "dead-letter": 0 };
   for (const [reason, n] of Object.entries(counts.failed ?? {})) {
     names[`failed:${reason}`] = n;

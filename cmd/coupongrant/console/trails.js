@@ -33,7 +33,6 @@ function sentence(trail) {
 
 const done = { granted: "The coupon is granted", failed: "It failed", parked: "It was handed to the retry topic", "dead-letter": "It is left to a person" };
 
-
 export function factList(facts) {
   return el("dl", { class: "facts" }, facts.filter(Boolean).map(([name, ...value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
 }
