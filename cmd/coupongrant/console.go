@@ -6,7 +6,6 @@ import (
 	"embed"
 	"encoding/hex"
 	"io/fs"
-	"mime"
 	"net/http"
 	"path"
 	"time"
@@ -61,12 +60,16 @@ func pagePart(name string, body []byte) http.Handler {
 	})
 }
 
-// kindOf does not ask the system's tables for what we ship, which may differ from
-// host to host.
+// kindOf does not ask the mime package for what we ship: it goes by the system's
+// tables first, which may differ from host to host.
 func kindOf(name string) string {
 	switch path.Ext(name) {
-	case ".html", ".css", ".js":
-		return mime.TypeByExtension(path.Ext(name))
+	case ".html":
+		return "text/html; charset=utf-8"
+	case ".css":
+		return "text/css; charset=utf-8"
+	case ".js":
+		return "text/javascript; charset=utf-8"
 	case ".svg":
 		return "image/svg+xml"
 	default:
