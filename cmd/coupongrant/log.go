@@ -22,7 +22,7 @@ func newLogger(cfg LogConfig, w io.Writer) *slog.Logger {
 // quiet is for commands that say themselves, in one sentence, what is wrong.
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// graphLogger tells at debug what fx does, and at error what it could not do.
+// graphLogger tells at debug what fx does, and what it could not do.
 func graphLogger(log *slog.Logger) fxevent.Logger {
 	graph := &fxevent.SlogLogger{Logger: log.With("component", "graph")}
 	graph.UseLogLevel(slog.LevelDebug)
