@@ -21,7 +21,7 @@ const (
 // Config of a Simulator. The zero value of every switch is the default.
 type Config struct {
 	Apps        map[string]App    // by app key
-	Quotas      Quotas            // of check 7
+	Quotas      Quotas            // of checkQuota
 	Replay      Replay            // what a repeated out_id is answered; empty: ReplaySame
 	Conflict    Conflict          // what an out_id with other content is answered; empty: ConflictSame
 	Retention   time.Duration     // after it an out_id grants again; 0: never
