@@ -32,7 +32,7 @@ type topicPartition struct {
 }
 
 // Checker recomputes the promises. It knows no clock, and of what it is given it
-// keeps half a byte for each record, about 100 bytes for each that has no end
+// keeps half a byte for each record, about 150 bytes for each that has no end
 // yet, and fingerprints on disk, in a file that has no name (see spool). Not
 // safe for concurrent use.
 //

@@ -187,7 +187,7 @@ func (v *lateView) checkFlaw(in input, event sent, found *findings) {
 	}
 }
 
-// ids of all requests that may be called.
+// lanes are the requests of each key of each partition, in the order of their offsets.
 func (v *lateView) lanes(f *feed) map[string]*lane {
 	lanes := map[string]*lane{}
 	for _, in := range v.inputs {

@@ -16,7 +16,7 @@ const Canary = "canaryOpenId"
 type LoadConfig struct {
 	Seed           uint64
 	Store, Loyalty string    // topics
-	From           time.Time // Kafka timestamp of the first event
+	From           time.Time // occurred_at of the first event
 	Every          time.Duration
 	Keys           int     // different keys a topic; 0: every key is null
 	NullKeys       float64 // without a key
@@ -38,7 +38,7 @@ type Load struct {
 type Event struct {
 	Topic   string
 	Key     []byte    // nil: no key
-	At      time.Time // Kafka timestamp
+	At      time.Time // when it happens: occurred_at, but for a Repeat
 	Request schemas.Request
 	Flaw    Flaw
 	Repeat  bool // Request was there before, with the same content

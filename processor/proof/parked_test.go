@@ -26,7 +26,7 @@ func parkedSize() (requests int, rate float64, delay time.Duration) {
 	return 100_000, 1000, 3 * time.Minute
 }
 
-// TestParkedAreCalledWhenTheyAreDue has many requests wait in the retry topic,
+// TestApartParkedAreCalledWhenTheyAreDue has many requests wait in the retry topic,
 // far more than the windows hold.
 func TestApartParkedAreCalledWhenTheyAreDue(t *testing.T) {
 	size, rate, delay := parkedSize()
