@@ -90,13 +90,12 @@ func lookSessionExpiry(_ context.Context, d *doctor) []finding {
 	if at.IsZero() {
 		return nil
 	}
-	const mend = "authorise again, replace the content of gateway.session_file, and set gateway.session_expires_at anew"
 	left := time.Until(at.Time)
 	switch {
 	case left <= 0:
-		return []finding{wrong("gateway.session_expires_at is "+at.String()+", which is past: the gateway refuses all calls", mend)}
-	case left <= warnings[0]:
-		return []finding{warning(fmt.Sprintf("gateway.session_expires_at is %s, in %.1f days", at.String(), left.Hours()/24), mend)}
+		return []finding{wrong("gateway.session_expires_at is "+at.String()+", which is past: the gateway refuses all calls", sessionMend)}
+	case left <= sessionWarnings[0]:
+		return []finding{warning(fmt.Sprintf("gateway.session_expires_at is %s, in %.1f days", at.String(), left.Hours()/24), sessionMend)}
 	default:
 		return nil
 	}

@@ -41,24 +41,27 @@ func parseExpiry(text string) (expiry, error) {
 	return expiry{at}, nil
 }
 
+// sessionMend is what helps when a session ends, or has ended.
+const sessionMend = "authorise again, replace the content of gateway.session_file, and set gateway.session_expires_at anew"
+
 func expiryValue(to *expiry) value { return scalar[expiry]{to, parseExpiry} }
 
-// warnings come when so much is left.
-var warnings = []time.Duration{14 * day, 7 * day, 3 * day, day, 0}
+// sessionWarnings come when so much is left.
+var sessionWarnings = []time.Duration{14 * day, 7 * day, 3 * day, day, 0}
 
 // due is how many warnings are due when so much is left, and how long it is
 // until the next; 0: there is none.
 func due(left time.Duration) (n int, next time.Duration) {
-	for n < len(warnings) && left <= warnings[n] {
+	for n < len(sessionWarnings) && left <= sessionWarnings[n] {
 		n++
 	}
-	if n < len(warnings) {
-		next = left - warnings[n]
+	if n < len(sessionWarnings) {
+		next = left - sessionWarnings[n]
 	}
 	return n, next
 }
 
-// warn says in the log how much is left of the session, at each of warnings once,
+// warn says in the log how much is left of the session, at each of sessionWarnings once,
 // until ctx ends. It looks at the clock every hour: a machine can be suspended.
 func (e expiry) warn(ctx context.Context, log *slog.Logger) {
 	said := 0
@@ -69,7 +72,7 @@ func (e expiry) warn(ctx context.Context, log *slog.Logger) {
 			said = n
 			e.tell(log, left)
 		}
-		if n == len(warnings) {
+		if n == len(sessionWarnings) {
 			<-ctx.Done()
 			return
 		}
@@ -82,12 +85,11 @@ func (e expiry) warn(ctx context.Context, log *slog.Logger) {
 }
 
 func (e expiry) tell(log *slog.Logger, left time.Duration) {
-	const mend = "authorise again, replace the content of gateway.session_file, and set gateway.session_expires_at anew"
 	if left <= 0 {
-		log.Warn("the gateway session has expired by what gateway.session_expires_at says; calls go on for as long as the gateway takes them", "expires_at", e.String(), "mend", mend)
+		log.Warn("the gateway session has expired by what gateway.session_expires_at says; calls go on for as long as the gateway takes them", "expires_at", e.String(), "mend", sessionMend)
 		return
 	}
-	log.Warn("the gateway session expires soon", "days_left", fmt.Sprintf("%.1f", left.Hours()/24), "expires_at", e.String(), "mend", mend)
+	log.Warn("the gateway session expires soon", "days_left", fmt.Sprintf("%.1f", left.Hours()/24), "expires_at", e.String(), "mend", sessionMend)
 }
 
 // watchSession shows and warns, if it is known when the session ends.
