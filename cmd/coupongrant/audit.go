@@ -118,7 +118,7 @@ func (c *cli) audit(ctx context.Context, cfg Config, f auditFlags) error {
 	}
 	defer a.close()
 	a.source.State = state
-	a.progress = func(read, total int64) { line.set(fmt.Sprintf("%d of %d records read", read, total)) }
+	a.progress = func(read, total int64) { line.set(fmt.Sprintf("%d of %d offsets read", read, total)) }
 	report, err := a.wait(ctx, f.wait)
 	if err != nil {
 		return err

@@ -89,7 +89,7 @@ func (c *cli) request(ctx context.Context, cfg Config, id string, since time.Tim
 func readProgress(line *statusLine) func(read, total int64) {
 	began := time.Now()
 	return func(read, total int64) {
-		line.set(fmt.Sprintf("%d of %d records read, %s", read, total, time.Since(began).Round(time.Second)))
+		line.set(fmt.Sprintf("%d of %d offsets read, %s", read, total, time.Since(began).Round(time.Second)))
 	}
 }
 
