@@ -31,7 +31,8 @@ const (
 	headerReplayOf     = "coupongrant-replay-of"
 )
 
-// topicReader reads the topics for a person who waits: `request`, `dead-letters`.
+// topicReader reads the topics for a person: `request`, `dead-letters`, `tail`, `report`,
+// and the console's search.
 type topicReader struct {
 	*proof.Reader
 	cfg      Config

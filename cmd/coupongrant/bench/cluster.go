@@ -29,7 +29,7 @@ func (t topics) all() []string {
 	return []string{t.Store, t.Loyalty, t.Granted, t.Failed, t.DeadLetter, t.Retry}
 }
 
-// schemas whose own are the program's.
+// schemas are the topics whose values have the program's own schemas.
 func (t topics) schemas() schemas.Topics {
 	return schemas.Topics{Inputs: []string{t.Store, t.Loyalty}, Granted: t.Granted, Failed: t.Failed}
 }
