@@ -26,13 +26,13 @@ func TestApartSeesPlantedBugs(t *testing.T) {
 	} {
 		t.Run(c.patch, func(t *testing.T) {
 			m := c.trial.measureOf(t, c.figure)
-			var runs []apartRun
+			var runs []caseRun
 			for kind, planted := range map[string]string{m.Than: "", m.Kind: c.patch} {
 				if kind == "" {
 					continue
 				}
 				t.Run(kind, func(t *testing.T) {
-					runs = append(runs, apartRun{Kind: kind, Figures: c.trial.run(t, grounds{brokers: on.brokers, planted: planted}, kind)})
+					runs = append(runs, caseRun{Kind: kind, Figures: c.trial.run(t, grounds{brokers: on.brokers, planted: planted}, kind)})
 				})
 			}
 			seen := m.over(runs)
@@ -46,7 +46,7 @@ func TestApartSeesPlantedBugs(t *testing.T) {
 	}
 }
 
-func (c trial) measureOf(t *testing.T, figure string) apartMeasure {
+func (c trial) measureOf(t *testing.T, figure string) caseMeasure {
 	t.Helper()
 	for _, m := range c.measures {
 		if m.Figure == figure {
@@ -54,5 +54,5 @@ func (c trial) measureOf(t *testing.T, figure string) apartMeasure {
 		}
 	}
 	require.FailNow(t, "no such measure", figure)
-	return apartMeasure{}
+	return caseMeasure{}
 }

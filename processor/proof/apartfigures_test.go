@@ -3,10 +3,8 @@ package proof_test
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -19,157 +17,8 @@ var isolationPage = figuresPage{
 	begin: "<!-- figures: apart, made by `make figures` -->", end: "<!-- figures end -->",
 }
 
-// apartResult is what one case leaves, as raw as it can be kept.
-type apartResult struct {
-	Case     string            `json:"case"`
-	About    string            `json:"about"`
-	Short    bool              `json:"short,omitempty"` // sizes and number of runs are no figures
-	Command  string            `json:"command"`
-	Began    time.Time         `json:"began"`
-	Seconds  float64           `json:"seconds"`
-	Version  string            `json:"version"`
-	Kafka    string            `json:"kafka"`
-	Go       string            `json:"go"`
-	Machine  string            `json:"machine"`
-	Pairs    int               `json:"pairs"`
-	Settings map[string]string `json:"settings"`
-	Sizes    map[string]any    `json:"sizes"`
-	Runs     []apartRun        `json:"runs"` // in the order in which they were made
-	Measures []apartMeasure    `json:"measures"`
-	Chaos    *chaosResult      `json:"chaos,omitempty"` // of the mixed fleet
-	Verdict  string            `json:"verdict"`
-}
-
-// apartRun is one run of a case: without its fault, or with it.
-type apartRun struct {
-	Pair    int                `json:"pair"`
-	Kind    string             `json:"kind"`
-	Began   time.Time          `json:"began"`
-	Figures map[string]float64 `json:"figures"`
-}
-
-// The ways in which runs become one number.
-const (
-	byRatio      = "ratio"      // of a pair, with to without: the median
-	byDifference = "difference" // of a pair, with less without: the median
-	byMost       = "most"       // of all runs with it
-	byLeast      = "least"      // of all runs with it
-)
-
-// apartMeasure is one number that a case must show, and the runs it is made of.
-type apartMeasure struct {
-	What    string   `json:"what"`
-	Figure  string   `json:"figure"`
-	Kind    string   `json:"kind"`           // of the runs with the fault
-	Than    string   `json:"than,omitempty"` // of the runs without it
-	By      string   `json:"by"`
-	AtLeast *float64 `json:"at_least,omitempty"`
-	AtMost  *float64 `json:"at_most,omitempty"`
-	Quiet   bool     `json:"quiet,omitempty"` // it depends on what else the machine does
-
-	Without float64 `json:"without"` // medians
-	With    float64 `json:"with"`
-	Result  float64 `json:"result"`
-	Held    bool    `json:"held"`
-}
-
-// paired says that the number is made of pairs, so that it needs several of them.
-func (m apartMeasure) paired() bool { return m.By == byRatio || m.By == byDifference }
-
-// fragile says that one run on a busy machine proves nothing of it.
-func (m apartMeasure) fragile() bool { return m.paired() || m.Quiet }
-
-// over computes the number from all runs of a case.
-func (m apartMeasure) over(runs []apartRun) apartMeasure {
-	without, with := map[int]float64{}, map[int]float64{}
-	for _, r := range runs {
-		v, ok := r.Figures[m.Figure]
-		switch {
-		case !ok:
-		case r.Kind == m.Kind:
-			with[r.Pair] = v
-		case r.Kind == m.Than:
-			without[r.Pair] = v
-		}
-	}
-	var results, base, those []float64
-	for pair, v := range with {
-		those = append(those, v)
-		other, ok := without[pair]
-		if ok {
-			base = append(base, other)
-		}
-		switch {
-		case !m.paired():
-			results = append(results, v)
-		case ok && m.By == byDifference:
-			results = append(results, v-other)
-		case ok && other != 0:
-			results = append(results, v/other)
-		}
-	}
-	m.Without, m.With = figure.Median(base), figure.Median(those)
-	m.Held = len(results) > 0 // what nobody has measured does not hold
-	if m.Held {
-		m.Result = m.combine(results)
-	}
-	m.Held = m.Held && (m.AtLeast == nil || m.Result >= *m.AtLeast) && (m.AtMost == nil || m.Result <= *m.AtMost)
-	return m
-}
-
-func (m apartMeasure) combine(results []float64) float64 {
-	switch m.By {
-	case byMost:
-		return slices.Max(results)
-	case byLeast:
-		return slices.Min(results)
-	default:
-		return figure.Median(results)
-	}
-}
-
-// limit is the bound as people read it.
-func (m apartMeasure) limit() string {
-	switch {
-	case m.AtLeast != nil:
-		return "at least " + figure.Text(*m.AtLeast)
-	case m.AtMost != nil:
-		return "at most " + figure.Text(*m.AtMost)
-	default:
-		return "none"
-	}
-}
-
-// summary is a result in a few lines.
-func (r apartResult) summary() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s (%s, %s, %d runs, %.0f s)\n", r.Case, r.Verdict, r.Version, r.Kafka, len(r.Runs), r.Seconds)
-	for _, m := range r.Measures {
-		mark := map[bool]string{true: "  ", false: "! "}[m.Held]
-		fmt.Fprintf(&b, "  %s%s [%s]: without %s, with %s; %s %s, %s\n", mark, m.What, m.Kind,
-			figure.Text(m.Without), figure.Text(m.With), m.By, figure.Text(m.Result), m.limit())
-	}
-	for _, run := range r.Runs {
-		fmt.Fprintf(&b, "    pair %d, %s:", run.Pair, run.Kind)
-		for _, name := range sortedKeys(run.Figures) {
-			fmt.Fprintf(&b, " %s %s;", name, figure.Text(run.Figures[name]))
-		}
-		fmt.Fprintln(&b)
-	}
-	return b.String()
-}
-
-func sortedKeys(m map[string]float64) []string {
-	var keys []string
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}
-
 // renderApart is a table of what each case must show, a row each.
-func renderApart(results []apartResult) string {
+func renderApart(results []caseResult) string {
 	var b strings.Builder
 	fmt.Fprintln(&b, "| case | what | without | with | result | bound | held |")
 	fmt.Fprintln(&b, "|---|---|---|---|---|---|---|")
@@ -197,9 +46,9 @@ func renderApart(results []apartResult) string {
 
 func TestIsolationFiguresAreThoseOfTheRawResults(t *testing.T) {
 	checkFigures(t, isolationPage, func(texts [][]byte) string {
-		var results []apartResult
+		var results []caseResult
 		for _, text := range texts {
-			var r apartResult
+			var r caseResult
 			require.NoError(t, json.Unmarshal(text, &r))
 			require.False(t, r.Short, "%s: the short form's figures are none", r.Case)
 			require.NotEqual(t, "incomplete", r.Verdict, "%s: a run that failed has no figures", r.Case)
@@ -212,38 +61,9 @@ func TestIsolationFiguresAreThoseOfTheRawResults(t *testing.T) {
 	})
 }
 
-func TestMeasuresAreMadeOfPairs(t *testing.T) {
-	half, two := 0.5, 2.0
-	runs := []apartRun{
-		{Pair: 1, Kind: "without", Figures: map[string]float64{"p99": 1}},
-		{Pair: 1, Kind: "with", Figures: map[string]float64{"p99": 2}},
-		{Pair: 2, Kind: "with", Figures: map[string]float64{"p99": 30}},
-		{Pair: 2, Kind: "without", Figures: map[string]float64{"p99": 10}},
-		{Pair: 3, Kind: "without", Figures: map[string]float64{"p99": 4}},
-		{Pair: 3, Kind: "with", Figures: map[string]float64{"p99": 4}},
-	}
-	for _, c := range []struct {
-		give   apartMeasure
-		result float64
-		held   bool
-	}{
-		{apartMeasure{By: byRatio, AtMost: &two}, 2, true},
-		{apartMeasure{By: byDifference, AtMost: &half}, 1, false},
-		{apartMeasure{By: byMost, AtMost: &two}, 30, false},
-		{apartMeasure{By: byLeast, AtLeast: &two}, 2, true},
-	} {
-		c.give.Figure, c.give.Kind, c.give.Than = "p99", "with", "without"
-		got := c.give.over(runs)
-		require.InDelta(t, c.result, got.Result, 1e-9, c.give.By)
-		require.Equal(t, c.held, got.Held, c.give.By)
-	}
-	nobody := apartMeasure{Figure: "none", Kind: "with", By: byMost, AtMost: &two}
-	require.False(t, nobody.over(runs).Held, "what nobody has measured does not hold")
-}
-
 func TestIsolationFiguresTellEveryMeasure(t *testing.T) {
 	most := 1.5
-	text := renderApart([]apartResult{{Case: "silence", About: "one is silent", Pairs: 5, Measures: []apartMeasure{
+	text := renderApart([]caseResult{{Case: "silence", About: "one is silent", Pairs: 5, Measures: []caseMeasure{
 		{What: "p99", By: byRatio, AtMost: &most, Without: 0.1, With: 0.2, Result: 2},
 		{What: "repeats", By: byMost, AtMost: &most, Result: 0, Held: true},
 	}}})

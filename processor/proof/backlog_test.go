@@ -46,7 +46,7 @@ func backlogTrial() trial {
 			"backlog": size, "bytes each": backlogExtra, "neighbours per s": 2 * backlogNeighbour, "neighbours for": neighbours.String(),
 			"slots": backlogSlots, "latency": backlogLatency.String(), "replicas": 1,
 		},
-		measures: []apartMeasure{
+		measures: []caseMeasure{
 			highest("most memory of the replica, MiB", "memory, most MiB").atMost(backlogMemory),
 			highest("MiB in its windows", "window, most MiB").atMost((backlogWindow + (1000+1000)*backlogRecord) / float64(1<<20)), // one poll, and the neighbours'
 			lowest("records of the backlog that were not taken in when the gateway came back", "backlog left").atLeast(float64(size) / 2),

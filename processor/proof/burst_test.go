@@ -43,7 +43,7 @@ func burstTrial() trial {
 			"burst": size, "window": window.String(), "loyalty per s": burstLoyalty,
 			"slots": burstSlots, "latency": burstLatency.String(), "replicas": 1,
 		},
-		measures: []apartMeasure{
+		measures: []caseMeasure{
 			ratio("p99 of loyalty requests that came while the burst was worked off", "loyalty p99 s").of(burst, evenly).atMost(2),
 			ratio("throughput of the burst, against the burst alone", "store per s").of(burst, alone).atLeast(0.95),
 			lowest("share of the slots in use while there is only the burst", "slots used").in(alone).atLeast(0.95).quietly(),

@@ -15,7 +15,7 @@ const (
 	with    = "with"
 )
 
-func (r *apartResult) judge(measures []apartMeasure, complete bool) {
+func (r *caseResult) judge(measures []caseMeasure, complete bool) {
 	r.Verdict = "held"
 	for _, m := range measures {
 		r.Measures = append(r.Measures, m.over(r.Runs))
@@ -29,7 +29,7 @@ func (r *apartResult) judge(measures []apartMeasure, complete bool) {
 }
 
 // keep writes the result where -results says, by the name of its page.
-func (r *apartResult) keep(page string) (string, error) {
+func (r *caseResult) keep(page string) (string, error) {
 	if *resultFlag == "" {
 		return "none was asked for", nil
 	}
@@ -43,43 +43,43 @@ func (r *apartResult) keep(page string) (string, error) {
 
 // The measures of a case.
 
-func ratio(what, figure string) apartMeasure {
-	return apartMeasure{What: what, Figure: figure, Kind: with, Than: without, By: byRatio}
+func ratio(what, figure string) caseMeasure {
+	return caseMeasure{What: what, Figure: figure, Kind: with, Than: without, By: byRatio}
 }
 
-func difference(what, figure string) apartMeasure {
-	return apartMeasure{What: what, Figure: figure, Kind: with, Than: without, By: byDifference}
+func difference(what, figure string) caseMeasure {
+	return caseMeasure{What: what, Figure: figure, Kind: with, Than: without, By: byDifference}
 }
 
-func highest(what, figure string) apartMeasure {
-	return apartMeasure{What: what, Figure: figure, Kind: with, By: byMost}
+func highest(what, figure string) caseMeasure {
+	return caseMeasure{What: what, Figure: figure, Kind: with, By: byMost}
 }
 
-func lowest(what, figure string) apartMeasure {
-	return apartMeasure{What: what, Figure: figure, Kind: with, By: byLeast}
+func lowest(what, figure string) caseMeasure {
+	return caseMeasure{What: what, Figure: figure, Kind: with, By: byLeast}
 }
 
-func (m apartMeasure) atLeast(v float64) apartMeasure {
+func (m caseMeasure) atLeast(v float64) caseMeasure {
 	m.AtLeast = &v
 	return m
 }
 
-func (m apartMeasure) atMost(v float64) apartMeasure {
+func (m caseMeasure) atMost(v float64) caseMeasure {
 	m.AtMost = &v
 	return m
 }
 
-func (m apartMeasure) quietly() apartMeasure {
+func (m caseMeasure) quietly() caseMeasure {
 	m.Quiet = true
 	return m
 }
 
-func (m apartMeasure) in(kind string) apartMeasure {
+func (m caseMeasure) in(kind string) caseMeasure {
 	m.Kind = kind
 	return m
 }
 
-func (m apartMeasure) of(kind, than string) apartMeasure {
+func (m caseMeasure) of(kind, than string) caseMeasure {
 	m.Kind, m.Than = kind, than
 	return m
 }

@@ -39,7 +39,7 @@ func TestApartMixedFleet(t *testing.T) {
 	all := trial{
 		name: "mixed fleet", about: "this version and the previous one in one group, under kills and restarts, judged as the chaos runs are",
 		sizes: map[string]any{"seed": c.seed, "rate": f.rate, "load": f.load.String(), "replicas": baseReplicas, "previous": revisionIn(t, previousRevision)},
-		measures: []apartMeasure{
+		measures: []caseMeasure{
 			highest("promises broken", "violations").in(mixedFleet).atMost(0),
 			highest("planned faults that did not happen", "missing").in(mixedFleet).atMost(0),
 			lowest("kills of the previous version", "kills of previous").in(mixedFleet).atLeast(1),
@@ -51,7 +51,7 @@ func TestApartMixedFleet(t *testing.T) {
 	}
 	result := all.result(t, c.cluster.name())
 	result.Chaos, result.Began, result.Version = &r, r.Began, r.Version
-	result.Runs = []apartRun{{1, mixedFleet, c.began.UTC(), c.mixedFigures(r)}}
+	result.Runs = []caseRun{{1, mixedFleet, c.began.UTC(), c.mixedFigures(r)}}
 	all.finish(t, result)
 }
 

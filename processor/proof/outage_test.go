@@ -59,13 +59,13 @@ func TestOutageOnKafka(t *testing.T) {
 	r := c.judge()
 	t.Log(r.summary())
 
-	var runs []apartRun
-	var measures []apartMeasure
+	var runs []caseRun
+	var measures []caseMeasure
 	for i, o := range outages {
-		runs = append(runs, apartRun{Pair: i + 1, Kind: o.fault, Began: o.during.from.UTC(), Figures: c.outageFigures(o, looks)})
+		runs = append(runs, caseRun{Pair: i + 1, Kind: o.fault, Began: o.during.from.UTC(), Figures: c.outageFigures(o, looks)})
 		measures = append(measures, outageMeasures(o.fault)...)
 	}
-	runs = append(runs, apartRun{Pair: len(runs) + 1, Kind: together, Began: c.began.UTC(), Figures: map[string]float64{
+	runs = append(runs, caseRun{Pair: len(runs) + 1, Kind: together, Began: c.began.UTC(), Figures: map[string]float64{
 		"violations": float64(total(r.Violations)), "failed": float64(totalOf(r.Ends.Failed)), "dead letters": float64(totalOf(r.Ends.DeadLetters)),
 		"granted": float64(r.Ends.Granted), "requests": float64(r.Load.Requests),
 	}})
@@ -123,8 +123,8 @@ func (l *callLog) begun(by *member) (times []time.Time) {
 	return times
 }
 
-func outageMeasures(fault string) []apartMeasure {
-	return []apartMeasure{
+func outageMeasures(fault string) []caseMeasure {
+	return []caseMeasure{
 		lowest(fault+": breakers seen open", "breakers seen open").in(fault).atLeast(baseReplicas),
 		highest(fault+": calls of a replica before its breaker was seen open, most", "calls before open, most").in(fault).atMost(mostCalls + 40),
 		highest(fault+": calls beyond the probes while a breaker was not closed, most of a replica", "calls beyond probes").in(fault).atMost(0),

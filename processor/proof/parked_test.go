@@ -37,7 +37,7 @@ func TestApartParkedAreCalledWhenTheyAreDue(t *testing.T) {
 		sizes: map[string]any{
 			"parked": size, "rate": rate, "slots": parkedSlots, "latency": parkedLatency.String(), "replicas": 1,
 		},
-		measures: []apartMeasure{
+		measures: []caseMeasure{
 			lowest("parked at once", "parked").in(waiting).atLeast(float64(size)),
 			highest("seconds from due to its call, the latest of all", "late max s").in(waiting).atMost(5),
 			highest("calls before they were due", "early").in(waiting).atMost(0),

@@ -36,7 +36,7 @@ func poisonLength() time.Duration {
 // as the load lasts, and after it a burst that shows whether every slot is left.
 func TestApartFromPoisonedKeys(t *testing.T) {
 	most := float64(poisonSlots)
-	measures := []apartMeasure{
+	measures := []caseMeasure{
 		ratio("throughput of the rest at a steady rate", "rest per s").atLeast(0.95),
 		ratio("p99 of the rest at a steady rate", "rest p99 s").atMost(1.5),
 		ratio("throughput of the rest, 10,000 there at once", "at once per s").atLeast(0.95),
@@ -81,7 +81,7 @@ func TestApartFromAHotPoisonedKey(t *testing.T) {
 			"length": poisonLength().String(), "rate": poisonRate, "poisoned per s": poisonRate * poisonShare,
 			"slots": poisonSlots, "latency": poisonLatency.String(), "replicas": 1,
 		},
-		measures: []apartMeasure{
+		measures: []caseMeasure{
 			ratio("throughput of the rest at a steady rate", "rest per s").atLeast(0.95),
 			ratio("p99 of the rest at a steady rate", "rest p99 s").atMost(1.5),
 			lowest("calls that were answered -9999", "calls struck").atLeast(5),

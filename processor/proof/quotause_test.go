@@ -57,8 +57,8 @@ func TestQuotaOnKafka(t *testing.T) {
 	figures := c.quotaFigures(whole, changes)
 	figures["violations"], figures["partitions without demand"] = float64(total(r.Violations)), float64(idle)
 	figures["failed"] = float64(totalOf(r.Ends.Failed) + totalOf(r.Ends.DeadLetters))
-	run := apartRun{Pair: 1, Kind: together, Began: whole.from.UTC(), Figures: figures}
-	c.conclude(c.troubled("quota", r, []apartRun{run}), []apartMeasure{
+	run := caseRun{Pair: 1, Kind: together, Began: whole.from.UTC(), Figures: figures}
+	c.conclude(c.troubled("quota", r, []caseRun{run}), []caseMeasure{
 		highest("calls that arrived at the gateway in any 10 s, most", "arrived in 10 s, most").in(together).atMost(quotaMost),
 		highest("calls that left the replicas in any 10 s, most", "left in 10 s, most").in(together).atMost(quotaMost),
 		lowest("share of the quota used, outside one session timeout after each change", "use outside of changes").in(together).atLeast(quotaUse),

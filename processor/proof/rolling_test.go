@@ -33,7 +33,7 @@ func TestApartFromARollingRestart(t *testing.T) {
 			"replicas": rollingReplicas, "partitions": rollingPartitions, "rate": 2 * rollingRate,
 			"slots": rollingSlots, "latency": rollingLatency.String(),
 		},
-		measures: []apartMeasure{
+		measures: []caseMeasure{
 			difference("p99 of requests from the first SIGTERM to 5 s after the last is ready, s", "meanwhile p99 s").of(rolled, quietly).atMost(2),
 			highest("calls begun after the request's end was visible", "called after end").in(rolled).atMost(0),
 			lowest("replicas that were restarted", "restarts").in(rolled).atLeast(rollingReplicas),

@@ -48,7 +48,7 @@ func silenceTrial() trial {
 		name: "silence", about: "one request that is never answered, in one partition with the others; at a steady rate, then with all there at once",
 		kinds: []string{without, with}, settings: silenceSettings(),
 		sizes: silenceSizes(),
-		measures: []apartMeasure{
+		measures: []caseMeasure{
 			ratio("throughput of the others, all there at once", "at once per s").atLeast(0.95),
 			ratio("p99 of the others, all there at once", "at once p99 s").atMost(1.5),
 			ratio("throughput of the others at a steady rate", "steady per s").atLeast(0.95),

@@ -29,7 +29,7 @@ func silenceKilledTrial() trial {
 		name: "silence killed", about: "kill -9 while a request is silent and the ends of others are committed above it",
 		kinds: []string{killed}, settings: silenceKilledSettings(),
 		sizes: silenceSizes(),
-		measures: []apartMeasure{
+		measures: []caseMeasure{
 			highest("calls repeated of requests whose end was committed before the kill", "repeated of ended").in(killed).atMost(0),
 			lowest("ends committed above the silent request, at the kill", "ended above").in(killed).atLeast(1000),
 			highest("calls repeated of requests without a committed end", "repeated of others").in(killed).atMost(2 * silenceSlots), // what can be on its way

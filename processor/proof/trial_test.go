@@ -27,7 +27,7 @@ type trial struct {
 	kinds    []string // of runs; the first is without the fault
 	settings map[string]string
 	sizes    map[string]any
-	measures []apartMeasure
+	measures []caseMeasure
 	run      func(t *testing.T, on grounds, kind string) map[string]float64
 }
 
@@ -47,7 +47,7 @@ func (c trial) hold(t *testing.T) {
 		for _, kind := range c.order(pair) {
 			t.Run(fmt.Sprintf("%d %s", pair, kind), func(t *testing.T) {
 				began := time.Now().UTC()
-				r.Runs = append(r.Runs, apartRun{pair, kind, began, c.run(t, on, kind)})
+				r.Runs = append(r.Runs, caseRun{pair, kind, began, c.run(t, on, kind)})
 			})
 		}
 	}
@@ -55,8 +55,8 @@ func (c trial) hold(t *testing.T) {
 }
 
 // result is what is known before the first run.
-func (c trial) result(t *testing.T, kafka string) *apartResult {
-	return &apartResult{
+func (c trial) result(t *testing.T, kafka string) *caseResult {
+	return &caseResult{
 		Case: c.name, About: c.about, Short: testing.Short(), Command: c.command(t),
 		Began: time.Now().UTC().Truncate(time.Second), Version: sourceVersion(), Kafka: kafka, Go: runtime.Version(),
 		Machine: fmt.Sprintf("%s/%s, %d CPUs", runtime.GOOS, runtime.GOARCH, runtime.NumCPU()),
@@ -65,7 +65,7 @@ func (c trial) result(t *testing.T, kafka string) *apartResult {
 }
 
 // finish judges all runs, keeps the result, and requires that it holds.
-func (c trial) finish(t *testing.T, r *apartResult) {
+func (c trial) finish(t *testing.T, r *caseResult) {
 	t.Helper()
 	r.Seconds = time.Since(r.Began).Seconds()
 	r.judge(c.measures, !t.Failed())

@@ -9,12 +9,12 @@ import (
 )
 
 // troubled is what is known of a case when its run has been judged.
-func (c *chaos) troubled(name string, r chaosResult, runs []apartRun) *apartResult {
+func (c *chaos) troubled(name string, r chaosResult, runs []caseRun) *caseResult {
 	settings := map[string]string{}
 	for key, value := range r.Settings {
 		settings[key] = fmt.Sprint(value)
 	}
-	return &apartResult{
+	return &caseResult{
 		Case: name, About: troubles[name], Command: r.Command, Began: r.Began, Seconds: r.Seconds, Version: r.Version,
 		Kafka: fmt.Sprintf("%s, brokers: %d", r.Kafka, c.form.brokers), Go: r.Go, Machine: r.Machine, Pairs: len(runs),
 		Settings: settings, Sizes: map[string]any{"seed": c.seed, "rate": c.form.rate}, Runs: runs, Chaos: &r,
@@ -23,7 +23,7 @@ func (c *chaos) troubled(name string, r chaosResult, runs []apartRun) *apartResu
 
 // conclude keeps the result where -results says, but for the short form's, and
 // requires that it holds.
-func (c *chaos) conclude(r *apartResult, measures []apartMeasure, dir string) {
+func (c *chaos) conclude(r *caseResult, measures []caseMeasure, dir string) {
 	c.t.Helper()
 	r.judge(measures, len(r.Chaos.Missing) == 0)
 	path, err := "not kept", error(nil)

@@ -27,7 +27,7 @@ var troubles = map[string]string{
 
 // renderTrouble is a table of what each case must show, what was counted in it,
 // and how it is repeated.
-func renderTrouble(results []apartResult) string {
+func renderTrouble(results []caseResult) string {
 	var b strings.Builder
 	fmt.Fprintln(&b, "| case | what | result | bound | held |")
 	fmt.Fprintln(&b, "|---|---|---|---|---|")
@@ -46,7 +46,7 @@ func renderTrouble(results []apartResult) string {
 }
 
 // renderRuns is a table of all figures, a row each.
-func renderRuns(b *strings.Builder, runs []apartRun) {
+func renderRuns(b *strings.Builder, runs []caseRun) {
 	figures := map[string]float64{}
 	fmt.Fprint(b, "| |")
 	for _, run := range runs {
@@ -68,9 +68,9 @@ func renderRuns(b *strings.Builder, runs []apartRun) {
 
 func TestTroubleFiguresAreThoseOfTheRawResults(t *testing.T) {
 	checkFigures(t, troublePage, func(texts [][]byte) string {
-		var results []apartResult
+		var results []caseResult
 		for _, text := range texts {
-			var r apartResult
+			var r caseResult
 			require.NoError(t, json.Unmarshal(text, &r))
 			require.NotEqual(t, "incomplete", r.Verdict, "%s: a run that failed has no figures", r.Case)
 			for _, m := range r.Measures {
@@ -84,9 +84,9 @@ func TestTroubleFiguresAreThoseOfTheRawResults(t *testing.T) {
 
 func TestTroubleFiguresTellEveryMeasureAndCount(t *testing.T) {
 	most := 0.0
-	text := renderTrouble([]apartResult{{
-		Case: "outage", Measures: []apartMeasure{{What: "failed", By: byMost, AtMost: &most, Result: 3}},
-		Runs: []apartRun{{Kind: "a", Figures: map[string]float64{"calls": 7}}, {Kind: "b", Figures: map[string]float64{"lost": 0.5}}},
+	text := renderTrouble([]caseResult{{
+		Case: "outage", Measures: []caseMeasure{{What: "failed", By: byMost, AtMost: &most, Result: 3}},
+		Runs: []caseRun{{Kind: "a", Figures: map[string]float64{"calls": 7}}, {Kind: "b", Figures: map[string]float64{"lost": 0.5}}},
 	}})
 
 	require.Contains(t, text, "| outage | failed | 3 | at most 0 | **no** |")

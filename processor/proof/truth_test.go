@@ -98,7 +98,7 @@ func TestTruthSeesWhatIsUntrue(t *testing.T) {
 }
 
 // truth is one run after which outcomes and ledger agree to the last coupon.
-func truth(t *testing.T, f form, name string) *apartResult {
+func truth(t *testing.T, f form, name string) *caseResult {
 	t.Helper()
 	c, dir := prepare(t, f)
 	c.run(newPlan(c.seed, f.mix))
@@ -108,7 +108,7 @@ func truth(t *testing.T, f form, name string) *apartResult {
 	all := c.altogether(runs, r, wrong)
 	result := c.troubled(name, r, append(runs, all))
 	result.Short = !f.real
-	measures := []apartMeasure{
+	measures := []caseMeasure{
 		highest("promises broken, as the audit and the chaos tool see them", "violations").in(together).atMost(0),
 		highest("disagreements between outcomes and ledger, coupon by coupon", "disagreements").in(together).atMost(0),
 		lowest("requests that ended", "ended").in(together).atLeast(float64(r.Load.Requests)),
@@ -127,8 +127,8 @@ func truth(t *testing.T, f form, name string) *apartResult {
 }
 
 // happened is what must have gone wrong for a run to prove anything.
-func happened(kind string, recognises bool) []apartMeasure {
-	all := []apartMeasure{
+func happened(kind string, recognises bool) []caseMeasure {
+	all := []caseMeasure{
 		lowest(kind+": answers lost after a grant", "answers lost").in(kind).atLeast(1),
 		lowest(kind+": expired before an attempt", expiredUncalled).in(kind).atLeast(1),
 		lowest(kind+": expired after attempts", expiredCalled).in(kind).atLeast(1),
@@ -142,7 +142,7 @@ func happened(kind string, recognises bool) []apartMeasure {
 // together is the kind of the figures of all ways.
 const together = "all together"
 
-func (c *chaos) altogether(runs []apartRun, r chaosResult, wrong map[string][]string) apartRun {
+func (c *chaos) altogether(runs []caseRun, r chaosResult, wrong map[string][]string) caseRun {
 	all := map[string]float64{
 		"violations": float64(total(r.Violations)), "disagreements": 0, "kills": float64(r.Deaths),
 		"requests": float64(r.Load.Requests), "ended": float64(r.Load.Requests - r.Ends.Unfinished), "calls": float64(r.Calls.Made),
@@ -153,7 +153,7 @@ func (c *chaos) altogether(runs []apartRun, r chaosResult, wrong map[string][]st
 			all[name] += n
 		}
 	}
-	return apartRun{Pair: len(runs) + 1, Kind: together, Began: c.began.UTC(), Figures: all}
+	return caseRun{Pair: len(runs) + 1, Kind: together, Began: c.began.UTC(), Figures: all}
 }
 
 func total(counts map[string]int) (sum int) {
@@ -165,7 +165,7 @@ func total(counts map[string]int) (sum int) {
 
 // reckon reads the topics and the ledger of each way; wrong says what does not
 // agree, by way.
-func (c *chaos) reckon() (runs []apartRun, wrong map[string][]string) {
+func (c *chaos) reckon() (runs []caseRun, wrong map[string][]string) {
 	c.t.Helper()
 	byWay := c.readTellings()
 	wrong = map[string][]string{}
@@ -173,7 +173,7 @@ func (c *chaos) reckon() (runs []apartRun, wrong map[string][]string) {
 		control := &gateway{url: c.gateway.url + "/" + way.Name}
 		counts, disagreements := byWay[way.Name].against(control.entries(c.t))
 		counts["answers lost"] = control.struck(c.t, "lost-answers")
-		runs = append(runs, apartRun{Pair: i + 1, Kind: way.Name, Began: c.began.UTC(), Figures: counts})
+		runs = append(runs, caseRun{Pair: i + 1, Kind: way.Name, Began: c.began.UTC(), Figures: counts})
 		wrong[way.Name] = disagreements
 		for _, what := range disagreements {
 			c.t.Logf("%s: %s", way.Name, what)
