@@ -58,7 +58,7 @@ $(CANONICAL): $(wildcard deploy/image/canonical/*)
 
 image-again: bin/image/coupongrant ## its binary, from a copy of the sources elsewhere and with nothing built yet: the same, bit for bit
 	rm -rf bin/again && mkdir -p bin/again
-	cp -r go.mod go.sum breaker cmd internal processor schemas topclient bin/again
+	cp -r go.mod go.sum breaker cmd processor schemas topclient bin/again
 	cd bin/again && GOCACHE=$(CURDIR)/bin/again/cache $(IMAGE_BINARY) coupongrant ./cmd/coupongrant
 	cmp bin/again/coupongrant $<
 	rm -rf bin/again

@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/coupongrant/coupongrant/internal/figure"
+	"github.com/coupongrant/coupongrant/cmd/coupongrant/bench/figure"
 )
 
 // caseResult is what one case leaves, as raw as it can be kept.

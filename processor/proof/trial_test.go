@@ -12,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/coupongrant/coupongrant/internal/figure"
+	"github.com/coupongrant/coupongrant/cmd/coupongrant/bench/figure"
 )
 
 var (

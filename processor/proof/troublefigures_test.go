@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/coupongrant/coupongrant/internal/figure"
+	"github.com/coupongrant/coupongrant/cmd/coupongrant/bench/figure"
 )
 
 // troublePage shows the figures of what happens when the gateway is in trouble.

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/coupongrant/coupongrant/internal/figure"
+	"github.com/coupongrant/coupongrant/cmd/coupongrant/bench/figure"
 )
 
 // The ways in which runs become one number: always the median over the turns.

@@ -11,7 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/coupongrant/coupongrant/internal/figure"
+	"github.com/coupongrant/coupongrant/cmd/coupongrant/bench/figure"
 )
 
 // result is what one case leaves, as raw as it can be kept.
