@@ -123,7 +123,7 @@ func (s *session) measure(ctx context.Context, e experiment) (*result, error) {
 	r.Seconds = time.Since(r.Began).Seconds()
 	r.judge(e.measures)
 	if s.cfg.Results != "" {
-		if _, err := r.keep(s.cfg.Results); err != nil {
+		if err := r.keep(s.cfg.Results); err != nil {
 			return nil, fmt.Errorf("--results: %w", err)
 		}
 	}

@@ -62,17 +62,16 @@ func (r *result) judge(measures []measure) {
 	}
 }
 
-// keep writes the result into a folder and returns where.
-func (r *result) keep(folder string) (string, error) {
+// keep writes the result into a folder.
+func (r *result) keep(folder string) error {
 	text, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
-		return "", err
+		return err
 	}
 	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return "", err
+		return err
 	}
-	path := filepath.Join(folder, "bench-"+r.Case+".json")
-	return path, os.WriteFile(path, append(text, '\n'), 0o644) //nolint:gosec // a figure is for everybody
+	return os.WriteFile(filepath.Join(folder, "bench-"+r.Case+".json"), append(text, '\n'), 0o644) //nolint:gosec // a figure is for everybody
 }
 
 // table is the result as a person at a terminal reads it.
