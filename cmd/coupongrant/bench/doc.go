@@ -28,6 +28,7 @@
 //	cases.go    the cases and what each must show
 //	spec.go     what one kind of run is
 //	trial.go    one run, from its topics to its figures
+//	sample.go   a look at its processes, and the figures between two of them
 //	load.go     the requests, and when they are written
 //	arrivals.go when their outcomes are visible
 //	process.go  starting, sampling and ending the processes
@@ -36,6 +37,7 @@
 //	cluster.go  topics and schemas of a run
 //	measure.go  from runs to one number and whether it holds
 //	result.go   what is kept of a case, and how people read it
+//	figure/     numbers and drawings of the pages
 //
 // docs/performance.md and its plots are made from the results by page_test.go.
 package bench
