@@ -65,16 +65,6 @@ func (g *gauges) look(m *member) (gaugeSample, bool) {
 	return s, true
 }
 
-func metricOf(metrics []byte, name string) float64 {
-	for line := range bytes.Lines(metrics) {
-		if text, ok := strings.CutPrefix(string(bytes.TrimSpace(line)), name+" "); ok {
-			v, _ := strconv.ParseFloat(text, 64)
-			return v
-		}
-	}
-	return 0
-}
-
 // between are the samples of a part of the run.
 func (g *gauges) between(from, to time.Time) (part []gaugeSample) {
 	g.mu.Lock()

@@ -113,15 +113,18 @@ func (s *scraper) survived() *survivor {
 	return out
 }
 
-func gaugeOf(metrics []byte, name string) int64 {
+// metricOf is the value of a line without labels; 0 where there is none.
+func metricOf(metrics []byte, name string) float64 {
 	for line := range bytes.Lines(metrics) {
 		if text, ok := strings.CutPrefix(string(bytes.TrimSpace(line)), name+" "); ok {
 			v, _ := strconv.ParseFloat(text, 64)
-			return int64(v)
+			return v
 		}
 	}
 	return 0
 }
+
+func gaugeOf(metrics []byte, name string) int64 { return int64(metricOf(metrics, name)) }
 
 // get reads a page of the admin address.
 func (m *member) get(page string) (text []byte, status int, err error) {
