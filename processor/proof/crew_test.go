@@ -4,7 +4,6 @@ package proof_test
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -62,18 +61,6 @@ type member struct {
 	assigned map[topicPartition]bool
 	fetched  []time.Time // of committed offsets: each opens an assignment
 }
-
-// topicPartition names a partition.
-type topicPartition struct {
-	topic     string
-	partition int32
-}
-
-func (tp topicPartition) compare(other topicPartition) int {
-	return cmp.Or(cmp.Compare(tp.topic, other.topic), cmp.Compare(tp.partition, other.partition))
-}
-
-func (tp topicPartition) String() string { return fmt.Sprintf("%s/%d", tp.topic, tp.partition) }
 
 // start starts a process in a slot and returns once it is there, not ready.
 func (c *crew) start(slot string) (*member, error) {

@@ -236,21 +236,3 @@ func (r chaosResult) keep(dir string) (string, error) {
 	path := filepath.Join(dir, name)
 	return path, os.WriteFile(path, append(text, '\n'), 0o600)
 }
-
-func (f *findings) totals() map[string]int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	out := map[string]int{}
-	maps.Copy(out, f.total)
-	return out
-}
-
-// count adds one that nobody can name.
-func (f *findings) count(kind string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.total == nil {
-		f.total = map[string]int{}
-	}
-	f.total[kind]++
-}

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -17,47 +16,6 @@ import (
 
 // sourceHeader is written down again: the engine's constant could be wrong.
 const sourceHeader = "coupongrant-source"
-
-// position of a record.
-type position struct {
-	topicPartition
-	offset int64
-}
-
-func (p position) String() string { return fmt.Sprintf("%v/%d", p.topicPartition, p.offset) }
-
-// findings are what is broken, by kind; of each kind the first few are told.
-type findings struct {
-	mu    sync.Mutex
-	total map[string]int
-	told  []string
-}
-
-const toldOfKind = 10
-
-func (f *findings) add(kind, format string, args ...any) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.total == nil {
-		f.total = map[string]int{}
-	}
-	f.total[kind]++
-	if f.total[kind] <= toldOfKind {
-		f.told = append(f.told, kind+": "+fmt.Sprintf(format, args...))
-	}
-}
-
-func (f *findings) list() []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	out := append([]string{}, f.told...)
-	for kind, n := range f.total {
-		if n > toldOfKind {
-			out = append(out, fmt.Sprintf("%s: %d in all", kind, n))
-		}
-	}
-	return out
-}
 
 // witness reads the results under read_committed while the faults happen, as
 // users do. What it has seen once must be there for ever.
@@ -173,30 +131,6 @@ func (w *witness) ended() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.ends)
-}
-
-func headerOf(r *kgo.Record, key string) string {
-	for _, h := range r.Headers {
-		if h.Key == key {
-			return string(h.Value)
-		}
-	}
-	return ""
-}
-
-// readSource reads <topic>/<partition>/<offset>.
-func readSource(source string) (tp topicPartition, offset int64, ok bool) {
-	at := bytes.LastIndexByte([]byte(source), '/')
-	if at < 0 {
-		return tp, 0, false
-	}
-	before := bytes.LastIndexByte([]byte(source[:at]), '/')
-	if before < 0 {
-		return tp, 0, false
-	}
-	_, err := fmt.Sscanf(source[before:], "/%d/%d", &tp.partition, &offset)
-	tp.topic = source[:before]
-	return tp, offset, err == nil
 }
 
 // checkRecord looks for what no result may show. Retry and dead-letter values
