@@ -49,10 +49,14 @@ type brokerSetup struct {
 	more  func(direct, controller string) string // settings, which win over brokerSettings; nil: none
 }
 
-// chaosBrokers start and end quickly: each spends less on becoming fast than
-// its short life would bring in.
+// smallJVM starts and ends quickly: it spends less on becoming fast than a short
+// life would bring in.
+func smallJVM() []string {
+	return []string{"-Xms256m", "-Xmx448m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"}
+}
+
 func chaosBrokers(w *wires) brokerSetup {
-	return brokerSetup{len(w.lines), []string{"-Xms256m", "-Xmx448m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"}, w, nil}
+	return brokerSetup{count: len(w.lines), jvm: smallJVM(), wires: w}
 }
 
 // realBrokers are Kafka processes from the jars in REAL_KAFKA_LIBS. Each has a

@@ -37,8 +37,7 @@ func startLocked(t *testing.T) *lockedBroker {
 	store, trust := filepath.Join(dir, "broker.pem"), filepath.Join(dir, "authority.pem")
 	require.NoError(t, os.WriteFile(store, slices.Concat(key, cert), 0o600))
 	require.NoError(t, os.WriteFile(trust, b.authority.pem, 0o600))
-	setup := chaosBrokers(&wires{lines: make([]*wire, 1)})
-	setup.wires = nil
+	setup := brokerSetup{count: 1, jvm: smallJVM()}
 	setup.more = func(direct, controller string) string {
 		return fmt.Sprintf(lockedSettings, direct, b.listeners["SCRAM"], b.listeners["MTLS"], b.listeners["OAUTH"], controller,
 			direct, b.listeners["SCRAM"], b.listeners["MTLS"], b.listeners["OAUTH"], store, trust, reauthentify.Milliseconds())
