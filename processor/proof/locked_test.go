@@ -29,8 +29,8 @@ const (
 
 	// secrets live so long, and are renewed three times as often, from the start on:
 	// whoever held on to one of the first would be refused before a run is over.
-	secretLife   = time.Minute
-	reauthentify = 4 * time.Second // after which brokers ask anew who somebody is
+	secretLife          = time.Minute
+	reauthenticateAfter = 4 * time.Second // after which brokers ask anew who somebody is
 )
 
 // bearer is an unsecured JWS, which brokers take where nobody tells them how to
@@ -189,7 +189,7 @@ func TestLockedSecretsAreRotatedUnderLoad(t *testing.T) {
 func (s *lockedSystem) rotates(listener string) {
 	s.t.Helper()
 	s.files.swap(s.secrets())
-	end := time.Now().Add(secretLife + reauthentify)
+	end := time.Now().Add(secretLife + reauthenticateAfter)
 	s.replica = s.system.replica("a", s.entrance(listener))
 	s.until("it does not become ready", s.isReady)
 	s.spoil()

@@ -40,7 +40,7 @@ func startLocked(t *testing.T) *lockedBroker {
 	setup := brokerSetup{count: 1, jvm: smallJVM()}
 	setup.more = func(direct, controller string) string {
 		return fmt.Sprintf(lockedSettings, direct, b.listeners["SCRAM"], b.listeners["MTLS"], b.listeners["OAUTH"], controller,
-			direct, b.listeners["SCRAM"], b.listeners["MTLS"], b.listeners["OAUTH"], store, trust, reauthentify.Milliseconds())
+			direct, b.listeners["SCRAM"], b.listeners["MTLS"], b.listeners["OAUTH"], store, trust, reauthenticateAfter.Milliseconds())
 	}
 	b.realBrokers = startBrokers(t, dir, setup)
 	return b

@@ -146,11 +146,10 @@ func kafkaSettings() map[string]string {
 	}
 }
 
-// runKafka starts a broker that the sweep of TestMain ends at the latest.
-// Brokers tell their
-// clients where they can be reached, and the published port is known only once
-// the container runs: so its command waits for a script that the hook copies
-// in. The script's last line is what it waits for; half a script is none.
+// runKafka starts a broker that the sweep of TestMain ends at the latest. Brokers
+// tell their clients where they can be reached, and the published port is known
+// only once the container runs: so its command waits for a script that the hook
+// copies in. The script's last line is what it waits for; half a script is none.
 func runKafka(ctx context.Context, settings map[string]string) (testcontainers.Container, []string, error) {
 	env := kafkaSettings()
 	maps.Copy(env, settings)

@@ -19,7 +19,6 @@ record when all are acknowledged: {"partition": 0, "offset": 0}, in the order of
 import argparse
 import io
 import json
-import sys
 
 import fastavro
 from confluent_kafka import Producer
@@ -85,7 +84,7 @@ def main():
     args.add_argument("--schema", required=True, help="file of the current schema")
     args.add_argument("--transactional-id")
     args.add_argument("--abort", action="store_true")
-    args.add_argument("file", nargs="?", type=argparse.FileType("r"), default=sys.stdin)
+    args.add_argument("file", type=argparse.FileType("r"))
     args = args.parse_args()
 
     with open(args.schema, encoding="utf-8") as schema:
