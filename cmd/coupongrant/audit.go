@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -137,9 +136,7 @@ func writeReport(w io.Writer, report proof.Report, asJSON bool) error {
 	if !asJSON {
 		return report.WriteText(w)
 	}
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(struct {
+	return writeIndented(w, struct {
 		Verdict proof.Verdict `json:"verdict"`
 		proof.Report
 	}{report.Verdict(), report})
