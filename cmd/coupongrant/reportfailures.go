@@ -19,26 +19,12 @@ counts different request ids among them. Dead letters are no outcomes: see
 	}
 }
 
-// failuresByCoupon sorts by group and request id, so that each different id of a
-// group is met once.
 func failuresByCoupon(ctx context.Context, r *reporter) (*table, error) {
 	var gathered sorter
 	defer gathered.close()
-	err := r.read(ctx, takers{r.topics.Failed: func(ctx context.Context, record *kgo.Record) error {
-		o, err := outcomeOf[*schemas.Failed](ctx, r, record)
-		if err != nil || o == nil || !r.period.has(o.EndedAt.UnixMilli()) {
-			return err
-		}
-		return gathered.add(tuple(nil).text(o.CouponCode).text(string(o.Reason)).
-			text(textOf(o.GatewayCode)).text(textOf(o.GatewaySubCode)).text(o.RequestID))
-	}})
-	if err != nil {
+	if err := r.read(ctx, takers{r.topics.Failed: r.gatherFailures(&gathered)}); err != nil {
 		return nil, err
 	}
-	type group struct{ coupon, reason, code, subCode string }
-	var of group
-	var id string
-	var failed, requests, allFailed int64
 	t := &table{
 		title: []string{"Why coupons were not granted, by coupon"},
 		columns: []column{
@@ -52,28 +38,59 @@ func failuresByCoupon(ctx context.Context, r *reporter) (*table, error) {
 		empty: "No grant failed.",
 		notes: []string{"failed counts outcomes, requests different request ids among them."},
 	}
-	done := func() {
-		if failed > 0 {
-			t.rows = append(t.rows, []cell{
-				textCell(of.coupon), textCell(of.reason), textCell(of.code), textCell(of.subCode), countCell(failed), countCell(requests),
-			})
+	var all int64
+	err := eachFailures(&gathered, func(of failures) {
+		all += of.failed
+		t.rows = append(t.rows, []cell{
+			textCell(of.coupon), textCell(of.reason), textCell(of.code), textCell(of.subCode), countCell(of.failed), countCell(of.requests),
+		})
+	})
+	t.total = []cell{{text: "all"}, {}, {}, {}, countCell(all), {}}
+	return t, err
+}
+
+// gatherFailures is sorted by group and request id, so that each different id of a
+// group is met once.
+func (r *reporter) gatherFailures(into *sorter) func(context.Context, *kgo.Record) error {
+	return func(ctx context.Context, record *kgo.Record) error {
+		o, err := outcomeOf[*schemas.Failed](ctx, r, record)
+		if err != nil || o == nil || !r.period.has(o.EndedAt.UnixMilli()) {
+			return err
 		}
+		return into.add(tuple(nil).text(o.CouponCode).text(string(o.Reason)).
+			text(textOf(o.GatewayCode)).text(textOf(o.GatewaySubCode)).text(o.RequestID))
 	}
-	err = gathered.each(func(row *tupleReader) error {
-		next, nextID := group{row.text(), row.text(), row.text(), row.text()}, row.text()
-		if next != of || failed == 0 {
-			done()
-			of, failed, requests = next, 0, 0
+}
+
+// failureGroup is what failures are counted by.
+type failureGroup struct{ coupon, reason, code, subCode string }
+
+type failures struct {
+	failureGroup
+	failed, requests int64
+}
+
+// eachFailures hands over each group with its counts.
+func eachFailures(gathered *sorter, f func(failures)) error {
+	var of failures
+	var id string
+	err := gathered.each(func(row *tupleReader) error {
+		next, nextID := failureGroup{row.text(), row.text(), row.text(), row.text()}, row.text()
+		if next != of.failureGroup {
+			if of.failed > 0 {
+				f(of)
+			}
+			of = failures{failureGroup: next}
 		}
-		if failed == 0 || nextID != id {
-			requests++
+		if of.failed == 0 || nextID != id {
+			of.requests++
 		}
 		id = nextID
-		failed++
-		allFailed++
+		of.failed++
 		return nil
 	})
-	done()
-	t.total = []cell{{text: "all"}, {}, {}, {}, countCell(allFailed), {}}
-	return t, err
+	if of.failed > 0 {
+		f(of)
+	}
+	return err
 }

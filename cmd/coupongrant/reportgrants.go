@@ -68,33 +68,7 @@ nothing; a coupon's discount is that of its first outcome.`,
 }
 
 func discountByCoupon(ctx context.Context, r *reporter) (*table, error) {
-	type group struct{ coupon, store string }
-	type sums struct {
-		coupons, without int64
-		discount         *big.Int // nil: of no coupon
-	}
-	groups := map[group]*sums{}
-	err := r.grants(ctx, func(g grantedCoupon) error {
-		if !g.first {
-			return nil
-		}
-		of := group{g.coupon, g.store}
-		sum := groups[of]
-		if sum == nil {
-			sum = &sums{}
-			groups[of] = sum
-		}
-		sum.coupons++
-		if g.discount == nil {
-			sum.without++
-			return nil
-		}
-		if sum.discount == nil {
-			sum.discount = new(big.Int)
-		}
-		sum.discount.Add(sum.discount, big.NewInt(*g.discount))
-		return nil
-	})
+	groups, err := r.discounts(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -110,11 +84,45 @@ func discountByCoupon(ctx context.Context, r *reporter) (*table, error) {
 		empty: "No coupon was granted.",
 		notes: []string{"discount is the sum of the numbers that Tmall answers; it documents no unit for them."},
 	}
-	for _, of := range slices.SortedFunc(maps.Keys(groups), func(a, b group) int {
+	for _, of := range slices.SortedFunc(maps.Keys(groups), func(a, b discountGroup) int {
 		return cmp.Or(cmp.Compare(a.coupon, b.coupon), cmp.Compare(a.store, b.store))
 	}) {
 		n := groups[of]
 		t.rows = append(t.rows, []cell{textCell(of.coupon), textCell(of.store), countCell(n.coupons), countCell(n.without), sumCell(n.discount)})
 	}
 	return t, nil
+}
+
+// discountGroup is what discounts are added up by.
+type discountGroup struct{ coupon, store string }
+
+type discountSums struct {
+	coupons, without int64
+	discount         *big.Int // nil: of no coupon
+}
+
+// discounts takes each coupon once.
+func (r *reporter) discounts(ctx context.Context) (map[discountGroup]*discountSums, error) {
+	groups := map[discountGroup]*discountSums{}
+	return groups, r.grants(ctx, func(g grantedCoupon) error {
+		if !g.first {
+			return nil
+		}
+		of := discountGroup{g.coupon, g.store}
+		sum := groups[of]
+		if sum == nil {
+			sum = &discountSums{}
+			groups[of] = sum
+		}
+		sum.coupons++
+		if g.discount == nil {
+			sum.without++
+			return nil
+		}
+		if sum.discount == nil {
+			sum.discount = new(big.Int)
+		}
+		sum.discount.Add(sum.discount, big.NewInt(*g.discount))
+		return nil
+	})
 }
