@@ -123,7 +123,7 @@ func fromFile(path string, all []setting) (source, error) {
 	if err := k.Load(rawbytes.Provider(text), yaml.Parser()); err != nil {
 		// The parser's own words may hold a piece of the file, which may hold a secret.
 		line := ""
-		if n := 0; scanLine(err, &n) {
+		if n, found := lineOf(err); found {
 			line = fmt.Sprintf(" (see line %d)", n)
 		}
 		return from, fmt.Errorf("%s is not YAML as it should be%s: write sections with keys below them, each once, as `coupongrant config print` does", path, line)
@@ -132,13 +132,14 @@ func fromFile(path string, all []setting) (source, error) {
 	return from, refuseUnknown(from, all)
 }
 
-func scanLine(err error, n *int) bool {
+// lineOf is where the parser says that something is wrong.
+func lineOf(err error) (n int, found bool) {
 	_, after, found := strings.Cut(err.Error(), "line ")
 	if !found {
-		return false
+		return 0, false
 	}
-	_, err = fmt.Sscanf(after, "%d", n)
-	return err == nil
+	_, err = fmt.Sscanf(after, "%d", &n)
+	return n, err == nil
 }
 
 // refuseUnknown joins an error for each key that no setting has, and for each

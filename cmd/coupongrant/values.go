@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -138,7 +139,7 @@ func boolValue(to *bool) value {
 func floatValue(to *float64) value {
 	return scalar[float64]{to, func(s string) (float64, error) {
 		f, err := strconv.ParseFloat(s, 64)
-		if err != nil || f-f != 0 { // neither infinite nor not a number
+		if err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
 			return 0, errors.New("use a number such as 0.5 or 200")
 		}
 		return f, nil
