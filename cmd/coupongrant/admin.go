@@ -53,7 +53,7 @@ func newAdmin(lc fx.Lifecycle, cfg Config, log *slog.Logger, metrics prometheus.
 		began: time.Now(), version: cfg.Processor.Version, metrics: metrics,
 		replica: cfg.Processor.TransactionalID, group: cfg.Processor.Group, expires: cfg.SessionExpiresAt.Time,
 		engine: func() processor.Status { return processor.Status{} },
-		memory: newMemory(reachOf(cfg), newTopicScan(cfg)),
+		memory: newMemory(flagsToReach(cfg), newTopicScan(cfg)),
 	}
 	log = log.With("component", "admin")
 	serveAt(lc, listening{"admin.listen", cfg.AdminListen, "/"}, func(l net.Listener) *httpService { return newHTTPService(l, a.handler(), log).bounded() }, log)

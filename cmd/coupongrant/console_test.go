@@ -230,7 +230,7 @@ func TestCommandsAreShownWithTheWayToTheCluster(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cfg, err := load(t, tt.file, tt.environ)
 			require.NoError(t, err)
-			require.Regexp(t, "^"+tt.want, reachOf(cfg))
+			require.Regexp(t, "^"+tt.want, flagsToReach(cfg))
 		})
 	}
 }

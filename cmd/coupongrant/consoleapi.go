@@ -18,15 +18,15 @@ type memory struct {
 	letters func(limit int) []processor.Trail
 	find    func(requestID string) []processor.Trail
 	topics  *scanning // for what it does not remember
-	reach   string    // flags by which another command finds what this process works with
+	flags   string    // by which another command finds what this process works with
 }
 
 // newMemory remembers nothing until it is told how.
-func newMemory(reach string, scan topicScan) memory {
+func newMemory(flags string, scan topicScan) memory {
 	nothing := func(int) []processor.Trail { return nil }
 	return memory{
 		recent: nothing, letters: nothing, find: func(string) []processor.Trail { return nil },
-		topics: &scanning{scan: scan}, reach: reach,
+		topics: &scanning{scan: scan}, flags: flags,
 	}
 }
 
@@ -127,13 +127,13 @@ func (m *memory) replayCommand(t processor.Trail) string {
 	if t.Reason == string(schemas.ConflictingRequest) {
 		return "" // it is never put back
 	}
-	return "coupongrant dead-letters replay --source " + shellWord(t.Source) + m.reach
+	return "coupongrant dead-letters replay --source " + shellWord(t.Source) + m.flags
 }
 
-// reachOf gives the flags by which another command finds the same brokers, topics
+// flagsToReach gives the flags by which another command finds the same brokers, topics
 // and registry, and is let in: the file of this process, and what does not stand in
 // it. Secrets are for the person to give.
-func reachOf(cfg Config) string {
+func flagsToReach(cfg Config) string {
 	flags := ""
 	for _, from := range cfg.Origins {
 		if file, ok := strings.CutPrefix(from, "file "); ok {

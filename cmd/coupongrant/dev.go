@@ -196,7 +196,7 @@ func (d *devRun) work(ctx context.Context) error {
 
 // banner says where everything is, and what to try.
 func (d *devRun) banner() {
-	reach := reachOf(d.cfg)
+	reach := flagsToReach(d.cfg)
 	admin := "http://" + dialable(d.cfg.AdminListen)
 	fmt.Fprintf(d.out, `broker, registry, gateway and processor are running in this process
 

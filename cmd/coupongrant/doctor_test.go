@@ -267,7 +267,7 @@ func TestDoctorGoesToEveryBroker(t *testing.T) {
 	defer func() { require.NoError(t, listener.Close()) }()
 	at, ok := listener.Addr().(*net.TCPAddr)
 	require.True(t, ok)
-	found := reach(t.Context(), kadm.BrokerDetails{
+	found := dialBrokers(t.Context(), kadm.BrokerDetails{
 		{NodeID: 1, Host: "127.0.0.1", Port: int32(at.Port)}, {NodeID: 2, Host: "127.0.0.1", Port: 1},
 	})
 	require.NoError(t, found[0].err)

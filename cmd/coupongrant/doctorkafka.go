@@ -86,7 +86,7 @@ func askKafka(ctx context.Context, cfg Config) (f kafkaFacts) {
 	if err != nil {
 		return kafkaFacts{err: fmt.Errorf("asking for the brokers: %w", err)}
 	}
-	f.brokers = reach(asking, brokers)
+	f.brokers = dialBrokers(asking, brokers)
 	f.askVersions(asking, client)
 	f.askTopics(asking, admin, cfg.Processor.Topics.All())
 	f.askSettings(asking, admin, brokers)
@@ -101,9 +101,9 @@ func askKafka(ctx context.Context, cfg Config) (f kafkaFacts) {
 	return f
 }
 
-// reach opens a connection to each broker under the address that it gives to
+// dialBrokers opens a connection to each broker under the address that it gives to
 // clients.
-func reach(ctx context.Context, brokers kadm.BrokerDetails) []brokerFacts {
+func dialBrokers(ctx context.Context, brokers kadm.BrokerDetails) []brokerFacts {
 	found := make([]brokerFacts, len(brokers))
 	var all sync.WaitGroup
 	for i, b := range brokers {

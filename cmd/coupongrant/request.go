@@ -77,7 +77,7 @@ func (c *cli) request(ctx context.Context, cfg Config, id string, since time.Tim
 	if asJSON {
 		err = writeIndented(c.stdout, trace)
 	} else {
-		_, err = io.WriteString(c.stdout, trace.text(reachOf(cfg)))
+		_, err = io.WriteString(c.stdout, trace.text(flagsToReach(cfg)))
 	}
 	if err == nil && trace.State == stateNotFound {
 		return exit(exitFailed)
