@@ -28,7 +28,7 @@ type namedFile struct {
 // connection does that a new file is no good.
 type fileValue[T any] struct {
 	files    []namedFile
-	make     func(contents [][]byte) (T, error)
+	build    func(contents [][]byte) (T, error)
 	readable bool // others may read secrets: accepted
 
 	mu       sync.Mutex
@@ -40,7 +40,7 @@ type fileValue[T any] struct {
 
 // newFileValue reads the files for the first time: they must be good.
 func newFileValue[T any](readable bool, build func([][]byte) (T, error), files ...namedFile) (*fileValue[T], error) {
-	f := &fileValue[T]{files: files, make: build, readable: readable}
+	f := &fileValue[T]{files: files, build: build, readable: readable}
 	f.get()
 	return f, f.trouble
 }
@@ -85,7 +85,7 @@ func (f *fileValue[T]) read() error {
 	if f.contents != nil && slices.EqualFunc(contents, f.contents, bytes.Equal) {
 		return nil
 	}
-	value, err := f.make(contents)
+	value, err := f.build(contents)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.settings(), err)
 	}

@@ -63,7 +63,7 @@ func stillAnswering(w http.ResponseWriter) {
 type listening struct{ setting, address, page string }
 
 // serveAt serves while the program runs. The service is made when all is put together.
-func serveAt(lc fx.Lifecycle, at listening, make func(net.Listener) *httpService, log *slog.Logger) {
+func serveAt(lc fx.Lifecycle, at listening, build func(net.Listener) *httpService, log *slog.Logger) {
 	var service *httpService
 	lc.Append(fx.Hook{
 		OnStart: func(context.Context) error {
@@ -71,7 +71,7 @@ func serveAt(lc fx.Lifecycle, at listening, make func(net.Listener) *httpService
 			if err != nil {
 				return fmt.Errorf("%s is %s, but nothing can listen there (%w): choose another address, or end what has it", at.setting, at.address, err)
 			}
-			service = make(listener)
+			service = build(listener)
 			service.start(log)
 			log.Info("serving", "address", service.address(), "page", "http://"+dialable(service.address())+at.page)
 			return nil

@@ -120,11 +120,11 @@ func textOf(s *string) string {
 // decided among all.
 func (r *reporter) eachGrant(gathered *sorter, f func(grantedCoupon) error) error {
 	var last int64
-	any := false
+	met := false
 	return gathered.each(func(row *tupleReader) error {
 		g := readGranted(row)
-		g.first = !any || g.instance != last
-		any, last = true, g.instance
+		g.first = !met || g.instance != last
+		met, last = true, g.instance
 		if !r.period.has(g.grantedAt) {
 			return nil
 		}

@@ -149,7 +149,7 @@ func TestRequestTellsWhatBecameOfIt(t *testing.T) {
 			s.grant(id, source, 1)
 			s.grant(id, source, 1)
 		}},
-		{"request-2-coupons", stateGrantTwice, "granted 2 different coupons", func(id string) {
+		{"request-2-coupons", stateGrantedTwice, "granted 2 different coupons", func(id string) {
 			s.grant(id, s.ask(id), 1)
 			s.grant(id, s.ask(id), 2)
 		}},

@@ -27,12 +27,12 @@ type requestTrace struct {
 
 // The states of a request record, besides the kinds of its ends.
 const (
-	stateNotFound    = "not-found"
-	stateWaits       = "waits"
-	stateParked      = "parked"
-	stateUnaccounted = "unaccounted" // committed as finished, and no end is in view
-	stateDoubled     = "doubled"     // two ends: a broken promise
-	stateGrantTwice  = "granted-twice"
+	stateNotFound     = "not-found"
+	stateWaits        = "waits"
+	stateParked       = "parked"
+	stateUnaccounted  = "unaccounted" // committed as finished, and no end is in view
+	stateDoubled      = "doubled"     // two ends: a broken promise
+	stateGrantedTwice = "granted-twice"
 )
 
 // traceRecord is one request record of the id, and what became of it.
@@ -144,7 +144,7 @@ func (s *search) verdict() (state, sentence string) {
 	case len(records) == 0:
 		return stateNotFound, s.notFound()
 	case len(coupons) > 1:
-		return stateGrantTwice, fmt.Sprintf("granted %d different coupons, which breaks the promise if Tmall honours a repeated out_id: run `coupongrant audit`, and ask Tmall", len(coupons))
+		return stateGrantedTwice, fmt.Sprintf("granted %d different coupons, which breaks the promise if Tmall honours a repeated out_id: run `coupongrant audit`, and ask Tmall", len(coupons))
 	}
 	for _, kind := range []string{kindGranted, kindFailed, kindDeadLetter, kindUnreadable} {
 		if at := slices.IndexFunc(records, func(t traceRecord) bool { return t.State == kind }); at >= 0 {
