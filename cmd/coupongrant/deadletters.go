@@ -107,16 +107,6 @@ func oldest(found []letter, limit int) []letter {
 	return found
 }
 
-func eachJSON[T any](w io.Writer, all []T) error {
-	write := jsonLines(w)
-	for _, one := range all {
-		if err := write(one); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // countReasons is the last line of a list.
 func countReasons(found []letter) string {
 	if len(found) == 0 {

@@ -25,9 +25,6 @@ func groupChecks() []check {
 	}
 }
 
-// clientID is what this program calls itself to the brokers.
-const clientID = "coupongrant"
-
 func isNoGroup(err error) bool       { return errors.Is(err, kerr.GroupIDNotFound) }
 func isNoTransaction(err error) bool { return errors.Is(err, kerr.TransactionalIDNotFound) }
 

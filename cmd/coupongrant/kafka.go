@@ -18,6 +18,9 @@ import (
 // that do not answer.
 const clusterPatience = 10 * time.Second
 
+// clientID is what this program calls itself to the brokers.
+const clientID = "coupongrant"
+
 // kafkaOptions say how to reach the cluster, and what not to take from it.
 func kafkaOptions(cfg Config, log *slog.Logger) []kgo.Opt {
 	return append([]kgo.Opt{

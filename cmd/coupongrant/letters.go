@@ -7,7 +7,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -120,6 +119,3 @@ func (l *letters) name(ctx context.Context, r *kgo.Record, one *letter) (chosen 
 	one.RequestID = q.RequestID
 	return l.filter.id == nil || l.filter.id.names(q, bad), nil
 }
-
-// rfc3339 is how headers say a time.
-func rfc3339(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z07:00") }

@@ -45,7 +45,8 @@
 //	roots.go              whom to trust where the system does not say
 //	sessionexpiry.go      until when the merchant's session lasts, as a person has said
 //	rights.go             what gives a right that is lacking
-//	topicreader.go        reading the topics for a person who waits
+//	topicreader.go        reading the topics for a person
+//	headers.go            the headers of our records
 //	position.go           where a record is, as text
 //	moment.go             times as people say them
 //	httpservice.go        an HTTP server with a start and a stop
@@ -56,7 +57,7 @@
 //	brokerundo.go         the embedded broker's commits, all or nothing
 //	datadir*.go           a folder for one process at a time
 //	sorter.go, tuple.go   rows in order, more than fit into memory
-//	table.go              rows for people, and as CSV
+//	table.go, json.go     rows for people, as CSV and as JSON
 //	log.go, loglimit.go   the log, and what keeps lines from flooding it
 //	statusline.go         the last line of a terminal
 package main
@@ -164,4 +165,12 @@ func buildVersion() string {
 		return v
 	}
 	return "unversioned"
+}
+
+// unlessOver drops an error that is only the way in which a wanted end looks.
+func unlessOver(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }

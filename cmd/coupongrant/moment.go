@@ -5,6 +5,8 @@ import (
 	"time"
 )
 
+const day = 24 * time.Hour
+
 // momentLayouts are read in the zone of the machine, as its clock shows them.
 var momentLayouts = []string{"2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly}
 

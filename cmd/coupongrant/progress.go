@@ -8,18 +8,13 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 
 	"github.com/coupongrant/coupongrant/processor"
 )
 
 const (
-	statusEvery   = 500 * time.Millisecond // on a terminal
-	logEvery      = 10 * time.Second       // in a pipe
-	outcomesName  = "coupongrant_outcomes_total"
-	deadName      = "coupongrant_dead_letters_total"
-	waitingName   = "coupongrant_requests_unfinished"
-	grantedReason = "granted"
+	statusEvery = 500 * time.Millisecond // on a terminal
+	logEvery    = 10 * time.Second       // in a pipe
 )
 
 // counts are what the processor has done since it started.
@@ -42,15 +37,6 @@ func readCounts(metrics prometheus.Gatherer) (counts, error) {
 		c.deadLetters += n
 	}
 	return c, err
-}
-
-func label(m *dto.Metric, name string) string {
-	for _, l := range m.GetLabel() {
-		if l.GetName() == name {
-			return l.GetValue()
-		}
-	}
-	return ""
 }
 
 // progress tells a person at a terminal, or a log, how it goes.

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"io"
 	"time"
 
@@ -83,19 +81,4 @@ func (c *cli) request(ctx context.Context, cfg Config, id string, since time.Tim
 		return exit(exitFailed)
 	}
 	return err
-}
-
-// readProgress shows on a line how far reading is.
-func readProgress(line *statusLine) func(read, total int64) {
-	began := time.Now()
-	return func(read, total int64) {
-		line.set(fmt.Sprintf("%d of %d offsets read, %s", read, total, time.Since(began).Round(time.Second)))
-	}
-}
-
-func writeIndented(w io.Writer, v any) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(v)
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"sync"
+	"time"
 )
 
 // statusLine is the last line of a terminal, which is written over again and
@@ -62,4 +64,12 @@ func (s *statusLine) close() {
 		_, _ = io.WriteString(s.out, clearLine)
 	}
 	s.text = ""
+}
+
+// readProgress shows on a line how far reading is.
+func readProgress(line *statusLine) func(read, total int64) {
+	began := time.Now()
+	return func(read, total int64) {
+		line.set(fmt.Sprintf("%d of %d offsets read, %s", read, total, time.Since(began).Round(time.Second)))
+	}
 }

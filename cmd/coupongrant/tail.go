@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -150,14 +148,6 @@ func (v *viewer) export(ctx context.Context, limit int, topics ...string) error 
 	return err
 }
 
-// unlessOver drops an error that is only the way in which a wanted end looks.
-func unlessOver(ctx context.Context, err error) error {
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		return nil
-	}
-	return err
-}
-
 // await is view, for as long as it takes: it tells of a registry that gives no answer.
 func (v *viewer) await(ctx context.Context, r *kgo.Record) (view, error) {
 	for told := false; ; told = true {
@@ -176,25 +166,9 @@ func showJSON(w io.Writer) func(view) error {
 	return func(v view) error { return write(v) }
 }
 
-// jsonLines writes one object a line.
-func jsonLines(w io.Writer) func(any) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode
-}
-
 func showText(w io.Writer) func(view) error {
 	return func(v view) error {
 		_, err := fmt.Fprintln(w, v.line())
 		return err
 	}
-}
-
-// header of a record; empty if it has none of the name.
-func header(r *kgo.Record, name string) string {
-	at := slices.IndexFunc(r.Headers, func(h kgo.RecordHeader) bool { return h.Key == name })
-	if at < 0 {
-		return ""
-	}
-	return string(r.Headers[at].Value)
 }

@@ -97,24 +97,6 @@ func (v *view) deadLetter(r *kgo.Record) {
 	v.FirstAttemptAt = headerTime(r, headerFirstAttempt)
 }
 
-// headerCount is nil where a header is no number.
-func headerCount(r *kgo.Record, name string) *int {
-	n, err := strconv.Atoi(header(r, name))
-	if err != nil {
-		return nil
-	}
-	return &n
-}
-
-// headerTime is nil where a header is no time.
-func headerTime(r *kgo.Record, name string) *time.Time {
-	at, err := time.Parse(time.RFC3339, header(r, name))
-	if err != nil {
-		return nil
-	}
-	return &at
-}
-
 func (v *view) outcome(o schemas.Outcome) {
 	switch o := o.(type) {
 	case *schemas.Granted:

@@ -17,20 +17,6 @@ import (
 	"github.com/coupongrant/coupongrant/schemas"
 )
 
-// The headers of the program's records, as the outside world relies on them.
-const (
-	headerSource       = "coupongrant-source"
-	headerReason       = "coupongrant-reason"
-	headerError        = "coupongrant-error"
-	headerAttempts     = "coupongrant-attempts"
-	headerFirstAttempt = "coupongrant-first-attempt-at"
-	headerInDoubt      = "coupongrant-in-doubt"
-	headerNextAt       = "coupongrant-next-at"
-	headerFailedAt     = "coupongrant-failed-at"
-	headerValueSize    = "coupongrant-value-size"
-	headerReplayOf     = "coupongrant-replay-of"
-)
-
 // topicReader reads the topics for a person: `request`, `dead-letters`, `tail`, `report`,
 // and the console's search.
 type topicReader struct {

@@ -20,7 +20,6 @@ import (
 const (
 	defaultPartitions  = 12
 	defaultReplication = 3
-	day                = 24 * time.Hour
 	resultRetention    = 7 * day
 	deadRetention      = 30 * day
 	headerRoom         = 64 << 10 // what our headers may add to an input record

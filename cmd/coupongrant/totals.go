@@ -35,6 +35,10 @@ type bucket struct {
 }
 
 const (
+	outcomesName   = "coupongrant_outcomes_total"
+	grantedReason  = "granted" // of an outcome
+	deadName       = "coupongrant_dead_letters_total"
+	waitingName    = "coupongrant_requests_unfinished"
 	parkedName     = "coupongrant_parked_total"
 	attemptsName   = "coupongrant_attempts_total"
 	callsName      = "coupongrant_call_duration_seconds"
@@ -96,4 +100,13 @@ func (d *distribution) add(h *dto.Histogram) {
 		}
 		d.Buckets[i].Count += b.GetCumulativeCount()
 	}
+}
+
+func label(m *dto.Metric, name string) string {
+	for _, l := range m.GetLabel() {
+		if l.GetName() == name {
+			return l.GetValue()
+		}
+	}
+	return ""
 }
