@@ -165,6 +165,7 @@ func TestFindSaysThatWhatWasReadOfAHeldPartitionGoesOn(t *testing.T) {
 		require.NoError(t, s.kafka.DeleteRecords(s.topics.Store, 0, 6))
 		r.line.mend()
 		time.Sleep(2 * time.Minute)
+		r.until(func() bool { return r.Find("held-0")[0].State == stateWaits }) // between two calls
 		found := r.Find("held-0")
 		require.Len(t, found, 1)
 		require.Equal(t, stateWaits, found[0].State)
