@@ -163,10 +163,10 @@ func (b *brokers) register() {
 	b.codec = schemas.NewCodec(b.registry, schemas.Rules{CouponTypes: schemas.DefaultCouponTypes()})
 }
 
-// grants is a gateway that grants every call at once.
-type grants struct{}
+// grantsAll is a gateway that grants every call at once.
+type grantsAll struct{}
 
-func (grants) RoundTrip(r *http.Request) (*http.Response, error) {
+func (grantsAll) RoundTrip(r *http.Request) (*http.Response, error) {
 	_ = r.Body.Close()
 	const body = `{"tmall_nrt_coupon_send_response":{"model":{"coupon_instance_id":7},"request_id":"r"}}`
 	return &http.Response{
@@ -179,7 +179,7 @@ func (grants) RoundTrip(r *http.Request) (*http.Response, error) {
 func (b *brokers) start(way *line) (p *Processor, stop func() error) {
 	b.t.Helper()
 	client, err := topclient.New(topclient.Config{URL: "http://gateway/router/rest", SignMethod: "hmac-sha256", Timeout: b.cfg.CallTimeout},
-		&http.Client{Transport: grants{}})
+		&http.Client{Transport: grantsAll{}})
 	require.NoError(b.t, err)
 	var log bytes.Buffer
 	p, err = New(b.cfg, Deps{
