@@ -26,8 +26,8 @@ type answered struct {
 	err    *topclient.Error // nil: granted
 }
 
-// Attempt calls for t. It reads only what no one writes while a call is in
-// flight: the request and the source.
+// Attempt calls for t. It reads only the request, which no one writes while a call
+// is in flight.
 func (a *attempter) Attempt(ctx context.Context, t *task) answered {
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()

@@ -22,7 +22,7 @@ type commits struct {
 const (
 	metadataBudget = 4000  // the broker's default limit is 4,096
 	metadataFloor  = 64    // what metadata without a finished set stays below
-	batchEnds      = 10000 // of one transaction, or one more partition's: it must not take long
+	batchEnds      = 10000 // of one transaction, and the rest of the partition that reaches it: it must not take long
 
 	// Brokers answer EndTxn before they have written the markers, and until then
 	// refuse the offsets of the next transaction (CONCURRENT_TRANSACTIONS), for

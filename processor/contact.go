@@ -15,18 +15,18 @@ import (
 // contact watches, as a hook of kgo, whether any broker answers: kgo itself
 // retries in silence.
 type contact struct {
-	holds    *holds
-	lastRead atomic.Int64            // Unix nanoseconds of the last answer
-	refusal  atomic.Pointer[refusal] // the first since then; nil: none
-	bound    time.Duration           // of silence
-	silent   atomic.Bool             // the hold stands
-	telling  sync.Mutex              // of silent and the hold: an answer between the two would leave it for ever
+	holds     *holds
+	lastRead  atomic.Int64              // Unix nanoseconds of the last answer
+	unreached atomic.Pointer[unreached] // the first since then; nil: none
+	bound     time.Duration             // of silence
+	silent    atomic.Bool               // the hold stands
+	telling   sync.Mutex                // of silent and the hold: an answer between the two would leave it for ever
 
 	looked, since time.Time // of look: the last time, and from when on an answer is due
 }
 
-// refusal is a broker that could not be reached.
-type refusal struct {
+// unreached is a broker that could not be reached.
+type unreached struct {
 	at   time.Time
 	what string
 }
@@ -35,9 +35,9 @@ const (
 	// silence is how long brokers that take our requests may answer none, before it
 	// is a hold. Fetches are more frequent, and heartbeats by default.
 	silence = 4 * time.Second
-	// refusals is how long one cannot be reached and none answers, before it is one.
+	// unreachedFor is how long one cannot be reached and none answers, before it is one.
 	// kgo looks at the metadata at once then, so that any other would have answered.
-	refusals = 2 * time.Second
+	unreachedFor = 2 * time.Second
 )
 
 func newContact(cfg Config, h *holds) *contact {
@@ -47,7 +47,7 @@ func newContact(cfg Config, h *holds) *contact {
 // OnBrokerConnect implements kgo.HookBrokerConnect.
 func (c *contact) OnBrokerConnect(meta kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
 	if err != nil && !errors.Is(err, context.Canceled) {
-		c.refusal.CompareAndSwap(nil, &refusal{time.Now(), fmt.Sprintf("everything waits: at %s:%d, %v", meta.Host, meta.Port, Unreachable(err))})
+		c.unreached.CompareAndSwap(nil, &unreached{time.Now(), fmt.Sprintf("everything waits: at %s:%d, %v", meta.Host, meta.Port, Unreachable(err))})
 	}
 }
 
@@ -57,7 +57,7 @@ func (c *contact) OnBrokerConnect(meta kgo.BrokerMetadata, _ time.Duration, _ ne
 func (c *contact) look(now time.Time, member bool) {
 	stopped := now.Sub(c.looked) > longestTick
 	if stopped {
-		c.refusal.Store(nil)
+		c.unreached.Store(nil)
 	}
 	if !member || stopped {
 		c.since = now
@@ -66,9 +66,9 @@ func (c *contact) look(now time.Time, member bool) {
 	if last := time.Unix(0, c.lastRead.Load()); last.After(c.since) {
 		c.since = last
 	}
-	why, quiet := c.refusal.Load(), now.Sub(c.since)
+	why, quiet := c.unreached.Load(), now.Sub(c.since)
 	switch {
-	case why != nil && now.Sub(why.at) > refusals:
+	case why != nil && now.Sub(why.at) > unreachedFor:
 		c.tell(why.what)
 	case quiet > c.bound:
 		c.tell(fmt.Sprintf("no broker has answered for %s: everything waits; check the cluster and the way to it", spell(quiet)))
@@ -91,7 +91,7 @@ func (c *contact) OnBrokerE2E(_ kgo.BrokerMetadata, _ int16, e2e kgo.BrokerE2E) 
 
 func (c *contact) answered() {
 	c.lastRead.Store(time.Now().UnixNano())
-	c.refusal.Store(nil)
+	c.unreached.Store(nil)
 	if c.silent.Load() { // rarely: answers come by the thousand
 		c.telling.Lock()
 		defer c.telling.Unlock()

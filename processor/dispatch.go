@@ -69,7 +69,7 @@ func (s *scheduler) dispatch(ctx context.Context, now time.Time) time.Duration {
 			sup := s.supplies[t.assignment]
 			sup.forget(t)
 			s.touch(sup)
-			s.conclude(t, v, answered{at: now.UTC()})
+			s.conclude(t, v, answered{})
 			continue
 		}
 		if _, once := s.calling[t.request.RequestID]; once { // a repeat: what it may be told depends on the answer

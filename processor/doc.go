@@ -36,6 +36,8 @@
 // (revoked, lost, or found missing when a commit looked). Work of an older epoch
 // is counted and thrown away. Held: its metadata cannot be read, its input has a
 // gap, or an end is too large for its topic; it is paused until a person decides.
+// Overtaken: retention took what was to be read next; it is paused, what was read
+// ends, and then it is held, or gone over with --accept-lost-input.
 //
 // # Who owns what
 //
@@ -93,6 +95,7 @@
 // # Files, in the order of the record
 //
 //	processor.go    Processor: New, Run, Start, Stop, Health; builds sessions
+//	client.go       how the Kafka client is set up
 //	preflight.go    what must be there before the group is joined
 //	rights.go       what the brokers must allow us
 //	unreachable.go  why brokers cannot be talked to, and the mend
@@ -130,6 +133,7 @@
 //	handover.go     what leaves us is finished and committed first
 //	commit.go       what goes into the next transaction, and what after it
 //	transaction.go  Begin to End, the rewritten commit, the proof
+//	refused.go      what a refused produce means
 //	metadata.go     the commit metadata
 //	holds.go        why something waits
 //	contact.go      whether any broker answers

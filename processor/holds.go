@@ -20,11 +20,11 @@ type Hold struct {
 // The kinds of holds.
 const (
 	holdStarting    = "starting"    // not yet a member of the group
-	holdKafka       = "kafka"       // no broker answers, or one refuses us
-	holdTopic       = "topic"       // a topic is missing, recreated, or not ours to use
+	holdKafka       = "kafka"       // no broker answers, one refuses us, the group cannot be joined, or our lease is over
+	holdTopic       = "topic"       // a topic is missing, refused or unreadable, or takes no result of ours
 	holdRegistry    = "registry"    // the schema registry does not answer, or lacks our subjects
-	holdGateway     = "gateway"     // the breaker is open, or the gateway bans us
-	holdApp         = "app"         // credentials, permission or clock: a person must act
+	holdGateway     = "gateway"     // the gateway is in trouble or bans us, or the budget of the day is used up
+	holdApp         = "app"         // credentials, permission or clock, or most of what we send is refused: a person must act
 	holdMetadata    = "metadata"    // a partition's commit metadata cannot be read or written
 	holdLostInput   = "lost-input"  // a gap in the input
 	holdTransaction = "transaction" // transactions fail

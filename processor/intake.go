@@ -15,8 +15,8 @@ import (
 
 // What the session does with a poll.
 
-// admit takes polled records into their windows, those of batches that were
-// stretched by themselves.
+// admit takes polled records into their windows; those of batches that were stretched
+// are kept apart from their batch.
 func (s *session) admit(fetches kgo.Fetches, stretched bool) error {
 	var stray error
 	now := time.Now()

@@ -48,7 +48,7 @@ func (s *scheduler) judge(ans answered) {
 		}
 	}
 	if s.gate.guard.keeps(ans.err) {
-		v = verdict{action: actRetry, wait: probeApp, why: "most answers refuse what we send"}
+		v = verdict{action: actRetry, wait: probeApp}
 	}
 	t.lastAnswer = ans.err
 	s.conclude(t, v, ans)
@@ -128,7 +128,7 @@ func count(t *task, answer *topclient.Error) {
 	}
 	switch answer.About {
 	case topclient.AboutRequest, topclient.AboutUnknown:
-		if answer.Business == "-11" {
+		if answer.Business == topclient.BusinessException {
 			t.business++
 		} else if t.inDoubt {
 			t.doubtful++
@@ -138,7 +138,7 @@ func count(t *task, answer *topclient.Error) {
 	}
 }
 
-// conclude carries out a verdict.
+// conclude carries out a verdict. ans counts for actGrant and actPause, which take one.
 func (s *scheduler) conclude(t *task, v verdict, ans answered) {
 	e := &end{task: t, at: time.Now().UTC()}
 	if t.lane != nil && (v.action == actGrant || v.action == actFail) {
@@ -150,7 +150,7 @@ func (s *scheduler) conclude(t *task, v verdict, ans answered) {
 	case actFail:
 		e.kind, e.failure = endFailed, v.failure
 	case actDeadLetter:
-		e.kind, e.reason, e.detail = endDeadLetter, schemas.GrantUnknown, v.why
+		e.kind, e.reason, e.detail = endDeadLetter, schemas.GrantUnknown, v.detail
 	case actPark:
 		e.kind, e.next = endParked, e.at.Add(s.cfg.Retry.Delay)
 		s.parkBehind(t, e)

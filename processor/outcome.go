@@ -135,7 +135,7 @@ func shrink(o schemas.Outcome) {
 // parked carries the request's own bytes to the retry topic, with what is known
 // of it in headers.
 func (p publisher) parked(e *end) *kgo.Record {
-	headers := append(p.trail(e.task),
+	headers := append(p.history(e.task),
 		kgo.RecordHeader{Key: headerNextAt, Value: []byte(rfc3339(e.next))},
 		kgo.RecordHeader{Key: headerWaited, Value: []byte(e.task.waited.Round(time.Millisecond).String())})
 	return &kgo.Record{
@@ -146,7 +146,7 @@ func (p publisher) parked(e *end) *kgo.Record {
 
 func (p publisher) deadLetter(e *end, empty bool) *kgo.Record {
 	raw := e.task.record
-	headers := append(p.trail(e.task),
+	headers := append(p.history(e.task),
 		kgo.RecordHeader{Key: headerReason, Value: []byte(e.reason)},
 		kgo.RecordHeader{Key: headerError, Value: []byte(oneLine(e.detail))},
 		kgo.RecordHeader{Key: headerFailedAt, Value: []byte(rfc3339(e.at))},
@@ -168,8 +168,8 @@ func (p publisher) deadLetter(e *end, empty bool) *kgo.Record {
 	}
 }
 
-// trail is what parked records and dead letters say of the past.
-func (p publisher) trail(t *task) []kgo.RecordHeader {
+// history is what parked records and dead letters say of the past, in headers.
+func (p publisher) history(t *task) []kgo.RecordHeader {
 	headers := []kgo.RecordHeader{
 		{Key: headerSource, Value: []byte(t.source)},
 		{Key: headerAttempts, Value: []byte(strconv.Itoa(t.attempts))},

@@ -148,7 +148,7 @@ func (s *session) withhold(o *owned, why *Hold) {
 func (s *session) letGo(of assignment) {
 	s.scheduler.Drop(of)
 	s.tracing.moved(func(a assignment) bool { return a == of })
-	maps.DeleteFunc(s.tx.oversize, func(e *end, _ size) bool { return e.task.assignment == of })
+	maps.DeleteFunc(s.tx.oversize, func(e *end, _ tooLarge) bool { return e.task.assignment == of })
 	for schema, waiting := range s.pending {
 		s.pending[schema] = slices.DeleteFunc(waiting, func(t *task) bool { return t.assignment == of })
 		if len(s.pending[schema]) == 0 {

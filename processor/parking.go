@@ -6,8 +6,8 @@ import "time"
 // end for too long, and those that it holds up. Only ever while the gateway
 // answers others: in an outage everybody waits where they are.
 
-// Shares of a window (window.records), and of its span. With more than crowdShare
-// behind a request in trouble, or the others further beyond it than spanShare, it
+// Shares of a window (window.records), and of its span: one in so many. With more than
+// crowdShare behind a request in trouble, or the others further beyond it than spanShare, it
 // is parked before retry.park_after: the window would fill, and hold up everybody.
 // Of a lane of which nobody is answered no more than laneShare stay, and no more
 // than half of all that wait in the partition.
@@ -58,7 +58,7 @@ func (s *scheduler) sweep(now time.Time) {
 		sup := s.supplies[e.task.assignment]
 		sup.forget(e.task)
 		s.touch(sup)
-		s.conclude(e.task, e.verdict, answered{at: now.UTC()})
+		s.conclude(e.task, e.verdict, answered{})
 	}
 }
 
@@ -72,7 +72,7 @@ func (s *scheduler) overdue(t *task) (v verdict, over bool) {
 	behind := t.lane != nil && len(t.lane.tasks) > max(s.cfg.WindowRecords/crowdShare, 1)
 	beyond := s.supplies[t.assignment].newest-t.offset >= int64(maxSpan*s.cfg.WindowRecords/spanShare)
 	if behind || beyond {
-		return s.policy.park(t, s.parked(t), "too many wait for it"), true
+		return s.policy.park(t, s.parked(t)), true
 	}
 	return verdict{}, false
 }

@@ -29,12 +29,12 @@ const (
 	actDeadLetter               // end it as grant-unknown
 )
 
-// verdict is the policy's decision, and why, which a dead letter tells.
+// verdict is the policy's decision.
 type verdict struct {
 	action  action
 	wait    time.Duration
 	failure schemas.FailureReason
-	why     string
+	detail  string // of actDeadLetter: what it says
 }
 
 const (
@@ -67,23 +67,23 @@ func (p policy) next(answer *topclient.Error, t *task, parked bool) verdict {
 	case answer == nil:
 		return verdict{action: actGrant}
 	case answer.Canceled:
-		return verdict{action: actRetry, why: "the call was given up by us"}
+		return verdict{action: actRetry}
 	case answer.Throttled:
-		return verdict{action: actBan, wait: p.banLength(answer), why: "the gateway limits our calls"}
+		return verdict{action: actBan, wait: p.banLength(answer)}
 	case answer.About == topclient.AboutApp:
 		return p.appTrouble(answer, t)
 	case answer.About == topclient.AboutGateway:
-		return verdict{action: actRetry, wait: p.backoff(t.attempts), why: "gateway trouble"}
-	case answer.Business == "-11" && t.business < p.cfg.Retry.BusinessAttempts:
-		return verdict{action: actRetry, wait: p.backoff(t.business), why: "business exception"}
-	case answer.Business == "-11" && t.inDoubt && p.cfg.Retry.RefusalInDoubt == ParkRefusal:
-		return p.park(t, parked, "business exception, and an attempt in doubt")
+		return verdict{action: actRetry, wait: p.backoff(t.attempts)}
+	case answer.Business == topclient.BusinessException && t.business < p.cfg.Retry.BusinessAttempts:
+		return verdict{action: actRetry, wait: p.backoff(t.business)}
+	case answer.Business == topclient.BusinessException && t.inDoubt && p.cfg.Retry.RefusalInDoubt == ParkRefusal:
+		return p.park(t, parked)
 	case answer.MayHaveGranted, answer.About == topclient.AboutUnknown:
-		return p.doubtful(t, parked, "the answer leaves open whether a coupon was granted")
+		return p.doubtful(t, parked)
 	case t.inDoubt && p.cfg.Retry.RefusalInDoubt == ParkRefusal:
-		return p.doubtful(t, parked, "a refusal after an attempt in doubt proves nothing")
+		return p.doubtful(t, parked)
 	default:
-		return verdict{action: actFail, failure: failureReason(answer), why: "the gateway refused it"}
+		return verdict{action: actFail, failure: failureReason(answer)}
 	}
 }
 
@@ -91,9 +91,9 @@ func (p policy) next(answer *topclient.Error, t *task, parked bool) verdict {
 // anew at once (top-protocol: 30 and 31 may be a matter of seconds).
 func (p policy) appTrouble(answer *topclient.Error, t *task) verdict {
 	if isTimestamp(answer) && !isTimestamp(t.lastAnswer) {
-		return verdict{action: actRetry, why: "timestamp refused once"}
+		return verdict{action: actRetry}
 	}
-	return verdict{action: actPause, wait: probeApp, why: "the gateway refuses our app"}
+	return verdict{action: actPause, wait: probeApp}
 }
 
 func isTimestamp(e *topclient.Error) bool {
@@ -103,20 +103,20 @@ func isTimestamp(e *topclient.Error) bool {
 // doubtful calls again a few times, then parks. A request that comes back in doubt
 // had those attempts: one answer says whether what was wrong is over. More would
 // be calls that others wait for, every retry.delay, for as long as it lasts.
-func (p policy) doubtful(t *task, parked bool, why string) verdict {
+func (p policy) doubtful(t *task, parked bool) verdict {
 	if !t.backInDoubt && t.doubtful < p.cfg.Retry.DoubtfulAttempts {
-		return verdict{action: actRetry, wait: p.backoff(t.doubtful), why: why}
+		return verdict{action: actRetry, wait: p.backoff(t.doubtful)}
 	}
-	return p.park(t, parked, why)
+	return p.park(t, parked)
 }
 
 // park hands over to the retry topic; what comes from there goes back until it
 // is given up.
-func (p policy) park(t *task, parked bool, why string) verdict {
+func (p policy) park(t *task, parked bool) verdict {
 	if parked && t.inDoubt && t.waited >= p.cfg.Retry.GiveUpAfter {
-		return verdict{action: actDeadLetter, why: fmt.Sprintf("in doubt for longer than retry.give_up_after (%v) while the gateway answered others", p.cfg.Retry.GiveUpAfter)}
+		return verdict{action: actDeadLetter, detail: fmt.Sprintf("in doubt for longer than retry.give_up_after (%v) while the gateway answered others", p.cfg.Retry.GiveUpAfter)}
 	}
-	return verdict{action: actPark, why: why}
+	return verdict{action: actPark}
 }
 
 // beforeCall ends a request that must not be called any more; ok is false when
@@ -124,14 +124,14 @@ func (p policy) park(t *task, parked bool, why string) verdict {
 func (p policy) beforeCall(t *task, now time.Time) (v verdict, ended bool) {
 	if t.inDoubt {
 		if since := firstKnown(t); now.Sub(since) > p.cfg.IdempotencyWindow {
-			return verdict{action: actDeadLetter, why: fmt.Sprintf(
+			return verdict{action: actDeadLetter, detail: fmt.Sprintf(
 				"in doubt since %s, longer than gateway.idempotency_window (%v): a repeat might grant again",
 				since.UTC().Format(time.RFC3339), p.cfg.IdempotencyWindow)}, true
 		}
 		return verdict{}, false // never EXPIRED in doubt
 	}
 	if at := t.expiry(p.cfg.MaxAge); !at.IsZero() && !now.Before(at) {
-		return verdict{action: actFail, failure: schemas.ReasonExpired, why: "its time has passed"}, true
+		return verdict{action: actFail, failure: schemas.ReasonExpired}, true
 	}
 	return verdict{}, false
 }
@@ -144,7 +144,7 @@ func (p policy) waitedTooLong(t *task, parked bool, elapsed time.Duration) (v ve
 	if !t.called || elapsed-t.calledAt < p.cfg.Retry.ParkAfter {
 		return verdict{}, false
 	}
-	return p.park(t, parked, "others get their outcomes, this one does not"), true
+	return p.park(t, parked), true
 }
 
 // firstKnown is the earliest time at which a doubtful attempt can have been
@@ -187,13 +187,13 @@ func (p policy) jittered(d, by time.Duration) time.Duration {
 
 func failureReason(answer *topclient.Error) schemas.FailureReason {
 	switch answer.Business {
-	case "-7":
+	case topclient.BusinessLimitReached:
 		return schemas.ReasonLimitReached
-	case "-6":
+	case topclient.BusinessOutOfStock:
 		return schemas.ReasonOutOfStock
-	case "-3":
+	case topclient.BusinessCouponInvalid:
 		return schemas.ReasonCouponInvalid
-	case "-11":
+	case topclient.BusinessException:
 		return schemas.ReasonBusinessException
 	default:
 		return schemas.ReasonRejected

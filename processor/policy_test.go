@@ -90,7 +90,7 @@ func TestPolicy(t *testing.T) {
 			for i, at := range situations {
 				v := verdictOn(testPolicy(), at, answers()[name])
 				require.Equal(t, want[i], inWords(v), "%+v", at)
-				require.Equal(t, v.action == actGrant, v.why == "", "%+v", at)
+				require.Equal(t, v.action == actDeadLetter, v.detail != "", "%+v", at)
 				require.GreaterOrEqual(t, v.wait, time.Duration(0), "%+v", at)
 				require.LessOrEqual(t, v.wait, time.Minute, "%+v", at)
 			}
@@ -242,7 +242,7 @@ func TestBeforeCall(t *testing.T) {
 				record:  &kgo.Record{Timestamp: row.recordAt}, firstCall: row.firstCall, inDoubt: row.inDoubt,
 			}, policyNow)
 			require.Equal(t, row.want != "", ended)
-			require.Equal(t, ended, v.why != "")
+			require.Equal(t, v.action == actDeadLetter, v.detail != "")
 			require.Equal(t, row.want, map[bool]string{true: inWords(v)}[ended])
 		})
 	}

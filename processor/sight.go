@@ -14,7 +14,7 @@ import (
 type sight struct {
 	session    atomic.Pointer[sessionView]   // nil: no session runs
 	scheduler  atomic.Pointer[schedulerView] // nil: likewise
-	asked      atomic.Pointer[scheduler]     // whom to ask for requests that wait; nil: likewise
+	waiting    atomic.Pointer[scheduler]     // whom to ask for requests that wait; nil: likewise
 	undecoded  atomic.Pointer[undecoded]     // what it has not heard of yet; nil: likewise
 	member     atomic.Bool                   // of the group, and not joining anew: brokers have to answer us all the time
 	committing atomic.Int64                  // Unix nanoseconds: since when a transaction is under way; 0: none
@@ -118,12 +118,12 @@ const (
 
 // begin and over mark the life of a session.
 func (s *sight) begin(of *session) {
-	s.asked.Store(of.scheduler)
+	s.waiting.Store(of.scheduler)
 	s.undecoded.Store(of.undecoded)
 }
 
 func (s *sight) over() {
-	s.asked.Store(nil)
+	s.waiting.Store(nil)
 	s.undecoded.Store(nil)
 	s.session.Store(nil)
 	s.scheduler.Store(nil)

@@ -10,6 +10,8 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/coupongrant/coupongrant/topclient"
 )
 
 // tracing makes the spans of a request: one from when it is taken in until its
@@ -53,8 +55,6 @@ const (
 	spanOffset    = attribute.Key("messaging.kafka.offset")
 )
 
-const callSpan = "tmall.nrt.coupon.send"
-
 // begin begins the span of a record that is taken in. Its parent is whom the
 // record's headers name.
 func (tr *tracing) begin(t *task) {
@@ -76,7 +76,7 @@ func (tr *tracing) called(t *task, ans answered) {
 	if tr == nil {
 		return
 	}
-	_, span := tr.tracer.Start(trace.ContextWithSpan(tr.base, t.span), callSpan,
+	_, span := tr.tracer.Start(trace.ContextWithSpan(tr.base, t.span), topclient.Method,
 		trace.WithSpanKind(trace.SpanKindClient), trace.WithTimestamp(ans.at), trace.WithAttributes(spanAttempt.Int(t.attempts+1)))
 	if ans.err != nil {
 		span.SetAttributes(spanAbout.String(ans.err.About.String()), spanCode.String(ans.err.Label()), spanInDoubt.Bool(ans.err.MayHaveGranted))

@@ -16,6 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"github.com/coupongrant/coupongrant/topclient"
 )
 
 const (
@@ -73,7 +75,7 @@ func TestOneTraceSpansRequestCallsParkingAndOutcome(t *testing.T) {
 		}
 		require.Equal(t, map[string]int{
 			"process " + s.topics.Store: 1, "process " + s.topics.Retry: 1,
-			"send " + s.topics.Retry: 1, "send " + s.topics.Granted: 1, callSpan: cfg.Retry.DoubtfulAttempts + 1,
+			"send " + s.topics.Retry: 1, "send " + s.topics.Granted: 1, topclient.Method: cfg.Retry.DoubtfulAttempts + 1,
 		}, count)
 		require.Len(t, spans.Started(), len(spans.Ended()), "each span that began has ended")
 
@@ -86,7 +88,7 @@ func TestOneTraceSpansRequestCallsParkingAndOutcome(t *testing.T) {
 		}
 		require.Equal(t, []string{"send " + s.topics.Granted, "process " + s.topics.Retry, "send " + s.topics.Retry, "process " + s.topics.Store}, way)
 		for _, span := range byID {
-			if span.Name() == callSpan {
+			if span.Name() == topclient.Method {
 				require.Contains(t, byID[span.Parent().SpanID().String()].Name(), "process ")
 			}
 		}

@@ -136,7 +136,7 @@ const askWait = time.Second
 
 // waiting asks the scheduler for what has no end yet.
 func (p *Processor) waiting(requestID string) []Trail {
-	s := p.sight.asked.Load()
+	s := p.sight.waiting.Load()
 	if s == nil {
 		return nil
 	}

@@ -27,9 +27,9 @@ type transaction struct {
 	deadline time.Duration // for everything from Begin to the proof
 	nonce    nonce
 
-	metadataSize int           // bytes of commit metadata of the last one: of the partition that has most
-	howCommitted string        // of the last one: committed, or unknown until it was looked up
-	oversize     map[*end]size // ends whose record was refused as too large (rule 9)
+	metadataSize int               // bytes of commit metadata of the last one: of the partition that has most
+	howCommitted string            // of the last one: committed, or unknown until it was looked up
+	oversize     map[*end]tooLarge // ends whose record was refused as too large (rule 9)
 }
 
 // batch is what one transaction publishes and commits: exactly the ends that
@@ -141,26 +141,6 @@ func (tx *transaction) records(ctx context.Context, b *batch) ([]*kgo.Record, er
 	return records, nil
 }
 
-// size is what is known of an end whose record was refused as too large.
-type size uint8
-
-const (
-	suspect size = iota + 1 // refused in a batch with others: goes alone the next time
-	shrunk                  // refused alone: goes without what is optional
-)
-
-// oversizeError: the smallest form of an end is larger than its topic takes.
-type oversizeError struct {
-	end *end
-	err error
-}
-
-func (e *oversizeError) Error() string {
-	return fmt.Sprintf("the end of %s is too large in its smallest form: %v", e.end.task.source, e.err)
-}
-
-func (e *oversizeError) Unwrap() error { return errAborted }
-
 // produce sends the records and waits for all of them. kgo commits whatever
 // succeeded if asked to (its own comment says so), so every promise is looked
 // at here, before End (rule 9). A broker refuses a batch as a whole: what was in
@@ -194,46 +174,6 @@ func (tx *transaction) produce(ctx context.Context, ends []*end, records []*kgo.
 		return fmt.Errorf("flushing: %w", err)
 	}
 	return tx.refusals(ends, failures)
-}
-
-// refusals says what failed produces mean for the batch: the worst of them.
-func (tx *transaction) refusals(ends []*end, failures []error) error {
-	var failed error
-	for i, err := range failures {
-		if err == nil {
-			continue
-		}
-		if err = tx.refusal(ends[i], err); failed == nil || errors.Is(failed, errAborted) && !errors.Is(err, errAborted) {
-			failed = err
-		}
-	}
-	return failed
-}
-
-// refusal says what one failed produce means. What is too large goes out smaller
-// the next time; it never becomes another kind of event.
-func (tx *transaction) refusal(e *end, err error) error {
-	switch {
-	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge), errors.Is(err, kerr.InvalidRecord):
-		if tx.oversize[e] == shrunk {
-			return &oversizeError{e, err}
-		}
-		tx.oversize[e]++
-		return fmt.Errorf("%w: %w", errAborted, err)
-	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.TopicAuthorizationFailed),
-		errors.Is(err, kerr.PolicyViolation), errors.Is(err, kerr.InvalidTopicException):
-		return fmt.Errorf("%w: %w", errUnwritable, err)
-	case isFenced(err), errors.Is(err, kerr.InvalidProducerIDMapping), errors.Is(err, kerr.UnknownTopicID):
-		return err
-	default:
-		return fmt.Errorf("%w: %w", errAborted, err)
-	}
-}
-
-// isFenced says that another producer took over our transactional id, or that
-// the brokers ended our transaction for us.
-func isFenced(err error) bool {
-	return errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch)
 }
 
 // end commits, with the offsets rewritten, and makes sure of the outcome.

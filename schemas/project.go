@@ -170,8 +170,8 @@ func (r native) trigger() *Trigger {
 
 func projectGranted(n *node, v any) (*Granted, error) {
 	r, err := newNative(n, v)
-	c, _ := r.record("coupon")
-	if c.node == nil {
+	c, ok := r.record("coupon")
+	if !ok {
 		r.fail("coupon")
 		return nil, *err
 	}

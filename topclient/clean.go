@@ -126,3 +126,5 @@ func isPrintableASCII(text string) bool {
 	}
 	return true
 }
+
+func isBlank(s string) bool { return strings.TrimSpace(s) == "" }

@@ -230,3 +230,8 @@ func TestConfigIsChecked(t *testing.T) {
 		require.NotContains(t, err.Error(), "password")
 	}
 }
+
+func TestErrorSaysWhatTheGatewaysSupportAsksFor(t *testing.T) {
+	e := &Error{About: AboutGateway, Code: "15", SubCode: "isp.busy", Message: "come back", RequestID: "1a2b", Host: "top1.na61"}
+	require.EqualError(t, e, "tmall.nrt.coupon.send: about gateway: 15 (isp.busy): come back [request_id 1a2b at top1.na61]")
+}

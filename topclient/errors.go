@@ -93,7 +93,11 @@ func (e *Error) Error() string {
 		b.WriteString(": " + e.Message)
 	}
 	if e.RequestID != "" {
-		b.WriteString(" [request_id " + e.RequestID + "]")
+		b.WriteString(" [request_id " + e.RequestID)
+		if e.Host != "" { // which the gateway's support asks for
+			b.WriteString(" at " + e.Host)
+		}
+		b.WriteString("]")
 	}
 	if e.MayHaveGranted {
 		b.WriteString("; may have granted")

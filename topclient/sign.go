@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"hash"
 	"slices"
-	"strings"
 )
 
 // Values of Config.SignMethod.
@@ -62,5 +61,3 @@ func (s *signer) key(secret Secret) {
 func knownSignMethod(method string) bool {
 	return method == SignMD5 || method == SignHMAC || method == SignHMACSHA256
 }
-
-func isBlank(s string) bool { return strings.TrimSpace(s) == "" }

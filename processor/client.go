@@ -1,0 +1,61 @@
+package processor
+
+import (
+	"context"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// options are those that the promises need.
+func (p *Processor) options(ctx context.Context, c cluster, member *lease) []kgo.Opt {
+	return []kgo.Opt{
+		kgo.WithContext(ctx),
+		kgo.MetadataMinAge(metadataMinAge),
+		kgo.WithHooks(p.contact, member),
+
+		kgo.ConsumerGroup(p.cfg.Group),
+		kgo.ConsumeTopics(p.cfg.Topics.Inputs()...),
+		kgo.SessionTimeout(p.cfg.SessionTimeout),
+		kgo.HeartbeatInterval(p.cfg.HeartbeatInterval),
+		kgo.BlockRebalanceOnPoll(),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), // or aborted upstream requests would be granted
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // a gap is a hold, never a silent skip
+		kgo.FetchMaxWait(fetchMaxWait),
+		kgo.FetchMaxBytes(fetchMaxBytes),
+		kgo.FetchMaxPartitionBytes(fetchMaxPartitionBytes),
+
+		kgo.TransactionalID(p.cfg.TransactionalID),
+		kgo.TransactionTimeout(p.cfg.TransactionTimeout),
+		kgo.ProducerLinger(0), // a transaction is flushed at once
+		kgo.ProducerBatchMaxBytesFn(func(topic string) int32 {
+			if limit, ok := c.maxMessageBytes[topic]; ok {
+				return limit
+			}
+			return defaultMaxMessageBytes
+		}),
+	}
+}
+
+const (
+	// A partition that is assigned or resumed while a fetch waits at its broker
+	// is not in it: this is how long it can be left out.
+	fetchMaxWait = 200 * time.Millisecond
+
+	// What brokers refuse for the moment goes out again after a look at the
+	// metadata, which kgo takes no sooner than this after the last (5 s by default).
+	// A busy broker refuses the first batch of a transaction while the markers of the
+	// one before are on their way, and everything would wait that long with it.
+	metadataMinAge = 250 * time.Millisecond
+	// kgo keeps one fetch of each broker, and fetches there again when all of it is
+	// taken. So that the partitions of every topic come with each fetch, a backlog of
+	// some takes no more than this; it is also what a fetch holds in memory.
+	fetchMaxPartitionBytes = 256 << 10 // about a thousand requests
+	fetchMaxBytes          = 4 << 20   // of one broker: sixteen partitions with a backlog, and the rest in rotation
+	defaultMaxMessageBytes = 1048588   // the brokers' own default
+)
+
+// MaxDecompressed is what a batch may grow to, in bytes, for anybody who reads the
+// topics: one that grows larger is a decompression bomb.
+const MaxDecompressed = 16 << 20
