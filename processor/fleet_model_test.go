@@ -132,7 +132,7 @@ var (
 )
 
 func (f *fleet) newReplica() *modelReplica {
-	reports, k := newMailbox[report](newBell()), kept{&gate{guard: new(guard)}, new(sight), newRecent(f.cfg.Topics, 1), newGrants()}
+	reports, k := newMailbox[report](newBell()), kept{&gate{guard: new(guard)}, new(sight), newRecent(f.cfg.Topics, 1), newGrants(64)}
 	return &modelReplica{
 		session: &session{
 			cfg: f.cfg, log: fleetLog, metrics: fleetMetrics, holds: fleetHolds, undecoded: newUndecoded(),

@@ -17,18 +17,22 @@ import (
 // owns it.
 type grants struct {
 	seed   maphash.Seed
-	places [askedPlaces]struct {
-		id    uint64
-		since int64 // milliseconds of Unix
-	}
+	places []grantPlace
 }
 
-func newGrants() *grants { return &grants{seed: maphash.MakeSeed()} }
+type grantPlace struct {
+	id    uint64
+	since int64 // milliseconds of Unix
+}
+
+func newGrants(places int) *grants {
+	return &grants{seed: maphash.MakeSeed(), places: make([]grantPlace, places)}
+}
 
 // note keeps the earlier time of an id that is known.
 func (g *grants) note(requestID string, since time.Time) {
 	id := maphash.String(g.seed, requestID)
-	if place := &g.places[id%askedPlaces]; place.id != id {
+	if place := g.place(id); place.id != id {
 		place.id, place.since = id, since.UnixMilli()
 	}
 }
@@ -36,6 +40,8 @@ func (g *grants) note(requestID string, since time.Time) {
 // since is when an id may have been granted first; false: nothing is known.
 func (g *grants) since(requestID string) (at time.Time, known bool) {
 	id := maphash.String(g.seed, requestID)
-	place := &g.places[id%askedPlaces]
+	place := g.place(id)
 	return time.UnixMilli(place.since), place.id == id
 }
+
+func (g *grants) place(id uint64) *grantPlace { return &g.places[id%uint64(len(g.places))] }

@@ -78,7 +78,7 @@ func New(cfg Config, d Deps) (*Processor, error) {
 		gate:   &gate{guard: &guard{accept: cfg.AcceptRefusals}},
 		sight:  new(sight),
 		recent: newRecent(cfg.Topics, recentPasts),
-		grants: newGrants(),
+		grants: newGrants(askedPlaces),
 	}
 	p.contact = newContact(cfg, p.holds)
 	progress := newProgress(cfg, p.holds)
