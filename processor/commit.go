@@ -117,16 +117,17 @@ func (s *session) nextBatch(last bool) *batch {
 		}
 		pos, ends, fits := o.Ready(s.fits(b.ban))
 		where := o.partition.String()
-		if !fits {
+		pos.ceiling = s.ceiling(o, pos, len(ends), last)
+		if len(ends) == 0 && !o.restate && pos.watermark == o.watermark && pos.ceiling == o.ceiling && b.ban.Equal(o.ban) {
+			s.holds.Clear(holdMetadata, where)
+			o.dirty = false
+			continue
+		}
+		if !fits { // what was committed before may seem larger now: the checksum and the sequence differ
 			s.holds.Set(holdMetadata, where, "the list of finished records does not fit into the commit metadata; raise offset.metadata.max.bytes at the brokers, or wait for the oldest request")
 			continue
 		}
 		s.holds.Clear(holdMetadata, where)
-		pos.ceiling = s.ceiling(o, pos, len(ends), last)
-		if len(ends) == 0 && !o.restate && pos.watermark == o.watermark && pos.ceiling == o.ceiling && b.ban.Equal(o.ban) {
-			o.dirty = false
-			continue
-		}
 		b.positions[o.assignment] = pos
 		b.ends = append(b.ends, ends...)
 	}
