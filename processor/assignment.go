@@ -169,7 +169,7 @@ func (as *assignments) readPartition(at partition, p kmsg.OffsetFetchResponseGro
 // rewind it to an offset that is gone (rule 10), and compares it with the log:
 // what vanished before it was read is a hold, never a silent skip (P1).
 func (as *assignments) open(ctx context.Context, cl *kgo.Client, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
-	l, err := readLogs(ctx, cl, as.topics.Inputs())
+	logs, err := readLogs(ctx, cl, as.topics.Inputs())
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +177,7 @@ func (as *assignments) open(ctx context.Context, cl *kgo.Client, offsets map[str
 	as.mu.Lock()
 	defer as.mu.Unlock()
 	listed := 0.0 // without those of a broker that does not answer
-	for p := range l.bounds {
+	for p := range logs {
 		listed += as.topics.weight(p.topic)
 	}
 	e := event{inputs: max(inputs, listed)}
@@ -185,7 +185,7 @@ func (as *assignments) open(ctx context.Context, cl *kgo.Client, offsets map[str
 	for topic, numbers := range offsets {
 		for number := range numbers {
 			p := partition{topic, number}
-			log, err := as.boundsOf(p, l)
+			log, err := as.boundsOf(p, logs)
 			if err != nil {
 				return nil, err
 			}
@@ -203,8 +203,8 @@ func (as *assignments) open(ctx context.Context, cl *kgo.Client, offsets map[str
 // looked at the commit is believed; a gap then shows when it is read. But a commit that
 // cannot be read is no commit to believe: what it is gone on over is all in doubt, to
 // the end of the log.
-func (as *assignments) boundsOf(p partition, l logs) (bound, error) {
-	log, listed := l.bounds[p]
+func (as *assignments) boundsOf(p partition, logs map[partition]bound) (bound, error) {
+	log, listed := logs[p]
 	if !listed {
 		log.err = errNotListed
 	}
@@ -218,10 +218,8 @@ func (as *assignments) boundsOf(p partition, l logs) (bound, error) {
 	return bound{start: 0, end: m.position.reached()}, nil
 }
 
-// logs are the bounds of the input partitions' logs. A partition without a
-// leader has an error in their place, and holds up nobody else.
-type logs struct{ bounds map[partition]bound }
-
+// bound is where a partition's log begins and ends. A partition without a leader
+// has an error in their place, and holds up nobody else.
 type bound struct {
 	start, end int64
 	err        error
@@ -229,17 +227,17 @@ type bound struct {
 
 var errNotListed = errors.New("the brokers did not list it")
 
-func readLogs(ctx context.Context, cl *kgo.Client, topics []string) (logs, error) {
+func readLogs(ctx context.Context, cl *kgo.Client, topics []string) (map[partition]bound, error) {
 	adm := kadm.NewClient(cl)
 	start, err := adm.ListStartOffsets(ctx, topics...)
 	if err != nil && len(start) == 0 {
-		return logs{}, fmt.Errorf("listing where the input begins: %w", err)
+		return nil, fmt.Errorf("listing where the input begins: %w", err)
 	}
 	end, err := adm.ListEndOffsets(ctx, topics...)
 	if err != nil && len(end) == 0 {
-		return logs{}, fmt.Errorf("listing where the input ends: %w", err)
+		return nil, fmt.Errorf("listing where the input ends: %w", err)
 	}
-	l := logs{bounds: map[partition]bound{}}
+	logs := map[partition]bound{}
 	start.Each(func(o kadm.ListedOffset) {
 		if o.Partition < 0 {
 			return // the topic as a whole could not be listed
@@ -250,9 +248,9 @@ func readLogs(ctx context.Context, cl *kgo.Client, topics []string) (logs, error
 		} else if b.err == nil {
 			b.end, b.err = e.Offset, e.Err
 		}
-		l.bounds[partition{o.Topic, o.Partition}] = b
+		logs[partition{o.Topic, o.Partition}] = b
 	})
-	return l, nil
+	return logs, nil
 }
 
 func (as *assignments) opening(p partition, log bound) opening {

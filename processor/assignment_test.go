@@ -14,13 +14,13 @@ func TestPartitionWithoutLeaderIsOpenedAsItWasCommitted(t *testing.T) {
 	committed := position{watermark: 5, ceiling: 12, leaderEpoch: 2, finished: []int64{7, 9}}
 	for _, acceptLostInput := range []bool{false, true} {
 		as := &assignments{acceptLostInput: acceptLostInput, fetched: map[partition]metadata{p: {position: committed}}}
-		log, err := as.boundsOf(p, logs{})
+		log, err := as.boundsOf(p, nil)
 		require.NoError(t, err)
 		o := as.opening(p, log)
 		require.Nil(t, o.withheld)
 		require.Equal(t, committed, o.metadata.position, "accepted: %v", acceptLostInput)
 	}
-	_, err := (&assignments{}).boundsOf(p, logs{})
+	_, err := (&assignments{}).boundsOf(p, nil)
 	require.ErrorIs(t, err, errNotListed, "nothing is committed: only the log says where it begins")
 }
 
@@ -33,7 +33,7 @@ func TestPartitionWithoutLeaderIsNotGoneOnOverForeignMetadata(t *testing.T) {
 		as := &assignments{
 			acceptForeign: acceptForeign, fetched: map[partition]metadata{p: freshAt(5)}, foreign: map[partition]error{p: errForeignMetadata},
 		}
-		log, err := as.boundsOf(p, logs{})
+		log, err := as.boundsOf(p, nil)
 		if acceptForeign {
 			require.ErrorIs(t, err, errNotListed)
 			continue

@@ -65,10 +65,7 @@ func (q *quota) Take(now time.Time) (wait time.Duration, ok bool) {
 		}
 		return wait, false
 	}
-	r := q.limiter.ReserveN(now, 1)
-	if !r.OK() {
-		return time.Second, false
-	}
+	r := q.limiter.ReserveN(now, 1) // the burst is never less than 1: OK
 	if wait = r.DelayFrom(now); wait > 0 {
 		r.CancelAt(now)
 		return wait, false

@@ -10,9 +10,9 @@ import (
 	"unicode/utf8"
 )
 
-// MaxArgumentBytes bounds the strings of one request that go to the gateway,
+// maxArgumentBytes bounds the strings of one request that go to the gateway,
 // all together.
-const MaxArgumentBytes = 8 << 10
+const maxArgumentBytes = 8 << 10
 
 // MaxRequestID is how many characters Tmall takes as out_id.
 const MaxRequestID = 64
@@ -87,8 +87,8 @@ func checkArguments(q Request) error {
 	if q.Extra != nil {
 		size += len(*q.Extra)
 	}
-	if size > MaxArgumentBytes {
-		return fmt.Errorf("the arguments take %d bytes, %d are allowed", size, MaxArgumentBytes)
+	if size > maxArgumentBytes {
+		return fmt.Errorf("the arguments take %d bytes, %d are allowed", size, maxArgumentBytes)
 	}
 	return nil
 }

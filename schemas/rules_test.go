@@ -20,7 +20,7 @@ func TestRequestsThatBreakARuleAreInvalid(t *testing.T) {
 		"coupon_code empty":            func(q *Request) { q.CouponCode = "" },
 		"coupon_type not listed":       func(q *Request) { q.CouponType = 999 },
 		"coupon_type negative":         func(q *Request) { q.CouponType = -247 },
-		"extra over-long":              func(q *Request) { q.Extra = ptr(strings.Repeat("x", MaxArgumentBytes)) },
+		"extra over-long":              func(q *Request) { q.Extra = ptr(strings.Repeat("x", maxArgumentBytes)) },
 		"arguments over-long together": func(q *Request) { q.Channel, q.BizCode = strings.Repeat("x", 5000), strings.Repeat("y", 5000) },
 		"occurred_at in seconds":       func(q *Request) { q.OccurredAt = time.UnixMilli(1_762_848_000) },
 		"occurred_at in microseconds":  func(q *Request) { q.OccurredAt = time.UnixMilli(1_762_848_000_000_000) },
@@ -50,7 +50,7 @@ func TestRequestsAtTheEdgeOfTheRulesAreValid(t *testing.T) {
 		"arguments of exactly 8 KiB": func(q *Request) {
 			q.Extra = nil
 			size := len(q.RequestID) + len(q.BizCode) + len(q.OpenID.Reveal()) + len(q.Channel) + len(q.CouponCode)
-			q.Extra = ptr(strings.Repeat("x", MaxArgumentBytes-size))
+			q.Extra = ptr(strings.Repeat("x", maxArgumentBytes-size))
 		},
 		"expired before it occurred": func(q *Request) { q.ExpiresAt = q.OccurredAt.Add(-time.Hour) },
 		"trigger of a later kind":    func(q *Request) { q.Trigger = &Trigger{Kind: "app-visit"} },

@@ -152,7 +152,7 @@ func TestCapsBoundMemory(t *testing.T) {
 		oneCall  = 1 * mb // of memory allocated, the connection's included
 	)
 	small, large := packedSpaces(16<<20), bytes.Repeat(packedSpaces(1<<20), 1<<10)
-	require.Less(t, len(small), MaxAnswerBytes, "or the bomb would not be unpacked")
+	require.Less(t, len(small), maxAnswerBytes, "or the bomb would not be unpacked")
 	for _, tt := range []struct {
 		name   string
 		answer http.HandlerFunc

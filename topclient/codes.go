@@ -104,23 +104,22 @@ var subCodes = []struct {
 	{"isv.*-not-exist", ofRequest, "what the request names does not exist"},
 }
 
-// businessCodes are the API's own. -9999 is a system exception of the service,
-// which may come after the grant.
-var businessCodes = map[string]verdict{
-	BusinessCouponInvalid: {about: AboutRequest, business: BusinessCouponInvalid},
-	BusinessOutOfStock:    {about: AboutRequest, business: BusinessOutOfStock},
-	BusinessLimitReached:  {about: AboutRequest, business: BusinessLimitReached},
-	BusinessException:     {about: AboutRequest, business: BusinessException},
-	BusinessSystemError:   {about: AboutRequest, business: BusinessSystemError, mayHaveGranted: true},
+// businessCodes are the API's own, in the words of its page.
+var businessCodes = map[string]struct {
+	mayHaveGranted bool
+	meaning        string
+}{
+	BusinessCouponInvalid: {meaning: "the coupon is not valid any more"},
+	BusinessOutOfStock:    {meaning: "no coupon is left"},
+	BusinessLimitReached:  {meaning: "the member has as many coupons as one may"},
+	BusinessException:     {meaning: "business exception"},
+	BusinessSystemError:   {mayHaveGranted: true, meaning: "system exception: may come after the grant"},
 }
 
-// businessMeanings are in the words of the API's page.
-var businessMeanings = map[string]string{
-	BusinessCouponInvalid: "the coupon is not valid any more",
-	BusinessOutOfStock:    "no coupon is left",
-	BusinessLimitReached:  "the member has as many coupons as one may",
-	BusinessException:     "business exception",
-	BusinessSystemError:   "system exception: may come after the grant",
+// judgeBusiness decides on what may be one of the API's own codes.
+func judgeBusiness(code string) (verdict, bool) {
+	row, ok := businessCodes[code]
+	return verdict{about: AboutRequest, business: code, mayHaveGranted: row.mayHaveGranted}, ok
 }
 
 // requestArguments are the names that make 40 and 41 a matter of the request;
@@ -132,7 +131,7 @@ var requestArguments = []string{
 // judge decides on the code and sub-code of an error envelope. msg serves only
 // 40 and 41, which name the argument nowhere else.
 func judge(code, subCode, msg string) verdict {
-	if v, ok := businessCodes[code]; ok {
+	if v, ok := judgeBusiness(code); ok {
 		return v.beside(judgeSubCode(subCode))
 	}
 	n, err := strconv.Atoi(code)
@@ -166,7 +165,7 @@ func (v verdict) beside(sub verdict) verdict {
 }
 
 func judgeSubCode(subCode string) verdict {
-	if v, ok := businessCodes[businessIn(subCode)]; ok {
+	if v, ok := judgeBusiness(businessIn(subCode)); ok {
 		return v
 	}
 	word, _, _ := strings.Cut(subCode, ":")

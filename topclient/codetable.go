@@ -45,7 +45,8 @@ func CodeTable() []CodeRow {
 		add("15, 50, 100 and above", row.pattern, row.verdict, row.meaning)
 	}
 	for _, code := range slices.Sorted(maps.Keys(businessCodes)) {
-		add(code, "", businessCodes[code], businessMeanings[code])
+		v, _ := judgeBusiness(code)
+		add(code, "", v, businessCodes[code].meaning)
 	}
 	return rows
 }

@@ -62,8 +62,8 @@ func (d *desk) newForm(cred Credentials, at time.Time) signedForm {
 	addParam(&p, DTOParameter, d.dto)
 	p.add("session", cred.Session.Reveal())
 	p.add("sign_method", d.signer.method)
-	var room [len(TimeLayout)]byte
-	addParam(&p, "timestamp", at.In(Zone).AppendFormat(room[:0], TimeLayout))
+	var room [len(timeLayout)]byte
+	addParam(&p, "timestamp", at.In(Zone).AppendFormat(room[:0], timeLayout))
 	p.add("v", "2.0")
 	d.text = p.text
 	signature := d.signer.sign(cred.AppSecret, p.text)

@@ -79,11 +79,11 @@ func (b *buffer) readCapped(from io.Reader) error {
 		if len(b.bytes) == cap(b.bytes) {
 			b.bytes = slices.Grow(b.bytes, len(b.bytes)+1)
 		}
-		n, err := from.Read(b.bytes[len(b.bytes):min(cap(b.bytes), MaxAnswerBytes+1)])
+		n, err := from.Read(b.bytes[len(b.bytes):min(cap(b.bytes), maxAnswerBytes+1)])
 		b.bytes = b.bytes[:len(b.bytes)+n]
 		switch {
-		case len(b.bytes) > MaxAnswerBytes:
-			return badBody(fmt.Sprintf("larger than %d bytes", MaxAnswerBytes))
+		case len(b.bytes) > maxAnswerBytes:
+			return badBody(fmt.Sprintf("larger than %d bytes", maxAnswerBytes))
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
@@ -199,7 +199,7 @@ func (a answer) judge() (string, verdict) {
 	case a.code == "":
 		return CodeNoCoupon, unlisted
 	}
-	if v, ok := businessCodes[a.code]; ok {
+	if v, ok := judgeBusiness(a.code); ok {
 		return a.code, v
 	}
 	return a.code, unlisted

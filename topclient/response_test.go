@@ -222,10 +222,10 @@ func TestPackedAnswers(t *testing.T) {
 		{"gzip not declared", "", whole, "neither JSON nor XML"},
 		{"two members", "gzip", append(bytes.Clone(whole), whole...), "more after the end of gzip"},
 		{"bomb", "gzip", packed(t, grantedJSON+strings.Repeat(" ", 4<<20)), "larger than 65536 bytes"},
-		{"at the cap", "gzip", packed(t, grantedJSON+strings.Repeat(" ", MaxAnswerBytes-len(grantedJSON))), ""},
-		{"above the cap", "gzip", packed(t, grantedJSON+strings.Repeat(" ", MaxAnswerBytes-len(grantedJSON)+1)), "larger than 65536 bytes"},
-		{"plain at the cap", "", []byte(grantedJSON + strings.Repeat(" ", MaxAnswerBytes-len(grantedJSON))), ""},
-		{"plain above the cap", "", []byte(grantedJSON + strings.Repeat(" ", MaxAnswerBytes-len(grantedJSON)+1)), "larger than 65536 bytes"},
+		{"at the cap", "gzip", packed(t, grantedJSON+strings.Repeat(" ", maxAnswerBytes-len(grantedJSON))), ""},
+		{"above the cap", "gzip", packed(t, grantedJSON+strings.Repeat(" ", maxAnswerBytes-len(grantedJSON)+1)), "larger than 65536 bytes"},
+		{"plain at the cap", "", []byte(grantedJSON + strings.Repeat(" ", maxAnswerBytes-len(grantedJSON))), ""},
+		{"plain above the cap", "", []byte(grantedJSON + strings.Repeat(" ", maxAnswerBytes-len(grantedJSON)+1)), "larger than 65536 bytes"},
 		{"another packing", "br", whole, "packed in a way we did not ask for"},
 		{"two packings", "gzip, gzip", whole, "packed in a way we did not ask for"},
 	}
@@ -274,7 +274,7 @@ func TestLargeAnswerIsNotReadToItsEnd(t *testing.T) {
 		})
 		require.NoError(t, err)
 		require.Equal(t, "larger than 65536 bytes", string(rep.bad))
-		require.EqualValues(t, MaxAnswerBytes+1, body.n)
+		require.EqualValues(t, maxAnswerBytes+1, body.n)
 	}
 }
 

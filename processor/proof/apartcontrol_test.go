@@ -36,7 +36,7 @@ func TestApartSeesPlantedBugs(t *testing.T) {
 				})
 			}
 			seen := m.over(runs)
-			t.Logf("%s: without %s, with %s; %s %s, %s", m.What, figure.Text(seen.Without), figure.Text(seen.With), m.By, figure.Text(seen.Result), m.limit())
+			t.Logf("%s: without %s, with %s; %s %s, %s", m.What, figure.Text(seen.Without), figure.Text(seen.With), m.By, figure.Text(seen.Result), figure.Bound(m.AtLeast, m.AtMost))
 			require.False(t, t.Failed())
 			for _, r := range runs {
 				require.Contains(t, r.Figures, c.figure, "what was not measured shows nothing")

@@ -28,7 +28,7 @@ func renderApart(results []caseResult) string {
 			if !m.paired() {
 				without = "-"
 			}
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", r.Case, m.What, without, figure.Text(m.With), result, m.limit(),
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", r.Case, m.What, without, figure.Text(m.With), result, figure.Bound(m.AtLeast, m.AtMost),
 				map[bool]string{true: "yes", false: "**no**"}[m.Held])
 		}
 	}

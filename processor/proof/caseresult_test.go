@@ -121,18 +121,6 @@ func (m caseMeasure) combine(results []float64) float64 {
 	}
 }
 
-// limit is the bound as people read it.
-func (m caseMeasure) limit() string {
-	switch {
-	case m.AtLeast != nil:
-		return "at least " + figure.Text(*m.AtLeast)
-	case m.AtMost != nil:
-		return "at most " + figure.Text(*m.AtMost)
-	default:
-		return "none"
-	}
-}
-
 // summary is a result in a few lines.
 func (r caseResult) summary() string {
 	var b strings.Builder
@@ -140,7 +128,7 @@ func (r caseResult) summary() string {
 	for _, m := range r.Measures {
 		mark := map[bool]string{true: "  ", false: "! "}[m.Held]
 		fmt.Fprintf(&b, "  %s%s [%s]: without %s, with %s; %s %s, %s\n", mark, m.What, m.Kind,
-			figure.Text(m.Without), figure.Text(m.With), m.By, figure.Text(m.Result), m.limit())
+			figure.Text(m.Without), figure.Text(m.With), m.By, figure.Text(m.Result), figure.Bound(m.AtLeast, m.AtMost))
 	}
 	for _, run := range r.Runs {
 		fmt.Fprintf(&b, "    pair %d, %s:", run.Pair, run.Kind)

@@ -73,7 +73,7 @@ func (c trial) finish(t *testing.T, r *caseResult) {
 	require.NoError(t, err)
 	t.Logf("%s\nresult: %s", r.summary(), path)
 	for _, m := range r.Measures {
-		require.True(t, m.Held || m.fragile() && r.Short, "%s: %s, %s", m.What, figure.Text(m.Result), m.limit())
+		require.True(t, m.Held || m.fragile() && r.Short, "%s: %s, %s", m.What, figure.Text(m.Result), figure.Bound(m.AtLeast, m.AtMost))
 	}
 }
 

@@ -33,7 +33,7 @@ func renderTrouble(results []caseResult) string {
 	fmt.Fprintln(&b, "|---|---|---|---|---|")
 	for _, r := range results {
 		for _, m := range r.Measures {
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", r.Case, m.What, figure.Text(m.Result), m.limit(),
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", r.Case, m.What, figure.Text(m.Result), figure.Bound(m.AtLeast, m.AtMost),
 				map[bool]string{true: "yes", false: "**no**"}[m.Held])
 		}
 	}

@@ -112,18 +112,6 @@ func figures(runs []run, kind, figure string) map[int]float64 {
 	return of
 }
 
-// bound as people read it.
-func (m measure) bound() string {
-	switch {
-	case m.AtLeast != nil:
-		return "at least " + figure.Text(*m.AtLeast)
-	case m.AtMost != nil:
-		return "at most " + figure.Text(*m.AtMost)
-	default:
-		return "-"
-	}
-}
-
 // how the number was made, as people read it.
 func (m measure) how() string {
 	switch m.By {

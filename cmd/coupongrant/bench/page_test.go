@@ -90,7 +90,7 @@ func render(results []result) string {
 				held = "**no**"
 			}
 			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s to %s | %s | %s | %s |\n", line, r.Case, m.What, m.how(), m.medians(),
-				figure.Text(m.Result), figure.Text(m.Least), figure.Text(m.Most), m.bound(), held, turnsWithin(m, r.Runs))
+				figure.Text(m.Result), figure.Text(m.Least), figure.Text(m.Most), figure.Bound(m.AtLeast, m.AtMost), held, turnsWithin(m, r.Runs))
 		}
 	}
 	fmt.Fprint(&b, "\nThe runs, medians over the turns:\n\n| case | run | events a second | CPU of an event, µs | p50 / p99 beyond the call, ms | most memory, MiB | processors busy |\n|---|---|---|---|---|---|---|\n")
@@ -114,7 +114,7 @@ func render(results []result) string {
 
 // turnsWithin is how many turns keep a bound by themselves.
 func turnsWithin(m measure, runs []run) string {
-	if m.bound() == "-" {
+	if m.AtLeast == nil && m.AtMost == nil {
 		return "-"
 	}
 	_, _, results := m.turns(runs)

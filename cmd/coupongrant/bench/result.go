@@ -81,7 +81,7 @@ func (r *result) table(w io.Writer) error {
 	fmt.Fprintln(out, "WHAT\tHOW\tMEDIANS\tRESULT\tLEAST TO MOST\tBOUND\tHELD")
 	for _, m := range r.Measures {
 		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s to %s\t%s\t%s\n", m.What, m.how(), m.medians(), figure.Text(m.Result),
-			figure.Text(m.Least), figure.Text(m.Most), m.bound(), heldText(m))
+			figure.Text(m.Least), figure.Text(m.Most), figure.Bound(m.AtLeast, m.AtMost), heldText(m))
 	}
 	fmt.Fprintln(out, "\nRUN\tFIGURES")
 	for _, run := range r.Runs {

@@ -17,6 +17,18 @@ func Text(v float64) string {
 	}
 }
 
+// Bound is what a figure must keep to, if anything, as people read it.
+func Bound(atLeast, atMost *float64) string {
+	switch {
+	case atLeast != nil:
+		return "at least " + Text(*atLeast)
+	case atMost != nil:
+		return "at most " + Text(*atMost)
+	default:
+		return "-"
+	}
+}
+
 // Median of no values is 0.
 func Median(values []float64) float64 {
 	if len(values) == 0 {
