@@ -27,7 +27,8 @@ about what makes it slower to get over a fault.
 What it cannot see: whether Tmall accepts secret and session, which only a grant shows;
 and the right to write under the transactional id, which only 'run' shows.
 
-Exit code 0: no errors, whatever the warnings; 1: errors.`,
+Exit code 0: no errors, whatever the warnings; 1: errors; 2: the settings cannot be used,
+and nothing else was looked at.`,
 		Example: `  coupongrant doctor --config /etc/coupongrant.yaml
   coupongrant doctor --json | jq -r '.findings[] | .level+" "+.check+": "+.mend'`,
 		GroupID: groupServe,
@@ -145,10 +146,15 @@ func (c *cli) doctor(ctx context.Context, cfg Config, broken error, asJSON bool)
 	} else {
 		_, err = io.WriteString(c.stdout, report.text())
 	}
-	if err == nil && report.count(levelError) > 0 {
+	switch {
+	case err != nil:
+		return err
+	case broken != nil:
+		return exit(exitUsage)
+	case report.count(levelError) > 0:
 		return exit(exitFailed)
 	}
-	return err
+	return nil
 }
 
 func (d *doctor) examine(ctx context.Context) []finding {
