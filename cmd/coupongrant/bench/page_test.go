@@ -104,12 +104,28 @@ func render(results []result) string {
 			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", r.Case, s.Kind, of(perSecond), of(cpu), times, of(memory), of("processors busy"))
 		}
 	}
-	fmt.Fprintln(&b)
+	fmt.Fprint(&b, "\nThe cases:\n\n")
+	var origins []string
+	cases := map[string][]string{} // by their origin
 	for _, r := range results {
-		fmt.Fprintf(&b, "- **%s**: %s. %d turns, %s, %s, %d broker(s), %s, %s, %s; `%s`\n", r.Case, r.About, r.Pairs, r.Version, r.Kafka, r.Brokers, r.Go,
-			r.Machine, r.Began.UTC().Format("2006-01-02"), r.Command)
+		fmt.Fprintf(&b, "- **%s**: %s.\n", r.Case, r.About)
+		from := origin(r)
+		if cases[from] == nil {
+			origins = append(origins, from)
+		}
+		cases[from] = append(cases[from], r.Case)
+	}
+	fmt.Fprint(&b, "\nWhere and how they were measured:\n\n")
+	for _, from := range origins {
+		fmt.Fprintf(&b, "- %s: %s\n", strings.Join(cases[from], ", "), from)
 	}
 	return b.String() + "\n"
+}
+
+// origin is where and how a result was measured.
+func origin(r result) string {
+	return fmt.Sprintf("%d turns, %s, %s, %d broker(s), %s, %s, %s; `%s`", r.Pairs, r.Version, r.Kafka, r.Brokers, r.Go,
+		r.Machine, r.Began.UTC().Format("2006-01-02"), r.Command)
 }
 
 // turnsWithin is how many turns keep a bound by themselves.
