@@ -38,7 +38,10 @@ func (c *chaos) leaderMove(step) error {
 // networkCut resets the connections to a broker and refuses new ones.
 func (c *chaos) networkCut(s step) error {
 	r := s.rand()
-	wire := c.wires.lines[r.IntN(brokerCount)]
+	wire, err := c.wires.talkedTo(r)
+	if err != nil {
+		return err
+	}
 	wire.cutOff()
 	return untilMet(between(r, time.Second, 2*sessionTimeout), wire)
 }
@@ -46,7 +49,10 @@ func (c *chaos) networkCut(s step) error {
 // networkHold lets nothing through to a broker, and then what was held, late.
 func (c *chaos) networkHold(s step) error {
 	r := s.rand()
-	wire := c.wires.lines[r.IntN(brokerCount)]
+	wire, err := c.wires.talkedTo(r)
+	if err != nil {
+		return err
+	}
 	wire.holdUp()
 	return untilMet(between(r, time.Second, 2*sessionTimeout), wire)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"testing"
@@ -41,6 +42,7 @@ type wire struct {
 	held  chan struct{}        // closed when messages may go on; nil: they may
 	delay time.Duration        // of every message, each way
 	met   int64                // connections and messages that a trouble struck
+	heard time.Time            // the last message of a process, either way
 }
 
 // newWires listens for n brokers and forwards nothing yet.
@@ -160,6 +162,29 @@ func (w *wire) slow(delay time.Duration) {
 	w.delay, w.met = delay, 0
 }
 
+// talkedTo chooses among the lines over which a process says something now. A broker
+// that has just come back leads nothing and is asked for nothing, and what befalls it
+// meets nobody.
+func (w *wires) talkedTo(r *rand.Rand) (line *wire, err error) {
+	order, began := r.Perm(len(w.lines)), time.Now()
+	err = within(leaderMoveTime, "nobody talked to any broker", func() bool {
+		for _, i := range order {
+			if w.lines[i].heardSince(began) {
+				line = w.lines[i]
+				return true
+			}
+		}
+		return false
+	})
+	return line, err
+}
+
+func (w *wire) heardSince(at time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.heard.After(at)
+}
+
 // wasMet says that a connection or a message met the trouble.
 func (w *wire) wasMet() bool {
 	w.mu.Lock()
@@ -180,6 +205,7 @@ func (w *wire) heal() {
 // trouble waits out what stands in the way of a process's message.
 func (w *wire) trouble() {
 	w.mu.Lock()
+	w.heard = time.Now()
 	held, delay := w.held, w.delay
 	if held != nil || delay > 0 {
 		w.met++
@@ -221,4 +247,32 @@ func readFrame(from io.Reader, buf []byte) ([]byte, error) {
 	buf = buf[:size+4]
 	_, err := io.ReadFull(from, buf[4:])
 	return buf, err
+}
+
+// A broker that has just come back leads nothing: what befalls it would meet nobody.
+func TestPlanStrikesWhoIsTalkedTo(t *testing.T) {
+	all := newWires(t, 3)
+	t.Cleanup(all.close)
+	all.serve()
+	said := time.NewTicker(lookEvery)
+	defer said.Stop()
+	over := make(chan struct{})
+	var talk sync.WaitGroup
+	talk.Go(func() {
+		for {
+			select {
+			case <-said.C:
+				all.lines[1].trouble()
+			case <-over:
+				return
+			}
+		}
+	})
+	defer talk.Wait()
+	defer close(over)
+	for seed := range uint64(8) {
+		line, err := all.talkedTo(rand.New(rand.NewPCG(seed, 1)))
+		require.NoError(t, err)
+		require.Same(t, all.lines[1], line)
+	}
 }
