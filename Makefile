@@ -95,7 +95,7 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 		done; \
 	done
 
-fuzz-long: ## what reads what others wrote, for CPU_HOURS (2) each and in 256 MiB; goes on where it was stopped
+fuzz-long: ## what reads what others wrote (TARGETS), for CPU_HOURS (2) each and in 256 MiB; goes on where it was stopped
 	CPU_HOURS=$(CPU_HOURS) .ci/fuzz-long
 
 # Of the package's tests those that have the tag: the others are run by `make test`.
