@@ -27,7 +27,7 @@ type socket struct {
 func newSocket(t *testing.T) *socket {
 	t.Helper()
 	s := &socket{t: t, accepted: make(chan net.Conn), closed: make(chan struct{}), conns: map[*socketConn]struct{}{}}
-	s.listen("127.0.0.1:0")
+	s.listen(freeAddress(t))
 	s.address = s.listener.Addr()
 	return s
 }

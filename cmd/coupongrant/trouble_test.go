@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -112,13 +114,24 @@ func app(secret, session string) topsim.App {
 	return topsim.App{Secret: secret, Sessions: map[string]time.Time{session: {}}}
 }
 
+// freeAddress is one at which nobody listens. Its port is none of those that systems give
+// to outgoing connections: one of these could take it while it is not listened at.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { require.NoError(t, listener.Close()) }()
-	return listener.Addr().String()
+	const first, count = 20000, 10000
+	for range count {
+		port := first + (uint32(os.Getpid())*97+portsTried.Add(1))%count // other processes' tests begin elsewhere
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			require.NoError(t, listener.Close())
+			return listener.Addr().String()
+		}
+	}
+	require.Fail(t, "no port is free")
+	return ""
 }
+
+var portsTried atomic.Uint32
 
 func (r *troubled) write(file, text string) {
 	r.Helper()

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -140,13 +141,24 @@ func newGatewayProcess(t testing.TB, dir string, setup gatewaySetup, seed uint64
 	return g
 }
 
+// freeAddress is one at which nobody listens. Its port is none of those that systems give
+// to outgoing connections: one of these could take it while it is not listened at.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
+	const first, count = 20000, 10000
+	for range count {
+		port := first + (uint32(os.Getpid())*97+portsTried.Add(1))%count // other processes' tests begin elsewhere
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			require.NoError(t, listener.Close())
+			return listener.Addr().String()
+		}
+	}
+	require.Fail(t, "no port is free")
+	return ""
 }
+
+var portsTried atomic.Uint32
 
 // start returns once it serves.
 func (g *gatewayProcess) start() error {
