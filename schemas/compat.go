@@ -26,7 +26,7 @@ func readable(reader, writer *node) error {
 	case reader.kind != writer.kind:
 		return readableByPromotion(reader, writer)
 	case reader.logical != "" && writer.logical != "" && reader.logical != writer.logical:
-		return fmt.Errorf("it is %s, want %s", writer.logical, reader.logical)
+		return fmt.Errorf("it is %.40q, want %s", writer.logical, reader.logical) // whatever text it is
 	}
 	return readableOfKind(reader, writer)
 }

@@ -50,6 +50,7 @@ func TestGateRefusesWhatIsNoEventOfOurs(t *testing.T) {
 		"request_id a long":     strings.Replace(requestedSchema, `"type": "string"`, `"type": "long"`, 1),
 		"request_id optional":   strings.Replace(requestedSchema, `"type": "string"`, `"type": ["null","string"]`, 1),
 		"microseconds":          strings.ReplaceAll(requestedSchema, "timestamp-millis", "timestamp-micros"),
+		"logical type of pages": strings.ReplaceAll(requestedSchema, "timestamp-millis", strings.Repeat(`millis\n`, 5000)),
 		"enum without symbols":  withExtraField(`{"type":"enum","name":"E","symbols":[]}`),
 		"enum of numbers":       withExtraField(`{"type":"enum","name":"E","symbols":[1]}`),
 		"fixed without size":    withExtraField(`{"type":"fixed","name":"F"}`),
