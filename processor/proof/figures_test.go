@@ -217,7 +217,7 @@ func renderSlices(b *strings.Builder, results []chaosResult) {
 			faults[f.Fault] += f.Happened
 		}
 	}
-	fmt.Fprintf(b, "\nThe %d slices since the last that did not hold, %d of them under the consumer protocol:\n\n| what | in all | asked |\n|---|---|---|\n", len(results), consumer)
+	fmt.Fprintf(b, "\nSlices since the last that did not hold: %d, of them under the consumer protocol: %d.\n\n| what | in all | asked |\n|---|---|---|\n", len(results), consumer)
 	fmt.Fprintf(b, "| requests | %d | 1000000 |\n| kills of processes | %d | 300 |\n", requests, kills)
 	for _, at := range slices.Sorted(maps.Keys(faults)) {
 		if strings.HasPrefix(at, "kill -9 at: ") {
@@ -323,7 +323,7 @@ func TestFiguresSumUpTheSlices(t *testing.T) {
 	})
 
 	for _, row := range []string{
-		"The 2 slices since the last that did not hold, 1 of them under the consumer protocol:", "| requests | 900000 | 1000000 |", "| kills of processes | 190 | 300 |",
+		"Slices since the last that did not hold: 2, of them under the consumer protocol: 1.", "| requests | 900000 | 1000000 |", "| kills of processes | 190 | 300 |",
 		"| kill -9 at: ended | 20 | 20 |", "| brokers killed or stopped | 38 | 60 |", "or two under one id | 18 | 60 |",
 	} {
 		require.Contains(t, text, row)
