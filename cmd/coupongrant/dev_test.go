@@ -123,10 +123,11 @@ func TestDevKeepsEverythingInItsFolder(t *testing.T) {
 }
 
 func TestDevWaitsOutAnOutage(t *testing.T) {
-	got := runWith(t, "", "dev", "--events", "400", "--rate", "400", "--seed", "3")
+	got := runWith(t, "", "dev", "--events", "400", "--rate", "400", "--seed", "3",
+		"--gateway.timeout", "20s", "--stop_timeout", "30s", "--breaker.interval", "2m") // or the breaker opens before the outage where the machine is starved
 	require.Equal(t, exitDone, got.code, got.stdout+got.stderr)
 	require.Contains(t, got.stderr, "the simulated Tmall is down")
-	require.Regexp(t, "http-503|to=open", got.stderr, "the outage must have met calls, or a breaker that on a starved machine had opened before")
+	require.Contains(t, got.stderr, "http-503", "the outage must have been met")
 	require.Regexp(t, `requests +400`, got.stdout)
 	require.Contains(t, got.stdout, "balanced")
 }

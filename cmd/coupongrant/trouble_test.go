@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -15,7 +14,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +22,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
 	"github.com/coupongrant/coupongrant/processor"
+	"github.com/coupongrant/coupongrant/processor/proof/freeport"
 	"github.com/coupongrant/coupongrant/topclient/topsim"
 )
 
@@ -114,24 +113,12 @@ func app(secret, session string) topsim.App {
 	return topsim.App{Secret: secret, Sessions: map[string]time.Time{session: {}}}
 }
 
-// freeAddress is one at which nobody listens. Its port is none of those that systems give
-// to outgoing connections: one of these could take it while it is not listened at.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	const first, count = 20000, 10000
-	for range count {
-		port := first + (uint32(os.Getpid())*97+portsTried.Add(1))%count // other processes' tests begin elsewhere
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			require.NoError(t, listener.Close())
-			return listener.Addr().String()
-		}
-	}
-	require.Fail(t, "no port is free")
-	return ""
+	address, err := freeport.Address()
+	require.NoError(t, err)
+	return address
 }
-
-var portsTried atomic.Uint32
 
 func (r *troubled) write(file, text string) {
 	r.Helper()

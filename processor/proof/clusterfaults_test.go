@@ -36,25 +36,19 @@ func (c *chaos) leaderMove(step) error {
 }
 
 // networkCut resets the connections to a broker and refuses new ones.
-func (c *chaos) networkCut(s step) error {
-	r := s.rand()
-	wire, err := c.wires.talkedTo(r)
-	if err != nil {
-		return err
-	}
-	wire.cutOff()
-	return untilMet(between(r, time.Second, 2*sessionTimeout), wire)
-}
+func (c *chaos) networkCut(s step) error { return c.troubleOne(s, (*wire).cutOff) }
 
 // networkHold lets nothing through to a broker, and then what was held, late.
-func (c *chaos) networkHold(s step) error {
+func (c *chaos) networkHold(s step) error { return c.troubleOne(s, (*wire).holdUp) }
+
+func (c *chaos) troubleOne(s step, trouble func(*wire)) error {
 	r := s.rand()
-	wire, err := c.wires.talkedTo(r)
+	line, err := c.wires.talkedTo(r)
 	if err != nil {
 		return err
 	}
-	wire.holdUp()
-	return untilMet(between(r, time.Second, 2*sessionTimeout), wire)
+	trouble(line)
+	return untilMet(between(r, time.Second, 2*sessionTimeout), line)
 }
 
 // networkSlow delays every message of all brokers.

@@ -16,12 +16,12 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/coupongrant/coupongrant/processor/proof/freeport"
 	"github.com/coupongrant/coupongrant/topclient/topsim"
 )
 
@@ -141,24 +141,12 @@ func newGatewayProcess(t testing.TB, dir string, setup gatewaySetup, seed uint64
 	return g
 }
 
-// freeAddress is one at which nobody listens. Its port is none of those that systems give
-// to outgoing connections: one of these could take it while it is not listened at.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	const first, count = 20000, 10000
-	for range count {
-		port := first + (uint32(os.Getpid())*97+portsTried.Add(1))%count // other processes' tests begin elsewhere
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			require.NoError(t, listener.Close())
-			return listener.Addr().String()
-		}
-	}
-	require.Fail(t, "no port is free")
-	return ""
+	address, err := freeport.Address()
+	require.NoError(t, err)
+	return address
 }
-
-var portsTried atomic.Uint32
 
 // start returns once it serves.
 func (g *gatewayProcess) start() error {
