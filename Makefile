@@ -137,7 +137,7 @@ $(CONSOLE)/ready: $(addprefix cmd/coupongrant/testdata/console/,package.json pac
 # distribution. A run is repeated with SEED=n; PROTOCOL=consumer runs the group as KIP-848 says.
 CHAOS_RESULTS ?= $(CURDIR)/bin/chaos
 CHAOS_ARGS     = $(if $(SEED),-seed $(SEED)) $(if $(PROTOCOL),-protocol $(PROTOCOL)) -results $(CHAOS_RESULTS)
-CHAOS_SHORT   ?= (Plan|Every|Overlap|ChaosOn|ChaosSeesWhatIsDoubled|TruthOnKfake|TruthSees)
+CHAOS_SHORT   ?= (Plan|Owner|Every|Overlap|ChaosOn|ChaosSeesWhatIsDoubled|TruthOnKfake|TruthSees)
 CHAOS          = go test -tags chaos -count=1 -v ./processor/proof/
 
 chaos-short: ## kills and other faults for minutes, on kfake and on three real brokers: needs Java 17 and REAL_KAFKA_LIBS

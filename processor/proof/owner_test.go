@@ -4,11 +4,17 @@ package proof_test
 
 import (
 	"bytes"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"strconv"
+	"syscall"
+	"testing"
 	"time"
+
+	"github.com/stretchr/testify/require"
 )
 
 // ownerOf finds whose process is at the other end of a connection that came in
@@ -17,12 +23,8 @@ import (
 // transactional id apart. nil: none of ours. The list is not read at one moment
 // and may lack a socket that stands, so it is read again.
 func (c *crew) ownerOf(conn net.Conn) *member {
-	remote, ok := conn.RemoteAddr().(*net.TCPAddr)
-	if !ok {
-		return nil
-	}
 	for range ownerLooks {
-		inode := socketOf(remote.Port)
+		inode := socketOf(conn.RemoteAddr(), conn.LocalAddr())
 		if inode != "" && hasSocket(os.Getpid(), inode) {
 			return nil // a client of the test itself
 		}
@@ -33,7 +35,7 @@ func (c *crew) ownerOf(conn net.Conn) *member {
 		}
 		time.Sleep(ownerAgain)
 	}
-	c.journal.write("nobody of ours has port %d", remote.Port)
+	c.journal.write("nobody of ours is at %s", conn.RemoteAddr())
 	return nil
 }
 
@@ -42,20 +44,32 @@ const (
 	ownerAgain = 5 * time.Millisecond
 )
 
-// socketOf is the inode of the socket with this local port on loopback.
-func socketOf(port int) string {
+// socketOf is the inode of the socket that leads from one address to another over
+// IPv4. Both count: the kernel gives one local port to several sockets at a time, if
+// they lead elsewhere, and lists those too that only wait for their end.
+func socketOf(from, to net.Addr) string {
 	table, err := os.ReadFile("/proc/net/tcp")
 	if err != nil {
 		return ""
 	}
-	local := fmt.Appendf(nil, "0100007F:%04X", port)
+	local, remote := listed(from), listed(to)
 	for line := range bytes.Lines(table) {
 		fields := bytes.Fields(line)
-		if len(fields) > 9 && bytes.Equal(fields[1], local) {
+		if len(fields) > 9 && bytes.Equal(fields[1], local) && bytes.Equal(fields[2], remote) {
 			return string(fields[9])
 		}
 	}
 	return ""
+}
+
+// listed is how the kernel lists an address: the bytes of it as the machine has
+// them in a word, and the port.
+func listed(of net.Addr) []byte {
+	tcp, ok := of.(*net.TCPAddr)
+	if !ok || tcp.IP.To4() == nil {
+		return nil
+	}
+	return fmt.Appendf(nil, "%08X:%04X", binary.NativeEndian.Uint32(tcp.IP.To4()), tcp.Port)
 }
 
 func hasSocket(pid int, inode string) bool {
@@ -70,4 +84,39 @@ func hasSocket(pid int, inode string) bool {
 		}
 	}
 	return false
+}
+
+// A local port is given anew while an older socket of it still waits for its end.
+func TestOwnerIsToldByBothEndsOfAConnection(t *testing.T) {
+	var first, second net.Conn
+	for _, conn := range []*net.Conn{&first, &second} {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = listener.Close() })
+		dialer := net.Dialer{Control: reusesItsPort}
+		if first != nil {
+			dialer.LocalAddr = first.LocalAddr()
+		}
+		*conn, err = dialer.Dial("tcp", listener.Addr().String())
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = (*conn).Close() })
+		accepted, err := listener.Accept()
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = accepted.Close() })
+	}
+	require.Equal(t, first.LocalAddr(), second.LocalAddr())
+
+	one, other := socketOf(first.LocalAddr(), first.RemoteAddr()), socketOf(second.LocalAddr(), second.RemoteAddr())
+
+	require.True(t, hasSocket(os.Getpid(), one))
+	require.True(t, hasSocket(os.Getpid(), other))
+	require.NotEqual(t, one, other)
+	require.NoError(t, first.Close())
+	require.Equal(t, other, socketOf(second.LocalAddr(), second.RemoteAddr()))
+}
+
+// reusesItsPort lets a socket have a local port that another one has.
+func reusesItsPort(_, _ string, raw syscall.RawConn) (err error) {
+	controlled := raw.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1) })
+	return errors.Join(err, controlled)
 }
