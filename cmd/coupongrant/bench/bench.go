@@ -41,6 +41,7 @@ type session struct {
 	brokers  int
 	name     string // begins the topics' names
 	runs     int
+	faster   int // than `fastest` this machine is found to be, at least 1: a power of two
 }
 
 // Run measures the cases and writes their tables.
@@ -59,7 +60,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer stop()
-	s := &session{cfg: cfg, admin: kadm.NewClient(client), registry: registry, name: "bench." + strconv.FormatInt(time.Now().Unix(), 36)}
+	s := &session{cfg: cfg, admin: kadm.NewClient(client), registry: registry, name: "bench." + strconv.FormatInt(time.Now().Unix(), 36), faster: 1}
 	if err := s.lookAtKafka(ctx); err != nil {
 		return err
 	}
@@ -142,21 +143,37 @@ func inTurn(specs []spec, turn int) []spec {
 
 // run makes one run. rate stands for half.
 func (s *session) run(ctx context.Context, e experiment, of spec, what string, rate float64) (map[string]float64, error) {
-	s.runs++
 	s.cfg.Say(fmt.Sprintf("%s: %s", e.name, what))
-	t := &trial{
-		spec: of, rate: of.Rate, total: of.Backlog, engine: s.cfg.Engine, program: s.cfg.Program,
-		length: s.cfg.Length * time.Duration(max(1, of.Lengths)),
-	}
-	t.warm = max(s.cfg.Length/4, time.Second)
+	length, warm := s.cfg.Length*time.Duration(max(1, of.Lengths)), max(s.cfg.Length/4, time.Second)
 	if of.Stragglers > 0 { // until as many of them end as begin
-		t.warm = max(t.warm, 2*time.Duration(of.Slow))
+		warm = max(warm, 2*time.Duration(of.Slow))
 	}
-	if t.rate == half {
-		t.rate = rate
+	if of.Rate != half {
+		rate = of.Rate
 	}
-	if t.rate == 0 && t.total == 0 && !of.idle && of.Arm != armHTTP {
-		t.total = of.enough(t.warm + t.length)
+	try := func(backlog int) (map[string]float64, error) {
+		s.runs++
+		t := &trial{spec: of, length: length, warm: warm, rate: rate, total: backlog, engine: s.cfg.Engine, program: s.cfg.Program}
+		return t.make(ctx, s.cfg.Brokers, s.admin, s.registry, fmt.Sprintf("%s.%d", s.name, s.runs))
 	}
-	return t.make(ctx, s.cfg.Brokers, s.admin, s.registry, fmt.Sprintf("%s.%d", s.name, s.runs))
+	if rate > 0 || of.Backlog > 0 || of.idle || of.Arm == armHTTP {
+		return try(of.Backlog)
+	}
+	return s.lasting(func(faster int) (map[string]float64, error) { return try(faster * of.enough(warm+length)) })
+}
+
+// fastestByFar ends the search for how fast a machine is.
+const fastestByFar = 64
+
+// lasting makes a run again with twice the backlog until it lasts, and the runs after
+// it begin with that.
+func (s *session) lasting(run func(faster int) (map[string]float64, error)) (map[string]float64, error) {
+	for {
+		figures, err := run(s.faster)
+		if !errors.Is(err, errWorkedOff) || s.faster >= fastestByFar {
+			return figures, err
+		}
+		s.faster *= 2
+		s.cfg.Say(fmt.Sprintf("again, with a larger backlog: %v", err))
+	}
 }

@@ -2,6 +2,8 @@ package bench
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -107,4 +109,25 @@ func TestShareIsOfTheTimeThatTheGatewayHadItsCalls(t *testing.T) {
 	run.between(sample{at: began, calls: 100, took: 2}, sample{at: began.Add(10 * time.Second), count: 12_000, calls: 12_100, took: 2 + 12_000*0.012, all: 1}, figures)
 	require.InDelta(t, 12, figures[callTime], 1e-9)
 	require.InDelta(t, 1200*0.012/16, figures[ofIdeal], 1e-9)
+}
+
+func TestBacklogGrowsUntilItLasts(t *testing.T) {
+	s := &session{faster: 1, cfg: Config{Say: func(string) {}}}
+	lastsFrom := func(enough int) func(int) (map[string]float64, error) {
+		return func(faster int) (map[string]float64, error) {
+			if faster < enough {
+				return nil, fmt.Errorf("%w: too few", errWorkedOff)
+			}
+			return map[string]float64{"faster": float64(faster)}, nil
+		}
+	}
+	for _, c := range []struct{ enough, found float64 }{{1, 1}, {3, 4}, {1, 4}} { // what was found counts for the runs after it
+		figures, err := s.lasting(lastsFrom(int(c.enough)))
+		require.NoError(t, err)
+		require.InDelta(t, c.found, figures["faster"], 0)
+	}
+	_, err := s.lasting(lastsFrom(1000))
+	require.ErrorIs(t, err, errWorkedOff)
+	_, err = s.lasting(func(int) (map[string]float64, error) { return nil, context.Canceled })
+	require.ErrorIs(t, err, context.Canceled)
 }

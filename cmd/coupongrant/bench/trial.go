@@ -205,6 +205,8 @@ func (t *trial) begun(ctx context.Context, into map[string]float64) error {
 	return nil
 }
 
+var errWorkedOff = errors.New("the backlog was worked off too early to be measured")
+
 // drain measures how fast a backlog is worked off.
 func (t *trial) drain(ctx context.Context, into map[string]float64) error {
 	if err := t.begun(ctx, into); err != nil {
@@ -239,7 +241,7 @@ func (t *trial) drain(ctx context.Context, into map[string]float64) error {
 		return err
 	}
 	if to.at.Sub(from.at) < t.length/4 {
-		return fmt.Errorf("the backlog of %d requests was worked off too early to be measured: this machine is faster than --length %v allows for", t.total, t.length)
+		return fmt.Errorf("%w: %d requests in less than %v", errWorkedOff, t.total, t.warm+t.length/4)
 	}
 	t.between(from, to, into)
 	if later > 0 {
