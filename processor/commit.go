@@ -35,7 +35,7 @@ const (
 
 	// Every transaction costs the brokers a marker in each partition that it writes
 	// to, however few its records. While slots are scarce, so long passes between two.
-	gatherTime = 20 * time.Millisecond
+	gatherTime = 50 * time.Millisecond
 )
 
 // gather takes news. While requests wait for a call slot and for nothing else, it

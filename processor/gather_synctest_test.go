@@ -20,7 +20,7 @@ import (
 // comes to a replica with free slots is not kept for the sake of others to come.
 func TestTransactionsAreGatheredOnlyWhileSlotsAreScarce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const call, backlog = 2 * time.Millisecond, 400
+		const call, backlog = 5 * time.Millisecond, 400
 		var mu sync.Mutex
 		var ended []time.Time
 		s := newShop(t, 1, always(func(*http.Request) (*http.Response, error) {

@@ -15,11 +15,14 @@ import (
 type metrics struct {
 	polled       *prometheus.CounterVec // by topic
 	redelivered  prometheus.Counter
-	outcomes     *prometheus.CounterVec   // by reason: granted, or a FailureReason
-	outcomeAge   *prometheus.HistogramVec // by topic
-	deadLetters  *prometheus.CounterVec   // by reason
+	outcomes     *prometheus.CounterVec // by reason: granted, or a FailureReason
+	granted      prometheus.Counter     // of outcomes
+	outcomeAge   *prometheus.HistogramVec
+	ages         map[string]prometheus.Observer // of outcomeAge, by input topic
+	deadLetters  *prometheus.CounterVec         // by reason
 	parked       prometheus.Counter
 	attempts     *prometheus.CounterVec // by about and code
+	answered     prometheus.Counter     // of attempts: granted
 	callSeconds  prometheus.Histogram
 	inFlight     prometheus.Gauge
 	transactions *prometheus.CounterVec // by state: committed, aborted, unknown, error
@@ -49,6 +52,7 @@ func newMetrics(reg prometheus.Registerer, b *breaker.Breaker, inputs []string) 
 		redelivered:  counter("records_redelivered_total", "Records that Kafka delivered again and the window dropped."),
 		outcomes:     counters("outcomes_total", "Outcomes published in committed transactions; granted, or the reason of a failure.", "reason"),
 		outcomeAge:   outcomeAge(),
+		ages:         map[string]prometheus.Observer{},
 		deadLetters:  counters("dead_letters_total", "Dead letters published in committed transactions.", "reason"),
 		parked:       counter("parked_total", "Requests handed to the retry topic in committed transactions."),
 		attempts:     counters("attempts_total", "Calls of the gateway by whom the answer is about; empty: granted.", "about", "code"),
@@ -110,14 +114,14 @@ func outcomeAge() *prometheus.HistogramVec {
 const outcomeGranted = "granted"
 
 // startAtZero creates every label value that is known, so that rates work from
-// the first event on.
+// the first event on, and keeps those at hand that most events count in.
 func (m *metrics) startAtZero(inputs []string) {
 	for _, topic := range inputs {
 		m.polled.WithLabelValues(topic)
-		m.outcomeAge.WithLabelValues(topic)
+		m.ages[topic] = m.outcomeAge.WithLabelValues(topic)
 	}
-	m.attempts.WithLabelValues("", "")
-	m.outcomes.WithLabelValues(outcomeGranted)
+	m.answered = m.attempts.WithLabelValues("", "")
+	m.granted = m.outcomes.WithLabelValues(outcomeGranted)
 	for _, reason := range schemas.FailureReasons() {
 		m.outcomes.WithLabelValues(string(reason))
 	}
@@ -148,7 +152,7 @@ func (m *metrics) showTrouble(now [2]string) {
 func (m *metrics) attempt(ans answered) {
 	m.callSeconds.Observe(ans.took.Seconds())
 	if ans.err == nil {
-		m.attempts.WithLabelValues("", "").Inc()
+		m.answered.Inc()
 		return
 	}
 	m.attempts.WithLabelValues(ans.err.About.String(), ans.err.Label()).Inc()
@@ -157,11 +161,11 @@ func (m *metrics) attempt(ans answered) {
 // published counts an end whose transaction has committed.
 func (m *metrics) published(e *end, now time.Time) {
 	if e.kind != endParked {
-		m.outcomeAge.WithLabelValues(e.task.topic).Observe(max(now.Sub(e.task.askedAt()).Seconds(), 0))
+		m.ages[e.task.topic].Observe(max(now.Sub(e.task.askedAt()).Seconds(), 0))
 	}
 	switch e.kind {
 	case endGranted:
-		m.outcomes.WithLabelValues(outcomeGranted).Inc()
+		m.granted.Inc()
 	case endFailed:
 		m.outcomes.WithLabelValues(string(e.failure)).Inc()
 	case endDeadLetter:

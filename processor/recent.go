@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"hash/maphash"
 	"sync"
 	"time"
 
@@ -17,9 +18,9 @@ type recent struct {
 
 	mu      sync.Mutex
 	pasts   ring
-	letters ring             // dead letters once more, which are few and looked for longest
-	byID    map[string]int32 // where in pasts the newest of a request id is
-	ended   map[*task]*end   // not committed yet
+	letters ring           // dead letters once more, which are few and looked for longest
+	chains  chains         // of pasts
+	ended   map[*task]*end // not committed yet
 }
 
 const (
@@ -35,7 +36,8 @@ type past struct {
 	more                          *pastMore // nil: it was granted by the only attempt, as most are
 	offset                        int64
 	written, taken, ended, called int64 // called: of that attempt
-	partition, attempts, older    int32 // older: where the next older one of the id was; -1: there was none
+	partition, attempts           int32
+	older                         link // in its chain
 	topic                         uint8
 	kind                          endKind
 	moved, inDoubt                bool
@@ -49,6 +51,24 @@ type pastMore struct {
 	due            int64
 }
 
+// chains lead to the pasts of an id, the newest first: those whose ids have the same
+// hash are one chain. A map of ids would cost each event more than all else that is
+// noted of it, and the garbage collector would read it again and again.
+type chains struct {
+	seed  maphash.Seed
+	heads []link
+}
+
+// link is the place of a past, plus 1; 0: there is none. What it leads to may have
+// been overwritten since: it is then newer than what led there.
+type link int32
+
+func newChains(n int) chains { return chains{seed: maphash.MakeSeed(), heads: make([]link, n)} }
+
+func (c *chains) head(id string) *link {
+	return &c.heads[maphash.String(c.seed, id)%uint64(len(c.heads))]
+}
+
 // ring keeps the newest and grows only as it fills.
 type ring struct {
 	values []past
@@ -56,21 +76,20 @@ type ring struct {
 	next   int // the place of the next value, which is where the oldest is once it is full
 }
 
-// put returns the place of a value, and what it took that from.
-func (r *ring) put(v past) (place int32, old past) {
+// put returns where the value is.
+func (r *ring) put(v past) link {
 	if len(r.values) < r.most {
 		r.values = append(r.values, v)
 	} else {
-		old, r.values[r.next] = r.values[r.next], v
+		r.values[r.next] = v
 	}
-	place = int32(r.next) //nolint:gosec // most is far below that
 	r.next = (r.next + 1) % r.most
-	return place, old
+	return link(1 + (r.next-1+r.most)%r.most) //nolint:gosec // most is far below that
 }
 
-// age is how many are newer than the one at a place.
-func (r *ring) age(place int32) int {
-	return (r.next - 1 - int(place) + r.most) % r.most
+// at is where a link leads, and how many are newer.
+func (r *ring) at(l link) (p *past, age int) {
+	return &r.values[l-1], (r.next - int(l) + r.most) % r.most
 }
 
 // newest returns up to so many that have not moved, the newest first.
@@ -90,7 +109,7 @@ func (r *ring) newest(limit int) []past {
 
 func newRecent(topics Topics, pasts int) *recent {
 	return &recent{
-		topics: topics.Inputs(), retry: topics.Retry, byID: map[string]int32{}, ended: map[*task]*end{},
+		topics: topics.Inputs(), retry: topics.Retry, chains: newChains(pasts), ended: map[*task]*end{},
 		pasts: ring{most: pasts}, letters: ring{most: recentLetters},
 	}
 }
@@ -153,16 +172,12 @@ func (r *recent) over() {
 
 // keep puts what is known of a record in the place of the oldest.
 func (r *recent) keep(p past) {
-	p.older = -1
-	if place, ok := r.byID[p.id]; ok && p.id != "" {
-		p.older = place
-	}
-	place, old := r.pasts.put(p)
-	if at, ok := r.byID[old.id]; ok && at == place {
-		delete(r.byID, old.id)
-	}
-	if p.id != "" {
-		r.byID[p.id] = place
+	if p.id == "" {
+		r.pasts.put(p)
+	} else {
+		head := r.chains.head(p.id)
+		p.older = *head
+		*head = r.pasts.put(p)
 	}
 	if p.kind == endDeadLetter && !p.moved {
 		r.letters.put(p)
@@ -220,14 +235,18 @@ func (r *recent) of(id string) []Trail {
 			found = append(found, trail)
 		}
 	}
-	place, ok := r.byID[id]
-	for age := -1; ok; ok = place >= 0 {
-		p, before := &r.pasts.values[place], age
-		if age = r.pasts.age(place); p.id != id || age <= before {
+	if id == "" {
+		return found
+	}
+	for l, before := *r.chains.head(id), -1; l != 0; {
+		p, age := r.pasts.at(l)
+		if age <= before {
 			break // another has its place by now
 		}
-		found = append(found, r.trail(p))
-		place = p.older
+		if p.id == id {
+			found = append(found, r.trail(p))
+		}
+		l, before = p.older, age
 	}
 	return found
 }

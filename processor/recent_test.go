@@ -97,7 +97,6 @@ func TestRecentKeepsTheNewestOfEachID(t *testing.T) {
 		require.Equal(t, i, newest[0].Offset)
 		require.Len(t, newest, min(3, len(all)))
 	}
-	require.LessOrEqual(t, len(r.byID), ids)
 	require.Empty(t, r.ended)
 }
 
@@ -110,7 +109,6 @@ func TestRecentKeepsDeadLettersLonger(t *testing.T) {
 	letters := r.newest(&r.letters, 10)
 	require.Len(t, letters, 1)
 	require.Equal(t, "undecodable", letters[0].Reason)
-	require.NotContains(t, r.byID, "")
 	require.Empty(t, r.of(""))
 }
 

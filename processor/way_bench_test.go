@@ -130,7 +130,7 @@ func BenchmarkWayOfAnEvent(b *testing.B) {
 // TestWayOfAnEventAllocatesNoMore than the page of performance says, and a little:
 // the race detector takes from pools at random what was put back.
 func TestWayOfAnEventAllocatesNoMore(t *testing.T) {
-	const said, spare = 91, 10
+	const said, spare = 93, 10
 	w := newWay(t, 200)
 	defer w.begin(t)()
 	w.pass(t, wayPoll)

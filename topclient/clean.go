@@ -81,6 +81,9 @@ var escape = regexp.MustCompile(`%[0-9A-F]{2}`)
 // spellings are a value raw, inside JSON by the habits of three libraries (Gson
 // escapes what HTML could mistake), and inside a form or URL.
 func spellings(v string) []string {
+	if isPlain(v) { // most values are written alike everywhere
+		return []string{v, strings.ToLower(v)}
+	}
 	quoted, _ := json.Marshal(v) // a string is always JSON
 	inJSON := string(quoted[1 : len(quoted)-1])
 	inForm, inPath := url.QueryEscape(v), url.PathEscape(v)
@@ -88,6 +91,19 @@ func spellings(v string) []string {
 		v, strings.ToLower(v), inJSON, strings.ReplaceAll(inJSON, "/", `\/`), gson.Replace(inJSON),
 		inForm, inPath, escape.ReplaceAllStringFunc(inForm, strings.ToLower), escape.ReplaceAllStringFunc(inPath, strings.ToLower),
 	}
+}
+
+// isPlain says that a value has none but characters that no writer of forms, URLs
+// or JSON escapes.
+func isPlain(v string) bool {
+	for i := range len(v) {
+		switch c := v[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.':
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // clean makes foreign text fit for one line of a log: what we sent is hidden

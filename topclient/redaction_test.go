@@ -172,3 +172,22 @@ func TestLongerValueIsHiddenFirst(t *testing.T) {
 	s := newScrubber(Credentials{Session: NewSecret("12345678")}, Grant{OpenID: "12345678-and-more"}, "")
 	require.Equal(t, "a [redacted] b [redacted]", s.clean("a 12345678-and-more b 12345678", maxMessage))
 }
+
+// What is plain need not be looked for in each spelling.
+func TestPlainValuesHaveOneSpelling(t *testing.T) {
+	plain := 0
+	for c := range rune(0x180) {
+		v := string(c)
+		quoted, err := json.Marshal(v)
+		require.NoError(t, err)
+		if isPlain(v) {
+			plain++
+			for _, spelling := range []string{string(quoted[1 : len(quoted)-1]), gson.Replace(v), url.QueryEscape(v), url.PathEscape(v)} {
+				require.Equal(t, v, spelling)
+			}
+		}
+	}
+	require.Equal(t, 26+26+10+3, plain)
+	require.Equal(t, []string{"Aa-9", "aa-9"}, spellings("Aa-9"))
+	require.Contains(t, spellings("Aa=9"), `Aa\u003d9`)
+}
