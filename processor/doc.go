@@ -4,6 +4,29 @@
 // itself (schemas and topclient do), never know where its broker comes from,
 // and only module.go may import fx.
 //
+// # Words
+//
+//	request       an event that asks for a coupon; its request_id is Tmall's out_id
+//	attempt       one call of the gateway for a request
+//	end           what a record comes to: an outcome or a dead letter; parking ends a record, too, but not its request
+//	outcome       granted or failed
+//	dead letter   a record that ends without outcome, kept whole where it fits, with the reason
+//	park          to hand a request over to the retry topic, since it would hold up its partition here
+//	lane          the requests of one key in one partition, in offset order; one is called at a time
+//	window        the records of a partition from the watermark to the newest that was taken in
+//	watermark     of a partition: below it every record's end is committed
+//	finished set  the records above the watermark whose ends are committed already
+//	ceiling       of a partition: below it records may have been called, committed before they are
+//	in doubt      said of a request that may have been granted by a call of which nothing is known for certain
+//	epoch         the time from one assignment of a partition to us to its end
+//	session       one life of the Kafka client, from reading what is committed to an error or the end
+//	nonce         names one transaction of one session in what it commits
+//	slot          leave for one call at once: there are gateway.max_in_flight
+//	leave         to call now: a slot, the quota, the breaker and the gate all let it
+//	lease         how long a silent coordinator may be taken to think that our partitions are ours
+//	hold          a stated reason why a partition, or everything, waits; neither fault nor hang
+//	probe         a call that is let through to see whether a trouble is over
+//
 // # The way of a record
 //
 //	Kafka ──poll──▶ admit ──▶ decode ──▶ lane ──▶ attempt ──▶ verdict ──▶ outcome ──▶ transaction ──▶ Kafka

@@ -112,7 +112,8 @@ func isHurried(e proof.Event) bool {
 }
 
 // hurry gives some requests so little time that it passes in a fault. Repeats
-// that would truly be refused are not wanted: no promise covers them.
+// that would truly be refused are not wanted: what is promised of them ends with the
+// replica that called the first, and here replicas die.
 func hurry(e *proof.Event) (wanted bool) {
 	hurried := isHurried(*e)
 	if e.Repeat && (slices.Contains(limitedCoupons(), e.Request.CouponCode) || hurried) {
