@@ -76,7 +76,11 @@ func TestRecentKeepsTheNewestOfEachID(t *testing.T) {
 	r := newRecent(pastTopics, most)
 	var all []*end
 	for i := range int64(1000) {
-		e := &end{task: pastTask(strconv.Itoa(int(i*i%ids)), pastTopics.Store, i, 1), kind: endGranted, at: time.UnixMilli(i).UTC()}
+		id := strconv.Itoa(int(i * i % ids))
+		if i%150 > most { // for so long that all that is known of the others is overwritten
+			id = "once-" + strconv.Itoa(int(i))
+		}
+		e := &end{task: pastTask(id, pastTopics.Store, i, 1), kind: endGranted, at: time.UnixMilli(i).UTC()}
 		committedEnd(r, e)
 		all = append(all, e)
 		kept := all[max(0, len(all)-most):]
