@@ -52,8 +52,8 @@ type pastMore struct {
 }
 
 // chains lead to the pasts of an id, the newest first: those whose ids have the same
-// hash are one chain. A map of ids would cost each event more than all else that is
-// noted of it, and the garbage collector would read it again and again.
+// hash are one chain. Unlike in a map of ids nothing has to be taken out of them when a
+// past is overwritten, and there is nothing in them for the garbage collector to read.
 type chains struct {
 	seed  maphash.Seed
 	heads []link
@@ -83,8 +83,9 @@ func (r *ring) put(v past) link {
 	} else {
 		r.values[r.next] = v
 	}
+	at := link(r.next + 1) //nolint:gosec // most is far below that
 	r.next = (r.next + 1) % r.most
-	return link(1 + (r.next-1+r.most)%r.most) //nolint:gosec // most is far below that
+	return at
 }
 
 // at is where a link leads, and how many are newer.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -334,5 +335,25 @@ func TestFiguresSumUpTheSlices(t *testing.T) {
 		"| kill -9 at: ended | 20 | 20 |", "| brokers killed or stopped | 38 | 60 |", "or two under one id | 18 | 60 |",
 	} {
 		require.Contains(t, text, row)
+	}
+}
+
+// Outside of the table, where nobody would look for why.
+func TestRunsThatDidNotHoldAreTold(t *testing.T) {
+	page, err := os.ReadFile(guaranteesPage.path)
+	require.NoError(t, err)
+	_, list, found := strings.Cut(string(page), guaranteesPage.end)
+	require.True(t, found)
+	files, err := filepath.Glob(guaranteesPage.raw)
+	require.NoError(t, err)
+	for _, file := range files {
+		var r chaosResult
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(text, &r))
+		if r.Verdict != "held" {
+			require.Contains(t, list, "`"+r.Version+"`", file)
+			require.Contains(t, list, strconv.FormatUint(r.Seed, 10), file)
+		}
 	}
 }

@@ -9,11 +9,12 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"strconv"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/prometheus/procfs"
 	"github.com/stretchr/testify/require"
 )
 
@@ -73,17 +74,12 @@ func listed(of net.Addr) []byte {
 }
 
 func hasSocket(pid int, inode string) bool {
-	folder := "/proc/" + strconv.Itoa(pid) + "/fd"
-	open, err := os.ReadDir(folder)
+	proc, err := procfs.NewProc(pid)
 	if err != nil {
 		return false // it has ended meanwhile
 	}
-	for _, fd := range open {
-		if target, err := os.Readlink(folder + "/" + fd.Name()); err == nil && target == "socket:["+inode+"]" {
-			return true
-		}
-	}
-	return false
+	open, err := proc.FileDescriptorTargets()
+	return err == nil && slices.Contains(open, "socket:["+inode+"]")
 }
 
 // A local port is given anew while an older socket of it still waits for its end.

@@ -241,7 +241,7 @@ func (t *trial) drain(ctx context.Context, into map[string]float64) error {
 		return err
 	}
 	if to.at.Sub(from.at) < t.length/4 {
-		return fmt.Errorf("%w: %d requests in less than %v", errWorkedOff, t.total, t.warm+t.length/4)
+		return fmt.Errorf("%w: %d requests in less than %v; a shorter --length needs fewer", errWorkedOff, t.total, t.warm+t.length/4)
 	}
 	t.between(from, to, into)
 	if later > 0 {
