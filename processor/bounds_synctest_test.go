@@ -3,8 +3,9 @@
 package processor
 
 import (
+	"encoding/base64"
 	"fmt"
-	"strings"
+	"math/rand/v2"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -26,8 +27,12 @@ func TestBacklogInAnOutageKeepsWithinTheBytesOfTheReplica(t *testing.T) {
 		s := newShop(t, partitions, gateway)
 		cfg := s.config("r1")
 		cfg.WindowBytes, cfg.WindowTotalBytes = 4<<20, 4<<20
-		r := s.start(cfg)
-		extra := strings.Repeat("x", 7000)
+		letters := make([]byte, 5250) // that cannot be compressed, or a part of a fetch would grow to more
+		random := rand.New(rand.NewPCG(1, 2))
+		for i := range letters {
+			letters[i] = byte(random.Uint32())
+		}
+		extra := base64.StdEncoding.EncodeToString(letters)
 		for partition := range int32(partitions) {
 			requests := s.requests(fmt.Sprint("id-", partition), each)
 			for i := range requests {
@@ -35,6 +40,7 @@ func TestBacklogInAnOutageKeepsWithinTheBytesOfTheReplica(t *testing.T) {
 				s.produce(partition, nil, requests[i])
 			}
 		}
+		r := s.start(cfg)
 		most := 0.0
 		for range 300 {
 			time.Sleep(time.Second)
