@@ -67,6 +67,42 @@ func TestWhatWasReadEndsThoughRetentionOvertakesIt(t *testing.T) {
 	}
 }
 
+// What was read and has not ended goes with its replica once retention has overtaken
+// it: nobody can read it again. A person is told, and nothing is passed over unsaid.
+func TestWhatRetentionOvertookIsLostWithItsReplicaAndHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gateway := countedBy(func(*http.Request) (*http.Response, error) {
+			time.Sleep(time.Second)
+			return granted(1), nil
+		})
+		s := newShop(t, 1, gateway)
+		s.produce(0, nil, s.requests("read", 10)...)
+		cfg := s.config("r1")
+		cfg.MaxInFlight = 1
+		r := s.start(cfg)
+		s.settled(3)
+		s.produce(0, nil, s.requests("behind", 5)...)
+		require.NoError(t, s.kafka.DeleteRecords(s.topics.Store, 0, 10))
+		r.killed()
+		ended, calls := len(s.allEnds()), gateway.total()
+		require.Less(t, ended, 10)
+
+		cfg = s.config("r2")
+		second := s.start(cfg)
+		time.Sleep(time.Minute)
+		require.Contains(t, reasons(second.Health().Holds, holdLostInput),
+			fmt.Sprintf("offsets %d to 9 were deleted before all in them had ended", ended))
+		require.NoError(t, second.stopped())
+		require.Len(t, s.allEnds(), ended)
+		require.Equal(t, calls, gateway.total())
+
+		cfg.AcceptLostInput = true
+		third := s.start(cfg)
+		onceEach(t, ended+5, s.settled(ended+5))
+		require.NoError(t, third.stopped())
+	})
+}
+
 func TestOvertakenPartitionIsHeldThoughOthersNeverRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gateway := countedBy(func(*http.Request) (*http.Response, error) {

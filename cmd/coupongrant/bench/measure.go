@@ -23,6 +23,7 @@ type measure struct {
 	Than    string   `json:"than,omitempty"`
 	By      string   `json:"by"`
 	Times   float64  `json:"times,omitempty"`
+	Capped  bool     `json:"capped,omitempty"` // than counts for no more than the slots of kind allow
 	AtLeast *float64 `json:"at_least,omitempty"` // without a bound it is shown only
 	AtMost  *float64 `json:"at_most,omitempty"`
 
@@ -46,6 +47,13 @@ func excess(what, figure, kind string, times float64, than string) measure {
 	return measure{What: what, Figure: figure, Kind: kind, Than: than, By: byExcess, Times: times}
 }
 
+// capped has the other kind count for no more than slots / mean time of a call: faster
+// the first cannot be, however fast the machine.
+func (m measure) capped() measure {
+	m.Capped = true
+	return m
+}
+
 func (m measure) atLeast(v float64) measure {
 	m.AtLeast = &v
 	return m
@@ -65,9 +73,13 @@ func (m measure) of(line int) measure {
 // turns are the number of each turn, and the figures that it is made of.
 func (m measure) turns(runs []run) (values, base, results []float64) {
 	kind, than := figures(runs, m.Kind, m.Figure), figures(runs, m.Than, m.Figure)
+	shares := figures(runs, m.Kind, ofIdeal)
 	for turn, v := range kind {
 		values = append(values, v)
 		other, ok := than[turn]
+		if share := shares[turn]; m.Capped && share > 0 {
+			other = min(other, v/share)
+		}
 		if ok {
 			base = append(base, other)
 		}
@@ -116,6 +128,9 @@ func figures(runs []run, kind, figure string) map[int]float64 {
 func (m measure) how() string {
 	switch m.By {
 	case byRatio:
+		if m.Capped {
+			return fmt.Sprintf("%s / min(%s, slots / call)", m.Kind, m.Than)
+		}
 		return m.Kind + " / " + m.Than
 	case byExcess:
 		if m.Times == 1 {

@@ -40,6 +40,28 @@ func TestMeasuresAreMediansOverTurns(t *testing.T) {
 	require.Equal(t, 30.0, level("", "f", "engine").over(runs).Most)
 }
 
+// Where the slots allow less than the other runs reached, it is that which counts, and
+// nothing less.
+func TestCappedRatioIsOfWhatTheSlotsAllow(t *testing.T) {
+	m := ratio("", perSecond, "with", "without").capped().atLeast(0.9)
+	for _, c := range []struct {
+		with, ofIdeal, without, result float64
+		held                           bool
+	}{
+		{9500, 0.95, 17_000, 0.95, true},
+		{8000, 0.8, 17_000, 0.8, false},
+		{5000, 0.5, 5200, 5000.0 / 5200, true},
+		{4000, 0.4, 5000, 0.8, false},
+	} {
+		runs := turns("without", perSecond, c.without)
+		runs = append(runs, run{Turn: 1, Kind: "with", Figures: map[string]float64{perSecond: c.with, ofIdeal: c.ofIdeal}})
+		got := m.over(runs)
+		require.InDelta(t, c.result, got.Result, 1e-9)
+		require.Equal(t, c.held, got.Held)
+	}
+	require.Equal(t, "with / min(without, slots / call)", m.how())
+}
+
 func TestWhatNobodyHasMeasuredDoesNotHold(t *testing.T) {
 	runs := turns("engine", "f", 2)
 
