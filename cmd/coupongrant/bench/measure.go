@@ -23,7 +23,7 @@ type measure struct {
 	Than    string   `json:"than,omitempty"`
 	By      string   `json:"by"`
 	Times   float64  `json:"times,omitempty"`
-	Capped  bool     `json:"capped,omitempty"` // than counts for no more than the slots of kind allow
+	Capped  bool     `json:"capped,omitempty"`   // than counts for no more than the slots of kind allow
 	AtLeast *float64 `json:"at_least,omitempty"` // without a bound it is shown only
 	AtMost  *float64 `json:"at_most,omitempty"`
 
