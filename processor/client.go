@@ -50,7 +50,8 @@ const (
 	metadataMinAge = 250 * time.Millisecond
 	// kgo keeps one fetch of each broker, and fetches there again when all of it is
 	// taken. So that the partitions of every topic come with each fetch, a backlog of
-	// some takes no more than this; it is also what a fetch holds in memory.
+	// some takes no more than this. It is as it was sent: what it grows to is for
+	// inflation to bound.
 	fetchMaxPartitionBytes = 256 << 10 // about a thousand requests
 	fetchMaxBytes          = 4 << 20   // of one broker: sixteen partitions with a backlog, and the rest in rotation
 	defaultMaxMessageBytes = 1048588   // the brokers' own default

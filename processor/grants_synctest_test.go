@@ -141,7 +141,7 @@ func TestRefusedRepeatOfARefusalFails(t *testing.T) {
 // A repeat that came long after the grant must not be called: Tmall may have forgotten.
 func TestRepeatBeyondTheWindowIsNotCalled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		gateway := countedBy(func(*http.Request) (*http.Response, error) { return granted(1), nil })
+		gateway := countedBy(grantsAlways)
 		s := newShop(t, 1, gateway)
 		cfg := s.config("r1")
 		cfg.IdempotencyWindow = 10 * time.Minute

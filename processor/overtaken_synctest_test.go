@@ -4,8 +4,8 @@ package processor
 
 import (
 	"fmt"
-	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,10 +21,7 @@ func TestWhatWasReadEndsThoughRetentionOvertakesIt(t *testing.T) {
 		for _, accepts := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, accepting: %v", protocol, accepts), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					gateway := countedBy(func(*http.Request) (*http.Response, error) {
-						time.Sleep(time.Second)
-						return granted(1), nil
-					})
+					gateway := countedBy(takes(time.Second, new(atomic.Int64)))
 					s := newShop(t, 2, gateway)
 					s.produce(0, nil, s.requests("read", 20)...)
 					s.produce(1, nil, s.requests("other", 60)...)
@@ -71,11 +68,8 @@ func TestWhatWasReadEndsThoughRetentionOvertakesIt(t *testing.T) {
 // it: nobody can read it again. A person is told, and nothing is passed over unsaid.
 func TestWhatRetentionOvertookIsLostWithItsReplicaAndHeld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		gateway := countedBy(func(*http.Request) (*http.Response, error) {
-			time.Sleep(time.Second)
-			return granted(1), nil
-		})
-		s := newShop(t, 1, gateway)
+		var calls atomic.Int64
+		s := newShop(t, 1, takes(time.Second, &calls))
 		s.produce(0, nil, s.requests("read", 10)...)
 		cfg := s.config("r1")
 		cfg.MaxInFlight = 1
@@ -84,7 +78,7 @@ func TestWhatRetentionOvertookIsLostWithItsReplicaAndHeld(t *testing.T) {
 		s.produce(0, nil, s.requests("behind", 5)...)
 		require.NoError(t, s.kafka.DeleteRecords(s.topics.Store, 0, 10))
 		r.killed()
-		ended, calls := len(s.allEnds()), gateway.total()
+		ended, called := len(s.allEnds()), calls.Load()
 		require.Less(t, ended, 10)
 
 		cfg = s.config("r2")
@@ -94,7 +88,7 @@ func TestWhatRetentionOvertookIsLostWithItsReplicaAndHeld(t *testing.T) {
 			fmt.Sprintf("offsets %d to 9 were deleted before all in them had ended", ended))
 		require.NoError(t, second.stopped())
 		require.Len(t, s.allEnds(), ended)
-		require.Equal(t, calls, gateway.total())
+		require.Equal(t, called, calls.Load())
 
 		cfg.AcceptLostInput = true
 		third := s.start(cfg)
@@ -105,16 +99,13 @@ func TestWhatRetentionOvertookIsLostWithItsReplicaAndHeld(t *testing.T) {
 
 func TestOvertakenPartitionIsHeldThoughOthersNeverRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		gateway := countedBy(func(*http.Request) (*http.Response, error) {
-			time.Sleep(time.Second)
-			return granted(1), nil
-		})
-		s := newShop(t, 2, gateway)
+		var calls atomic.Int64
+		s := newShop(t, 2, takes(time.Second, &calls))
 		s.produce(0, nil, s.requests("read", 20)...)
 		cfg := s.config("r1")
 		cfg.WindowRecords, cfg.MaxInFlight = 10, 4
 		r := s.start(cfg)
-		for gateway.total() == 0 {
+		for calls.Load() == 0 {
 			time.Sleep(time.Second)
 		}
 		s.produce(0, nil, s.requests("lost", 10)...)
