@@ -129,12 +129,15 @@ func headersOf(record []byte) int64 {
 	return max(0, min(count, int64(len(record)-max(n, 0))/2)) // none takes less than two bytes
 }
 
-// apart is a record without the batch that it came in, bytes and records.
-func apart(r *kgo.Record) *kgo.Record {
+// moved is a record without the batch that it came in, bytes and records. It leaves
+// nothing of itself there: a batch can go as soon as its last record is moved, while
+// the rest of the poll still is.
+func moved(r *kgo.Record) *kgo.Record {
 	own := *r
 	own.Key, own.Value = bytes.Clone(r.Key), bytes.Clone(r.Value)
 	for i, h := range own.Headers {
 		own.Headers[i].Value = bytes.Clone(h.Value)
 	}
+	*r = kgo.Record{}
 	return &own
 }

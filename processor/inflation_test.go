@@ -97,13 +97,14 @@ func TestAttackBatchesThatGrowAreRefusedForTheMomentOrForGood(t *testing.T) {
 	require.False(t, i.polled(true), "ordinary batches are not copied")
 }
 
-func TestRecordApartSharesNothing(t *testing.T) {
+func TestMovedRecordLeavesNothingBehindAndSharesNothing(t *testing.T) {
 	slab := []kgo.Record{{Key: []byte("key"), Value: []byte("value"), Headers: []kgo.RecordHeader{{Key: "name", Value: []byte("of header")}}, Offset: 7}}
 	want := kgo.Record{Key: []byte("key"), Value: []byte("value"), Headers: []kgo.RecordHeader{{Key: "name", Value: []byte("of header")}}, Offset: 7}
-	own := apart(&slab[0])
-	clear(slab[0].Key)
-	clear(slab[0].Value)
-	slab[0] = kgo.Record{}
+	key, value := slab[0].Key, slab[0].Value
+	own := moved(&slab[0])
+	require.Zero(t, slab[0], "or it would hold its batch for as long as another of its records is awaited")
+	clear(key)
+	clear(value)
 	require.Equal(t, want, *own)
-	require.Nil(t, apart(&kgo.Record{}).Value, "a tombstone has no value")
+	require.Nil(t, moved(&kgo.Record{}).Value, "a tombstone has no value")
 }

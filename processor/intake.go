@@ -37,7 +37,7 @@ func (s *session) admit(fetches kgo.Fetches, stretched bool) error {
 			o.end, o.newest = max(o.end, ftp.LastStableOffset), now
 			for _, r := range ftp.Records {
 				if stretched {
-					r = apart(r)
+					r = moved(r)
 				}
 				s.admitRecord(o, r, now)
 			}
