@@ -16,7 +16,7 @@ import (
 // What the session does with a poll.
 
 // admit takes polled records into their windows; those of batches that were stretched
-// are kept apart from their batch.
+// are moved out of their batch.
 func (s *session) admit(fetches kgo.Fetches, stretched bool) error {
 	var stray error
 	now := time.Now()
