@@ -78,7 +78,7 @@ LONG := $(LONG)|ExpelledWhileItHandedOver.*|BanUntilMidnight.*|BacklogOfOneTopic
 
 test: ## everything that needs only Go: vet, and all tests, but the longest with the race detector
 	go vet ./...
-	go test -race $$(go list ./... | grep -v /cmd/coupongrant$$) # which is tested whole below
+	go test -race -timeout 20m $$(go list ./... | grep -v /cmd/coupongrant$$) # which is tested whole below
 	grep -rl --include='*_test.go' '^//go:build.*[^!]synctests' . | xargs -r -n1 dirname | sort -u | \
 		xargs -r go test -race -timeout 20m -tags synctests -skip '^Test(PlantedBugsAreSeen|.*InRandomHistories|$(LONG))$$'
 	go test -timeout 20m -tags synctests -run '^Test($(LONG)|AttackAllAtOnceIn256MiB)$$' ./processor ./cmd/coupongrant

@@ -167,7 +167,7 @@ func (c *chaos) result(report proof.Report) chaosResult {
 	r.Missing = missing(r.Faults)
 	stats := c.gateway.counts(c.t)
 	r.Calls = callCounts{Made: c.calls.made(), Grants: stats.Grants, Repeated: stats.Replays}
-	r.Readers.Samples, r.Readers.Behind = c.marks.samples, c.marks.behind
+	r.Readers.Samples, r.Readers.Behind = c.marks.samples, new(c.marks.behind)
 	for _, marks := range c.marks.marks {
 		r.Readers.Marks += len(marks)
 	}
