@@ -91,11 +91,11 @@ type callCounts struct {
 }
 
 type readerCounts struct {
-	During  int `json:"during"` // records read while the faults happened
-	Late    int `json:"late"`
-	Samples int `json:"offset_samples"`
+	During  int  `json:"during"` // records read while the faults happened
+	Late    int  `json:"late"`
+	Samples int  `json:"offset_samples"`
 	Behind  *int `json:"offset_samples_behind_without_require_stable,omitempty"` // nil: not compared with a look that has it
-	Marks   int `json:"watermarks"`
+	Marks   int  `json:"watermarks"`
 }
 
 type boundCounts struct {
