@@ -131,6 +131,34 @@ func TestListsAreCommasOrYAML(t *testing.T) {
 	require.Equal(t, []int32{276, 999}, cfg.CouponTypes)
 }
 
+// What YAML takes for a number, a date or a truth can be a key or a name.
+func TestFileIsReadAsAPersonTypedIt(t *testing.T) {
+	for typed, want := range map[string]string{
+		"0123456": "0123456", "0017": "0017", "12345678901234567890123": "12345678901234567890123", "1234567_8": "1234567_8",
+		"1e3": "1e3", "0x1F": "0x1F", "2026-12-01": "2026-12-01", "yes": "yes", "true": "true", "'1'": "1", `"1"`: "1", "!!int 7": "7",
+		"null": "usual", "~": "usual", "": "usual", "'null'": "null", ".5": ".5", "a b": "a b", "|-\n    a": "a",
+	} {
+		cfg := defaultConfig()
+		cfg.Credentials.AppKey = "usual"
+		read, err := loadConfig(cfg, writeFile(t, "gateway:\n  app_key: "+typed+"\n"), nil, newFlags(t))
+		require.NoError(t, err, typed)
+		require.Equal(t, want, read.Credentials.AppKey, typed)
+	}
+}
+
+func TestAliasesAndMergesAreFollowed(t *testing.T) {
+	cfg, err := load(t, "kafka: {group: &g one, transactional_id: *g}\n", nil)
+	require.NoError(t, err)
+	require.Equal(t, "one", cfg.Processor.Group)
+	cfg, err = load(t, "kafka: {group: &g 'one:1', brokers: [*g]}\n", nil)
+	require.NoError(t, err)
+	require.Equal(t, []string{"one:1"}, cfg.Brokers)
+	cfg, err = load(t, "log: {level: &l debug}\nkafka:\n  <<: {group: merged, transactional_id: merged}\n  group: *l\n", nil)
+	require.NoError(t, err)
+	require.Equal(t, "debug", cfg.Processor.Group, "what a section itself says counts")
+	require.Equal(t, "merged", cfg.Processor.TransactionalID)
+}
+
 func TestWrongSettingsNameKeyValueAndMend(t *testing.T) {
 	for name, tt := range map[string]struct {
 		file    string
@@ -143,11 +171,18 @@ func TestWrongSettingsNameKeyValueAndMend(t *testing.T) {
 		"unknown short key":    {file: "x: 1\n", want: []string{"unknown key x in file", "did you mean"}},
 		"value for a section":  {file: "kafka: x\n", want: []string{"unknown key kafka in file"}},
 		"section for a value":  {file: "kafka:\n  group:\n    name: x\n", want: []string{"kafka.group.name"}},
-		"list in a list":       {file: "kafka:\n  brokers: [[a:1, b:2]]\n", want: []string{"kafka.brokers", "comma"}},
+		"list in a list":       {file: "kafka:\n  brokers: [[a:1, b:2]]\n", want: []string{"kafka.brokers", "use one value"}},
+		"comma in a list":      {file: "kafka:\n  brokers: ['a:1,b:2']\n", want: []string{"kafka.brokers", "comma"}},
 		"map in a list":        {file: "kafka:\n  brokers: [{a: 1}]\n", want: []string{"kafka.brokers", "use one value"}},
 		"not YAML":             {file: "kafka: [\n", want: []string{"settings.yaml is not YAML", "config print"}},
 		"not a mapping":        {file: "- a\n", want: []string{"settings.yaml is not YAML"}},
-		"key twice":            {file: "log:\n  level: info\n  level: warn\n", want: []string{"settings.yaml is not YAML", "line 3"}},
+		"key twice":            {file: "log:\n  level: info\n  level: warn\n", want: []string{"settings.yaml is not YAML", "line 3", "log.level is there twice"}},
+		"section twice":        {file: "log:\n  level: info\nlog: {}\n", want: []string{"line 3", "log is there twice"}},
+		"key in two ways":      {file: "log.level: info\nlog:\n  level: warn\n", want: []string{"line 3", "log.level is there twice"}},
+		"second document":      {file: "log:\n  level: info\n---\nkafka:\n  group: other\n", want: []string{"line 3", "second document"}},
+		"anchor in itself":     {file: "a: &a\n  b: *a\n", want: []string{"nested"}},
+		"what aliases repeat":  {file: "a: &a [1]\nb: &b {c: *a, d: *a, e: *a, f: *a, g: *a, h: *a, i: *a, j: *a}\nk: &k {c: *b, d: *b, e: *b, f: *b, g: *b, h: *b, i: *b, j: *b}\nl: &l {c: *k, d: *k, e: *k, f: *k, g: *k, h: *k, i: *k, j: *k}\nm: {c: *l, d: *l, e: *l, f: *l, g: *l, h: *l, i: *l, j: *l}\n", want: []string{"repeated"}},
+		"key that is a list":   {file: "? [1, 2]\n: 3\n", want: []string{"line 1", "a key is no word"}},
 		"unknown variable":     {environ: []string{"COUPONGRANT_KAFKA_BROKRES=x"}, want: []string{"COUPONGRANT_KAFKA_BROKRES", "COUPONGRANT_KAFKA_BROKERS"}},
 		"duration":             {environ: []string{"COUPONGRANT_RETRY_DELAY=5"}, want: []string{"retry.delay", `"5"`, "environment", "1500ms"}},
 		"bool":                 {args: []string{"--kafka.require_tv2=maybe"}, want: []string{"kafka.require_tv2", "maybe", "true or false"}},

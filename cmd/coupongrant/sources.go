@@ -7,12 +7,9 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/confmap"
 	"github.com/knadh/koanf/providers/env/v2"
-	"github.com/knadh/koanf/providers/rawbytes"
 	"github.com/knadh/koanf/v2"
 	"github.com/spf13/pflag"
 )
@@ -72,32 +69,18 @@ func (f source) set(s setting, raw any) error {
 	return fmt.Errorf("%s is %q (%s): %w", s.key, text, f.name, err)
 }
 
-// asText turns what YAML has read into what a person could have typed.
+// asText joins a list.
 func asText(raw any) (string, error) {
-	switch v := raw.(type) {
-	case []any:
-		words := make([]string, len(v))
-		for i, one := range v {
-			text, err := asText(one)
-			if err != nil {
-				return text, err
-			}
-			if strings.Contains(text, ",") {
-				return text, errors.New("a member of a list cannot hold a comma")
-			}
-			words[i] = text
-		}
-		return strings.Join(words, ","), nil
-	case map[string]any:
-		return "a section", errors.New("use one value")
-	case time.Time: // YAML reads a date that is not quoted as midnight in UTC
-		if v.Location() == time.UTC && v.Equal(v.Truncate(day)) {
-			return v.Format(time.DateOnly), nil
-		}
-		return v.Format(time.RFC3339), nil
-	default:
-		return fmt.Sprint(v), nil
+	words, isList := raw.([]string)
+	if !isList {
+		return fmt.Sprint(raw), nil
 	}
+	for _, word := range words {
+		if strings.Contains(word, ",") {
+			return word, errors.New("a member of a list cannot hold a comma")
+		}
+	}
+	return strings.Join(words, ","), nil
 }
 
 // flatten gives the values by whole key, without those that say nothing.
@@ -119,16 +102,17 @@ func fromFile(path string, all []setting) (source, error) {
 	if err != nil {
 		return from, fmt.Errorf("--config: %w", err)
 	}
-	k := koanf.New(".")
-	if err := k.Load(rawbytes.Provider(text), yaml.Parser()); err != nil {
+	if from.values, err = readYAML(text); err != nil {
 		// The parser's own words may hold a piece of the file, which may hold a secret.
-		line := ""
-		if n, found := lineOf(err); found {
-			line = fmt.Sprintf(" (see line %d)", n)
+		why := ""
+		var ours yamlError
+		if errors.As(err, &ours) {
+			why = " (" + ours.Error() + ")"
+		} else if n, found := lineOf(err); found {
+			why = fmt.Sprintf(" (see line %d)", n)
 		}
-		return from, fmt.Errorf("%s is not YAML as it should be%s: write sections with keys below them, each once, as `coupongrant config print` does", path, line)
+		return from, fmt.Errorf("%s is not YAML as it should be%s: write sections with keys below them, each once, as `coupongrant config print` does", path, why)
 	}
-	from.values = flatten(k)
 	return from, refuseUnknown(from, all)
 }
 
