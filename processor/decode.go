@@ -22,6 +22,9 @@ func newTask(a assignment, r *kgo.Record, retryTopic string, longestDelay time.D
 	// believe it of any producer costs caution, not truth.
 	t.inDoubt = headerText(r, headerInDoubt) == "true"
 	t.firstCall, _ = headerTime(r, headerFirstAttempt)
+	if t.firstCall.After(r.Timestamp) || t.inDoubt && t.firstCall.IsZero() {
+		t.firstCall = r.Timestamp // whoever called before wrote it afterwards
+	}
 	if t.topic != retryTopic {
 		return t
 	}

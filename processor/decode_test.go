@@ -22,9 +22,10 @@ func TestHeadersOfParkedRecordsAreNotTrustedFar(t *testing.T) {
 		"attempts":                {headerAttempts, "3", func(r *task) { r.attempts = 3 }},
 		"fewer than no attempts":  {headerAttempts, "-3", func(*task) {}},
 		"attempts beyond count":   {headerAttempts, "99999999999999999999", func(*task) {}},
-		"in doubt":                {headerInDoubt, "true", func(r *task) { r.inDoubt = true }},
+		"in doubt":                {headerInDoubt, "true", func(r *task) { r.inDoubt, r.firstCall = true, r.record.Timestamp }},
 		"not in doubt":            {headerInDoubt, "false", func(*task) {}},
 		"first attempt":           {headerFirstAttempt, "1999-12-31T00:00:00Z", func(r *task) { r.firstCall = time.Now().Add(-24 * time.Hour) }},
+		"first attempt to come":   {headerFirstAttempt, "2000-01-02T00:00:00Z", func(r *task) { r.firstCall = r.record.Timestamp }},
 		"first attempt unknown":   {headerFirstAttempt, "yesterday", func(*task) {}},
 		"waited":                  {headerWaited, "30m0s", func(*task) {}}, // with no first attempt there was nothing to wait for
 		"source":                  {headerSource, "store/1/2", func(r *task) { r.source = "store/1/2" }},
@@ -33,7 +34,7 @@ func TestHeadersOfParkedRecordsAreNotTrustedFar(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { // the year 2000 begins
 				a := assignment{partition{"retry", 0}, 1}
-				record := &kgo.Record{Offset: 9, Headers: []kgo.RecordHeader{{Key: row.key, Value: []byte(row.value)}}}
+				record := &kgo.Record{Offset: 9, Timestamp: time.Now(), Headers: []kgo.RecordHeader{{Key: row.key, Value: []byte(row.value)}}}
 				want := &task{assignment: a, offset: 9, record: record, source: "retry/0/9"}
 				row.want(want)
 				got := newTask(a, record, "retry", time.Minute)
@@ -62,7 +63,7 @@ func TestWaitOfParkedRecordsIsNotTrustedFar(t *testing.T) {
 	} {
 		t.Run(value, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { // the year 2000 begins
-				record := &kgo.Record{Headers: []kgo.RecordHeader{
+				record := &kgo.Record{Timestamp: time.Now(), Headers: []kgo.RecordHeader{
 					{Key: headerFirstAttempt, Value: []byte("1999-12-31T00:00:00Z")}, {Key: headerWaited, Value: []byte(value)},
 				}}
 				require.Equal(t, want, newTask(assignment{partition{"retry", 0}, 1}, record, "retry", time.Minute).waited)

@@ -180,7 +180,7 @@ func TestParkedComesBackAsItWent(t *testing.T) {
 	p := testPublisher(t)
 	went := calledTask(t, p)
 	r := published(t, p, &end{task: went, kind: endParked, at: second(4), next: second(5)}, false)
-	r.Offset = 7
+	r.Offset, r.Timestamp = 7, second(4)
 	back := newTask(assignment{partition{p.topics.Retry, 0}, 1}, r, p.topics.Retry, time.Minute)
 	require.Equal(t, "coupon-grant-requested.store/3/42", back.source, "of the original record")
 	require.Equal(t, 2, back.attempts)

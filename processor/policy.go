@@ -147,15 +147,12 @@ func (p policy) waitedTooLong(t *task, parked bool, elapsed time.Duration) (v ve
 	return p.park(t, parked), true
 }
 
-// firstKnown is the earliest time at which a doubtful attempt can have been
-// made: what a parked record says, else the record's own Kafka timestamp, the
-// only time that survives everything.
+// firstKnown is the earliest time at which a doubtful attempt can have been made:
+// its first call, as far as anybody knows of one, else the record's own Kafka
+// timestamp, the only time that survives everything.
 func firstKnown(t *task) time.Time {
-	if !t.granted.IsZero() {
-		return t.firstAttempt()
-	}
-	if !t.firstCall.IsZero() && t.firstCall.Before(t.record.Timestamp) {
-		return t.firstCall
+	if first := t.firstAttempt(); !first.IsZero() {
+		return first
 	}
 	return t.record.Timestamp
 }

@@ -227,7 +227,7 @@ func TestBeforeCall(t *testing.T) {
 		"in doubt to the end of the window":      {recordAt: ago(24 * time.Hour), inDoubt: true},
 		"in doubt beyond the window":             {recordAt: ago(24*time.Hour + 1), inDoubt: true, want: "dead letter"},
 		"first called before the record's time":  {recordAt: ago(time.Hour), firstCall: ago(25 * time.Hour), inDoubt: true, want: "dead letter"},
-		"first called after the record's time":   {recordAt: ago(25 * time.Hour), firstCall: ago(time.Hour), inDoubt: true, want: "dead letter"},
+		"first called after the record's time":   {recordAt: ago(25 * time.Hour), firstCall: ago(time.Hour), inDoubt: true},
 		"called long ago, without doubt":         {recordAt: ago(25 * time.Hour), firstCall: ago(25 * time.Hour)},
 		"expired and in doubt beyond the window": {expiresAt: ago(time.Hour), recordAt: ago(25 * time.Hour), inDoubt: true, want: "dead letter"},
 	} {
@@ -246,6 +246,33 @@ func TestBeforeCall(t *testing.T) {
 			require.Equal(t, row.want, map[bool]string{true: inWords(v)}[ended])
 		})
 	}
+}
+
+// A request may wait for longer than the gateway remembers grants before it is called
+// at all: its doubt is as old as its first call.
+func TestDoubtIsAsOldAsItsFirstCall(t *testing.T) {
+	old := func(headers ...kgo.RecordHeader) *task {
+		return newTask(assignment{partition{"retry", 0}, 1}, &kgo.Record{Timestamp: policyNow.Add(-25 * time.Hour), Headers: headers}, "retry", time.Minute)
+	}
+	givenUp := func(r *task, now time.Time) bool {
+		_, ended := testPolicy().beforeCall(r, now)
+		return ended
+	}
+	called := old()
+	called.remember(schemas.Attempt{At: policyNow})
+	called.inDoubt = true
+	require.False(t, givenUp(called, policyNow.Add(24*time.Hour)))
+	require.True(t, givenUp(called, policyNow.Add(24*time.Hour+1)))
+
+	byAnother := old() // nobody knows when
+	byAnother.foundInDoubt()
+	require.True(t, givenUp(byAnother, policyNow))
+	said := func(at time.Duration) *task {
+		return old(kgo.RecordHeader{Key: headerInDoubt, Value: []byte("true")}, kgo.RecordHeader{Key: headerFirstAttempt, Value: []byte(policyNow.Add(at).Format(time.RFC3339))})
+	}
+	require.True(t, givenUp(said(-26*time.Hour), policyNow))
+	require.True(t, givenUp(said(-time.Hour), policyNow), "a time after the record was written is not believed")
+	require.True(t, givenUp(old(kgo.RecordHeader{Key: headerInDoubt, Value: []byte("true")}), policyNow))
 }
 
 func TestMaxAgeIsOffByDefault(t *testing.T) {

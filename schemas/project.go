@@ -110,13 +110,18 @@ func (r native) small(name string) int32 { return int32(r.number(name)) }
 
 func (r native) millis(name string) time.Time { return time.UnixMilli(r.number(name)).UTC() }
 
-// optMillis returns the zero time for null.
+// optMillis returns the zero time for null, and for no number: that time itself, which
+// some writers have for one that is not set, comes out as the moment before it.
 func (r native) optMillis(name string) time.Time {
 	n := r.optNumber(name)
 	if n == nil {
 		return time.Time{}
 	}
-	return time.UnixMilli(*n).UTC()
+	at := time.UnixMilli(*n).UTC()
+	if at.IsZero() {
+		return at.Add(-1)
+	}
+	return at
 }
 
 // record returns a nested record, and false for null.

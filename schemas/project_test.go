@@ -46,6 +46,7 @@ func TestWriterTypesThatAvroPromotesAreRead(t *testing.T) {
 		{`{"name":"extra","type":["string","null"]}`, wire{}.long(1), func(*Request) {}},
 		{`{"name":"extra","type":"null"}`, nil, func(*Request) {}},
 		{`{"name":"expires_at","type":"int"}`, wire{}.long(7), func(q *Request) { q.ExpiresAt = time.UnixMilli(7).UTC() }},
+		{`{"name":"expires_at","type":"long"}`, wire{}.long(time.Time{}.UnixMilli()), func(q *Request) { q.ExpiresAt = time.Time{}.Add(-1) }},
 		{
 			`{"name":"trigger","type":{"type":"record","name":"Trigger","fields":[{"name":"kind","type":"string"}]}}`,
 			wire{}.text("k"), func(q *Request) { q.Trigger = &Trigger{Kind: "k"} },

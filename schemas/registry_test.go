@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -145,6 +146,24 @@ func TestExchangeEndsByItselfAfterFiveSeconds(t *testing.T) {
 			require.Equal(t, exchangeTimeout, time.Since(start))
 		})
 	}
+}
+
+// What answers 101 hands out its connection, of which nothing but its own end ends a
+// read.
+func TestAnotherProtocolIsNoRegistry(t *testing.T) {
+	reg, exchanges := served(t, func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+		_, _ = io.Copy(io.Discard, conn) // until the caller leaves
+		_ = conn.Close()
+	})
+	err := reg.Fetch(t.Context(), 7)
+	require.ErrorIs(t, err, ErrRegistryDown)
+	require.ErrorContains(t, err, "101")
+	require.Positive(t, exchanges.Load(), "the fault was met")
 }
 
 func TestKnownSchemasOutliveTheRegistry(t *testing.T) {

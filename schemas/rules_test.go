@@ -25,6 +25,7 @@ func TestRequestsThatBreakARuleAreInvalid(t *testing.T) {
 		"occurred_at in seconds":       func(q *Request) { q.OccurredAt = time.UnixMilli(1_762_848_000) },
 		"occurred_at in microseconds":  func(q *Request) { q.OccurredAt = time.UnixMilli(1_762_848_000_000_000) },
 		"occurred_at negative":         func(q *Request) { q.OccurredAt = time.UnixMilli(-1 << 63) },
+		"expires_at of no time":        func(q *Request) { q.ExpiresAt = time.Time{}.Add(-1) },
 		"expires_at in microseconds":   func(q *Request) { q.ExpiresAt = time.UnixMilli(1_762_848_000_000_000) },
 	}
 	_, _, codec := registeredCodec(t)

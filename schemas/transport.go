@@ -17,15 +17,22 @@ const (
 	maxAnswerBytes = 1 << 20
 )
 
-var errLongAnswer = errors.New("the answer is longer than 1 MiB")
+var (
+	errLongAnswer    = errors.New("the answer is longer than 1 MiB")
+	errOtherProtocol = errors.New("the answer is HTTP 101: what answers is no schema registry")
+)
 
-// boundedTransport ends an answer that is too long with an error.
+// boundedTransport ends an answer that is too long, or no answer, with an error.
 type boundedTransport struct{ http.RoundTripper }
 
 func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	answer, err := t.RoundTripper.RoundTrip(r)
 	if err != nil {
 		return nil, err
+	}
+	if answer.StatusCode == http.StatusSwitchingProtocols { // its body is the connection, which no deadline ends
+		_ = answer.Body.Close()
+		return nil, errOtherProtocol
 	}
 	answer.Body = &boundedBody{ReadCloser: answer.Body, left: maxAnswerBytes}
 	return answer, nil

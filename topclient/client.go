@@ -109,6 +109,10 @@ func (c *Client) exchange(ctx context.Context, body []byte) (reply, *Error) {
 		return reply{}, noAnswer(ctx.Err(), err, left.sent())
 	}
 	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode == http.StatusSwitchingProtocols { // its body is the connection, which no deadline ends
+		_ = resp.Body.Close()
+		resp.Body = http.NoBody
+	}
 	rep, err := c.bodies.newReply(resp)
 	if err != nil {
 		return reply{}, noAnswer(ctx.Err(), err, true)

@@ -36,7 +36,7 @@ func judgeBody(status int, body string) (Coupon, *Error) {
 	if err != nil {
 		return reply{status: status, bad: badBody(err.Error())}.outcome(scrubber{})
 	}
-	a, ok := takeApart(root)
+	a, ok := takeApart(root, status)
 	if !ok {
 		return reply{status: status, bad: "no envelope"}.outcome(scrubber{})
 	}

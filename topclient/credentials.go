@@ -1,12 +1,12 @@
 package topclient
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -193,8 +193,8 @@ func (cfg FilesConfig) settle(last Credentials) (Credentials, error) {
 	return Credentials{}, errors.New("the files of gateway.app_secret_file and gateway.session_file keep changing")
 }
 
-// readSecret fills s from a file, if one is named, without the line end that
-// editors leave.
+// readSecret fills s from a file, if one is named, without what editors leave at its
+// beginning (a byte order mark) and at its end.
 func readSecret(s *Secret, path, setting string) error {
 	if path != "" {
 		f, err := os.Open(path)
@@ -209,7 +209,11 @@ func readSecret(s *Secret, path, setting string) error {
 		if len(content) > maxSecretBytes {
 			return fmt.Errorf("reading %s: %s holds more than %d bytes", setting, path, maxSecretBytes)
 		}
-		*s = NewSecret(string(bytes.TrimRight(content, "\r\n")))
+		text := strings.TrimRight(strings.TrimPrefix(string(content), "\ufeff"), "\r\n")
+		if strings.ContainsAny(text, "\r\n\x00") {
+			return fmt.Errorf("reading %s: %s holds more than one line: write the secret into it, and nothing else", setting, path)
+		}
+		*s = NewSecret(text)
 	}
 	if isBlank(s.Reveal()) {
 		return fmt.Errorf("%s is empty", setting)

@@ -63,6 +63,22 @@ func TestCredentialsComeFromFiles(t *testing.T) {
 	require.False(t, signalled(s), "the first reading is no change")
 }
 
+func TestSecretsAreOneLineWithoutWhatEditorsLeave(t *testing.T) {
+	f := newCredentialFiles(t)
+	for _, content := range []string{"s", "s\n", "s\r\n\r\n", "\ufeffs", "\ufeffs\r\n"} {
+		write(t, f.cfg.AppSecretFile, content)
+		s, err := FromFiles(f.cfg)
+		require.NoError(t, err)
+		require.Equal(t, credentialsOf("s", "session-1"), s.Current(), "%q", content)
+	}
+	for _, content := range []string{"canary\ncanary", "canary\r\ncanary\n", "canary\x00", "canary\rcanary"} {
+		write(t, f.cfg.AppSecretFile, content)
+		_, err := FromFiles(f.cfg)
+		require.ErrorContains(t, err, "gateway.app_secret_file: "+f.cfg.AppSecretFile+" holds more than one line")
+		require.NotContains(t, err.Error(), "canary")
+	}
+}
+
 func TestSecretMayComeDirectly(t *testing.T) {
 	s, err := FromFiles(FilesConfig{AppKey: "1", AppSecret: NewSecret("direct"), Session: NewSecret("too")})
 	require.NoError(t, err)

@@ -1,6 +1,7 @@
 package topclient
 
 import (
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,12 +42,13 @@ var (
 
 const instanceID = "coupon_instance_id"
 
-// takeApart finds the one envelope in a tree. ok is false if there is none.
-func takeApart(root node) (a answer, ok bool) {
+// takeApart finds the one envelope in a tree that came with an HTTP status. ok is
+// false if there is none.
+func takeApart(root node, status int) (a answer, ok bool) {
 	var r reading
 	refusal, success := r.get(root, "error_response"), r.get(root, responseRoot)
 	candidates := 0
-	for _, found := range []bool{refusal.kind != absent, success.kind != absent, r.isBareSuccess(root)} {
+	for _, found := range []bool{refusal.kind != absent, success.kind != absent, r.isBareSuccess(root, status)} {
 		if found {
 			candidates++
 		}
@@ -86,10 +88,14 @@ func (r *reading) text(n node, name string) string {
 }
 
 // isBareSuccess recognises the form of simplify=true, which has no root. We do
-// not ask for it. A bare code is taken for one only beside a request_id, as any
-// proxy may answer {"code":-7}.
-func (r *reading) isBareSuccess(root node) bool {
-	if r.get(root, "model").kind != absent || r.get(root, "result").kind != absent {
+// not ask for it, and others have the like: a proxy may answer {"code":-7}, or 503
+// with {"result":"error"}. So it has the status of an answer, its model is an object,
+// and a bare code is taken for one only beside a request_id.
+func (r *reading) isBareSuccess(root node, status int) bool {
+	if status != http.StatusOK && status != http.StatusBadRequest {
+		return false
+	}
+	if r.get(root, "model").kind == object || r.get(root, "result").kind == object {
 		return true
 	}
 	return r.text(root, "request_id") != "" && len(r.codes(root)) > 0

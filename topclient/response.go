@@ -140,7 +140,7 @@ func (r *bodyReader) newReply(resp *http.Response) (reply, error) {
 		return rep, nil
 	}
 	var ok bool
-	if rep.answer, ok = takeApart(root); !ok {
+	if rep.answer, ok = takeApart(root, rep.status); !ok {
 		rep.bad = "well-formed, but not the gateway's envelope"
 	}
 	return rep, nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -97,6 +98,8 @@ func TestDoubtfulAnswers(t *testing.T) {
 		{"other root", `{"taobao_user_get_response":{"model":{"coupon_instance_id":1}}}`, CodeBadBody, AboutGateway},
 		{"other XML root", `<a><model/></a>`, CodeBadBody, AboutGateway},
 		{"bare code of whoever", `{"code":-7,"message":"no"}`, CodeBadBody, AboutGateway},
+		{"bare result of whoever", `{"result":"error"}`, CodeBadBody, AboutGateway},
+		{"bare model of whoever", `{"model":1}`, CodeBadBody, AboutGateway},
 
 		{"no model", success(`"request_id":"r"`), CodeNoCoupon, AboutUnknown},
 		{"model is null", success(`"model":null`), CodeNoCoupon, AboutUnknown},
@@ -297,5 +300,16 @@ func TestDeepNestingIsRefused(t *testing.T) {
 	} {
 		_, err := judgeBody(http.StatusOK, body)
 		requireVerdict(t, wantGateway, err)
+	}
+}
+
+// A proxy that speaks JSON when what is behind it is away tells of an outage.
+func TestJSONOfAProxyIsNoAnswerOfTheService(t *testing.T) {
+	for _, status := range []int{http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout} {
+		for _, body := range []string{`{"code":503,"message":"away","request_id":"x"}`, `{"result":{"code":1}}`, `{"model":` + modelJSON + `}`, `{"result":"error"}`} {
+			_, err := judgeBody(status, body)
+			requireVerdict(t, wantGateway, err)
+			require.Equal(t, fmt.Sprintf("http-%d", status), err.Code)
+		}
 	}
 }

@@ -329,3 +329,24 @@ func TestProxyIsUsedWhenSet(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "http://gateway.invalid/router/rest", asked.Load())
 }
+
+// What answers 101 hands out its connection, of which nothing but its own end ends a
+// read.
+func TestAnotherProtocolIsNoAnswer(t *testing.T) {
+	for _, protocol := range []string{"websocket", "h2c"} {
+		gw := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "+protocol+"\r\n\r\n")
+			_, _ = io.Copy(io.Discard, conn) // until the caller leaves
+			_ = conn.Close()
+		}))
+		err := sendError(t, t.Context(), newTestClient(t, gw.URL, nil))
+		requireVerdict(t, Error{About: AboutGateway, MayHaveGranted: true}, err)
+		require.Equal(t, "http-101", err.Code)
+		gw.Close()
+	}
+}

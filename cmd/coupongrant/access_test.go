@@ -215,7 +215,7 @@ func TestAFileThatCannotBeUsedLeavesTheOldOneInForce(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "first", value.get())
 
-	swap("2", "second")
+	swap("2", "\ufeffsecond\r\n")
 	require.Equal(t, "second", value.get())
 	changes, trouble := value.look()
 	require.Equal(t, 1, changes)

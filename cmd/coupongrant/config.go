@@ -93,6 +93,9 @@ func replicaName(group, listen string) string {
 		host = "localhost"
 	}
 	_, port, _ := net.SplitHostPort(listen) // Validate refuses what is no address
+	if port == "0" {                        // any: it says nothing of this replica
+		port = strconv.Itoa(os.Getpid())
+	}
 	return group + "-" + host + "-" + port
 }
 

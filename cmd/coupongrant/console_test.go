@@ -225,7 +225,8 @@ func TestCommandsAreShownWithTheWayToTheCluster(t *testing.T) {
 			environ: []string{"COUPONGRANT_KAFKA_TLS_ENABLED=true", "COUPONGRANT_KAFKA_TLS_SERVER_NAME=n", "COUPONGRANT_KAFKA_SASL_MECHANISM=SCRAM-SHA-512", "COUPONGRANT_KAFKA_SASL_USER=u", "COUPONGRANT_KAFKA_SASL_PASSWORD=" + canary, "COUPONGRANT_INSECURE_ACCEPT=secrets-without-tls"},
 			want:    " --kafka.tls.enabled=true --kafka.tls.server_name n --kafka.sasl.mechanism SCRAM-SHA-512 --kafka.sasl.user u --insecure.accept secrets-without-tls$",
 		},
-		"over a file": {file: file, environ: []string{"COUPONGRANT_TOPICS_STORE=t"}, want: ` --config /\S+ --topics.store t$`},
+		"a default over a file": {file: file, environ: []string{"COUPONGRANT_KAFKA_BROKERS=127.0.0.1:9092"}, want: ` --config /\S+ --kafka.brokers 127.0.0.1:9092$`},
+		"over a file":           {file: file, environ: []string{"COUPONGRANT_TOPICS_STORE=t"}, want: ` --config /\S+ --topics.store t$`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg, err := load(t, tt.file, tt.environ)

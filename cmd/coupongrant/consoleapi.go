@@ -148,7 +148,11 @@ func flagsToReach(cfg Config) string {
 	}
 	for _, s := range cfg.settings() {
 		text := s.value.String()
-		if !leadsThere(s.key) || s.secret || text == usual[s.key] || strings.HasPrefix(cfg.Origins[s.key], "file ") {
+		from := cfg.Origins[s.key]
+		if !leadsThere(s.key) || s.secret || strings.HasPrefix(from, "file ") {
+			continue
+		}
+		if from == "" && text == usual[s.key] { // one that was set may be a default again, over a file that says something else
 			continue
 		}
 		between := " "

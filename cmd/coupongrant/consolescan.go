@@ -71,6 +71,10 @@ func (l *lineWriter) progress(read, total int64) {
 
 func (l *lineWriter) write(v any) {
 	stillAnswering(l.to)
-	_ = json.NewEncoder(l.to).Encode(v) // an error means that the caller left
+	text, err := json.Marshal(v)
+	if err != nil {
+		text, _ = json.Marshal(map[string]string{"error": "the answer cannot be written: " + err.Error()})
+	}
+	_, _ = l.to.Write(append(text, '\n')) // an error means that the caller left
 	_ = http.NewResponseController(l.to).Flush()
 }

@@ -146,9 +146,10 @@ func (c *cli) dev(ctx context.Context, cfg Config, f devFlags) error {
 }
 
 // freeAdminAddress takes another port than the default if that is in use. An
-// address that was asked for stays.
+// address that was asked for stays, but for the port 0, which stands for any: what is
+// printed has to be called.
 func freeAdminAddress(cfg Config) (string, error) {
-	if cfg.Origins["admin.listen"] != "" {
+	if cfg.Origins["admin.listen"] != "" && !strings.HasSuffix(cfg.AdminListen, ":0") {
 		return cfg.AdminListen, nil
 	}
 	listener, err := listenNearPort("tcp", cfg.AdminListen)

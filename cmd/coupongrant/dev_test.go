@@ -111,6 +111,18 @@ func TestDevServesOtherClientsAndStopsWhenAsked(t *testing.T) {
 	d.stopped()
 }
 
+// Whatever the file names: a command that dev prints must not act on another cluster.
+func TestDevPrintsCommandsThatComeBackToIt(t *testing.T) {
+	file := writeFile(t, "kafka:\n  brokers: [elsewhere.invalid:9092]\nregistry:\n  url: http://elsewhere.invalid:8081\n")
+	d := startDev(t, "--rate", "1", "--no-outage", "--admin.listen", "127.0.0.1:0", "--config", file)
+	require.NotContains(t, d.said("console"), ":0/", "a page that nobody can open")
+	want := " --kafka.brokers " + d.said("kafka.brokers") + " --registry.url " + d.said("registry.url")
+	require.Contains(t, d.stdout.String(), "coupongrant tail"+want+"\n")
+	require.Contains(t, d.stdout.String(), "coupongrant audit"+want+" --ledger")
+	require.Eventually(t, func() bool { code, _ := d.get("/readyz"); return code == http.StatusOK }, 20*time.Second, 20*time.Millisecond)
+	d.stopped()
+}
+
 func TestDevKeepsEverythingInItsFolder(t *testing.T) {
 	dir := t.TempDir()
 	first := runWith(t, "", "dev", "--events", "40", "--rate", "400", "--no-outage", "--data-dir", dir)

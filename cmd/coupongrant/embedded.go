@@ -168,9 +168,8 @@ func embeddedGateway(place devPlace) topsim.Config {
 // config is the configuration with the addresses of the embedded parts.
 func (e *embedded) config() Config {
 	cfg := e.place.cfg
-	cfg.Origins = maps.Clone(cfg.Origins) // what a file says of these is not in force
-	delete(cfg.Origins, "kafka.brokers")
-	delete(cfg.Origins, "registry.url")
+	cfg.Origins = maps.Clone(cfg.Origins) // whatever a file or the environment says of these, another command must come here
+	cfg.Origins["kafka.brokers"], cfg.Origins["registry.url"] = "dev", "dev"
 	cfg.Brokers = e.broker.ListenAddrs()
 	cfg.Security, cfg.access = kafkaSecurity{}, nil // what is embedded lets in anybody on this host
 	cfg.Registry = schemas.RegistryConfig{URL: "http://" + e.registry.address()}

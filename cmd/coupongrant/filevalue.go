@@ -137,9 +137,10 @@ func (n namedFile) guarded() error {
 	return nil
 }
 
-// oneLine is a secret without the line end that editors leave.
+// oneLine is a secret without what editors leave at its beginning (a byte order mark)
+// and at its end.
 func oneLine(contents [][]byte) (string, error) {
-	text := strings.TrimSpace(string(contents[0]))
+	text := strings.TrimSpace(strings.TrimPrefix(string(contents[0]), "\ufeff"))
 	switch {
 	case text == "":
 		return "", errors.New("the file is empty: write the secret into it")

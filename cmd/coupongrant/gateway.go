@@ -140,7 +140,8 @@ func (c *cli) gateway(ctx context.Context, cfg Config, f gatewayFlags) error {
 	log := newLogger(cfg.Log, c.stderr)
 	service := newHTTPService(listener, simulatorHandler(sim), log)
 	service.start(log)
-	fmt.Fprintf(c.stdout, "gateway.url: http://%s%s\nledger for audit: http://%s\n", service.address(), routerPath, service.address())
+	here := dialable(service.address())
+	fmt.Fprintf(c.stdout, "gateway.url: http://%s%s\nledger for audit: http://%s\n", here, routerPath, here)
 	select {
 	case <-ctx.Done():
 	case <-service.done:

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
+	"math"
 	"strconv"
 	"strings"
 	"testing"
@@ -177,6 +178,18 @@ func TestRequestTellsWhatBecameOfIt(t *testing.T) {
 			require.Contains(t, trace.Verdict, row.says)
 		})
 	}
+	t.Run("times of the wrong unit", func(t *testing.T) {
+		value, err := s.codec.EncodeRequest(topics.Store, schemas.Request{
+			RequestID: "request-in-micros", OccurredAt: time.UnixMilli(1.7e15), ExpiresAt: time.UnixMilli(math.MaxInt64), BizCode: "b",
+			OpenID: schemas.NewOpenID(proof.Canary), Channel: "c", CouponCode: "u", CouponType: 247,
+		})
+		require.NoError(t, err)
+		s.dead(s.write(topics.Store, value), "invalid-request", value)
+		trace, text := s.traceOf("request-in-micros")
+		require.Equal(t, kindDeadLetter, trace.State)
+		require.Nil(t, trace.Records[0].OccurredAt)
+		require.Contains(t, text.stdout, "occurred_at is not between the years 2000 and 9999")
+	})
 	t.Run("the trail of a replay", func(t *testing.T) {
 		trace, text := s.traceOf("request-replayed")
 		require.Len(t, trace.Records, 3)

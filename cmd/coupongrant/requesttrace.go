@@ -88,10 +88,16 @@ func (t *traceRecord) found(r *kgo.Record, q schemas.Request, bad error) {
 		t.Note = "its bytes hold the id, but cannot be read as a request: " + t.Note
 		return
 	}
-	t.OccurredAt, t.CouponCode = &q.OccurredAt, q.CouponCode
-	if !q.ExpiresAt.IsZero() {
-		t.ExpiresAt = &q.ExpiresAt
+	t.OccurredAt, t.ExpiresAt, t.CouponCode = told(q.OccurredAt), told(q.ExpiresAt), q.CouponCode
+}
+
+// told is nil for no time, and for one of years that JSON has no words for: a time of
+// the wrong unit is often what makes a request none.
+func told(at time.Time) *time.Time {
+	if year := at.UTC().Year(); at.IsZero() || year < 0 || year > 9999 {
+		return nil
 	}
+	return &at
 }
 
 // settle says what became of the record.
