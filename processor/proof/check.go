@@ -31,7 +31,12 @@ type topicPartition struct {
 	partition int32
 }
 
-// Checker recomputes the promises. It knows no clock, and of what it is given it
+// ClockMargin is how far the clocks of machines may be apart that write to one
+// system. Brokers of Kafka 4 take no record that is further ahead of theirs, if
+// nobody told them otherwise (message.timestamp.after.max.ms).
+const ClockMargin = time.Hour
+
+// Checker recomputes the promises. It reads no clock, and of what it is given it
 // keeps half a byte for each record, about 150 bytes for each that has no end
 // yet, and fingerprints on disk, in a file that has no name (see spool). Not
 // safe for concurrent use.
@@ -50,6 +55,7 @@ type Checker struct {
 	digest  digest
 	report  Report
 	trimmed time.Time // ends written before may be deleted already
+	now     time.Time // when the look began; zero: nobody said
 
 	facts   *spool // of records that ended; kept from look to look
 	waiting *spool // facts of records that were only counted
@@ -112,7 +118,7 @@ func (c *Checker) AddRange(r Range) {
 }
 
 // Trimmed tells that a topic of ends has lost what was written before t, so
-// that a missing end of an older request proves nothing.
+// that a missing end of an older request proves nothing (see mayHaveEnded).
 func (c *Checker) Trimmed(t time.Time) {
 	if t.After(c.trimmed) {
 		c.trimmed = t

@@ -222,7 +222,7 @@ func (c *Checker) judge(r *Report, all *unfinished, p *partition, offset int64, 
 		r.NotCheckable++
 	case !p.covers(offset) || len(r.Unread) > 0:
 		all.add(rec, true)
-	case !c.trimmed.IsZero() && int64(rec.Seconds) <= c.trimmed.Unix()+1:
+	case c.mayHaveEnded(rec):
 		r.NotCheckable++
 	case rec.is(parked):
 		lost("its parked copy is committed as finished, and it has no end")
@@ -231,6 +231,17 @@ func (c *Checker) judge(r *Report, all *unfinished, p *partition, offset int64, 
 	default:
 		lost("committed as finished above the watermark, without an end and not parked")
 	}
+}
+
+// mayHaveEnded says that retention may have taken the end of a record. When the
+// record was written its producer's clock says, which may be ahead of the clock
+// that the ends have their time from; and a time that has not come yet says
+// nothing.
+func (c *Checker) mayHaveEnded(rec *record) bool {
+	written := int64(rec.Seconds)
+	isOld := written <= c.trimmed.Add(ClockMargin).Unix()+1
+	isAhead := !c.now.IsZero() && written > c.now.Unix()+1
+	return !c.trimmed.IsZero() && (isOld || isAhead)
 }
 
 // unfinished sums up records without an end.
