@@ -64,6 +64,7 @@ type Checker struct {
 	waits   unfinished     // of the records that were only counted
 	state   *state         // nil: nothing is kept
 	before  map[Kind]int64 // breaches of the report that was saved; nil: none was
+	places  places         // of the breaches that Report has judged
 	err     error          // the first of Report
 }
 
@@ -78,6 +79,7 @@ func NewChecker(topics Topics) *Checker {
 		report:  newReport(),
 		facts:   newSpool(factSize),
 		waiting: newSpool(factSize),
+		places:  newPlaces(nil),
 	}
 }
 
