@@ -177,7 +177,7 @@ func (a *auditor) close() {
 func (a *auditor) look(ctx context.Context, tell func(proof.Report) error) (proof.Report, error) {
 	checker, err := proof.Read(ctx, a.source)
 	if err != nil {
-		return proof.Report{}, err
+		return proof.Report{}, withoutTopic(err)
 	}
 	report, err := a.judge(ctx, checker)
 	if err == nil {

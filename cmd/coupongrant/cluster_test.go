@@ -314,6 +314,19 @@ func TestAuditTellsAgainWhatItCouldNotTell(t *testing.T) {
 	require.Zero(t, *got.New)
 }
 
+func TestAuditWithoutTopicsSaysWhatToDo(t *testing.T) {
+	s := newSite(t)
+	for _, args := range [][]string{{"audit"}, {"audit", "--state", t.TempDir()}} {
+		got := s.run("", args...)
+		require.Equal(t, exitFailed, got.code)
+		require.Contains(t, got.stderr, ": check the settings topics.*, or run `coupongrant topics create`")
+	}
+	misspelt := s.ready().run("", "audit", "--topics.failed", "a.r")
+	require.Equal(t, exitFailed, misspelt.code)
+	require.Contains(t, misspelt.stderr, "listing offsets of a.r: ")
+	require.Contains(t, misspelt.stderr, "check the settings topics.*")
+}
+
 func TestAuditThatWaitsLeavesNothingBehind(t *testing.T) {
 	s := newSite(t).ready()
 	t.Setenv("TMPDIR", t.TempDir())
