@@ -97,7 +97,10 @@ func (f auditFlags) folder() (dir string, release func() error, err error) {
 		return "", noLock, nil
 	}
 	dir, err = os.MkdirTemp("", "coupongrant-audit-")
-	return dir, func() error { return os.RemoveAll(dir) }, err
+	if err != nil {
+		return "", noLock, fmt.Errorf("keeping fingerprints on disk: %w; TMPDIR names the folder", err)
+	}
+	return dir, func() error { return os.RemoveAll(dir) }, nil
 }
 
 func (c *cli) audit(ctx context.Context, cfg Config, f auditFlags) error {

@@ -327,6 +327,15 @@ func TestAuditWithoutTopicsSaysWhatToDo(t *testing.T) {
 	require.Contains(t, misspelt.stderr, "check the settings topics.*")
 }
 
+func TestAuditWithoutAFolderSaysItOnceAndWhatToDo(t *testing.T) {
+	s := newSite(t).ready()
+	t.Setenv("TMPDIR", "/nonexistent")
+	got := s.run("", "audit", "--wait", "1s")
+	require.Equal(t, exitFailed, got.code)
+	require.Equal(t, 1, strings.Count(got.stderr, "\n"), got.stderr)
+	require.Contains(t, got.stderr, "no such file or directory; TMPDIR names the folder")
+}
+
 func TestAuditThatWaitsLeavesNothingBehind(t *testing.T) {
 	s := newSite(t).ready()
 	t.Setenv("TMPDIR", t.TempDir())

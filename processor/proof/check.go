@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"time"
@@ -92,12 +93,12 @@ func (c *Checker) Close() error {
 	return err
 }
 
-// Err is the first error of keeping fingerprints on disk. A Report is worth
-// nothing if there is one.
+// Err is the first error of keeping fingerprints on disk: what fails for one file
+// fails for the others. A Report is worth nothing if there is one.
 func (c *Checker) Err() error {
-	err := errors.Join(c.err, c.facts.err, c.waiting.err)
+	err := cmp.Or(c.facts.err, c.waiting.err, c.err)
 	if c.ledger != nil {
-		err = errors.Join(err, c.ledger.err)
+		err = cmp.Or(err, c.ledger.err)
 	}
 	return err
 }
