@@ -97,7 +97,10 @@ func (f auditFlags) folder() (dir string, release func() error, err error) {
 		return "", noLock, nil
 	}
 	dir, err = os.MkdirTemp("", "coupongrant-audit-")
-	return dir, func() error { return os.RemoveAll(dir) }, err
+	if err != nil {
+		return "", noLock, fmt.Errorf("keeping fingerprints on disk: %w; TMPDIR names the folder", err)
+	}
+	return dir, func() error { return os.RemoveAll(dir) }, nil
 }
 
 func (c *cli) audit(ctx context.Context, cfg Config, f auditFlags) error {
@@ -118,15 +121,14 @@ func (c *cli) audit(ctx context.Context, cfg Config, f auditFlags) error {
 	defer a.close()
 	a.source.State = state
 	a.progress = func(read, total int64) { line.set(fmt.Sprintf("%d of %d offsets read", read, total)) }
-	report, err := a.wait(ctx, f.wait)
+	report, err := a.wait(ctx, f.wait, func(report proof.Report) error {
+		if f.state == "" {
+			report.New = nil // since what no user knows
+		}
+		line.close()
+		return writeReport(c.stdout, report, f.json)
+	})
 	if err != nil {
-		return err
-	}
-	if f.state == "" {
-		report.New = nil // since what no user knows
-	}
-	line.close()
-	if err := writeReport(c.stdout, report, f.json); err != nil {
 		return err
 	}
 	return exit(report.Verdict().ExitCode())
@@ -173,13 +175,20 @@ func (a *auditor) close() {
 	a.http.CloseIdleConnections()
 }
 
-// look reads what is new since the state, or else everything.
-func (a *auditor) look(ctx context.Context) (proof.Report, error) {
+// look reads what is new since the state, or else everything. What it has found
+// becomes known when tell was done: a breach that nobody was told of is new again.
+func (a *auditor) look(ctx context.Context, tell func(proof.Report) error) (proof.Report, error) {
 	checker, err := proof.Read(ctx, a.source)
 	if err != nil {
-		return proof.Report{}, err
+		return proof.Report{}, withoutTopic(err)
 	}
 	report, err := a.judge(ctx, checker)
+	if err == nil {
+		err = tell(report)
+	}
+	if err == nil {
+		err = checker.Save(report)
+	}
 	return report, errors.Join(err, checker.Close())
 }
 
@@ -190,18 +199,22 @@ func (a *auditor) judge(ctx context.Context, checker *proof.Checker) (proof.Repo
 		}
 	}
 	report := checker.Report()
-	if err := checker.Err(); err != nil {
-		return proof.Report{}, err
-	}
-	return report, checker.Save(report)
+	return report, checker.Err()
 }
 
-// wait looks until the verdict is final or patience is over.
-func (a *auditor) wait(ctx context.Context, patience time.Duration) (proof.Report, error) {
-	over := time.Now().Add(patience)
+// wait looks until the verdict is final or patience is over, and tells of that
+// look. The others have found nothing to tell.
+func (a *auditor) wait(ctx context.Context, patience time.Duration, tell func(proof.Report) error) (proof.Report, error) {
+	over, told := time.Now().Add(patience), false
 	for {
-		report, err := a.look(ctx)
-		if err != nil || report.Verdict() != proof.Unfinished || time.Now().Add(auditEvery).After(over) {
+		report, err := a.look(ctx, func(report proof.Report) error {
+			told = report.Verdict() != proof.Unfinished || time.Now().Add(auditEvery).After(over)
+			if !told {
+				return nil
+			}
+			return tell(report)
+		})
+		if err != nil || told {
 			return report, err
 		}
 		select {

@@ -292,6 +292,50 @@ func TestAuditGoesOnFromItsState(t *testing.T) {
 	require.Contains(t, damaged.stderr, ": use an empty folder")
 }
 
+// A breach is known when it was told: an audit whose report went nowhere leaves
+// it to the next.
+func TestAuditTellsAgainWhatItCouldNotTell(t *testing.T) {
+	s, state, topics := newSite(t).ready(), filepath.Join(t.TempDir(), "state"), defaultConfig().Processor.Topics
+	_, code := s.auditOf(state)
+	require.Equal(t, 0, code)
+	s.end(topics.Granted, topics.Store+"/0/999", s.granted("nobody"))
+	var stderr output
+	broken, out, err := os.Pipe()
+	require.NoError(t, err)
+	require.NoError(t, broken.Close())
+	code = run(t.Context(), append([]string{"audit", "--json", "--state", state}, s.reach...), strings.NewReader(""), out, &stderr)
+	require.NoError(t, out.Close())
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, stderr.String(), "broken pipe")
+	got, code := s.auditOf(state)
+	require.Equal(t, 3, code)
+	require.EqualValues(t, 1, *got.New)
+	got, _ = s.auditOf(state)
+	require.Zero(t, *got.New)
+}
+
+func TestAuditWithoutTopicsSaysWhatToDo(t *testing.T) {
+	s := newSite(t)
+	for _, args := range [][]string{{"audit"}, {"audit", "--state", t.TempDir()}} {
+		got := s.run("", args...)
+		require.Equal(t, exitFailed, got.code)
+		require.Contains(t, got.stderr, ": check the settings topics.*, or run `coupongrant topics create`")
+	}
+	misspelt := s.ready().run("", "audit", "--topics.failed", "a.r")
+	require.Equal(t, exitFailed, misspelt.code)
+	require.Contains(t, misspelt.stderr, "listing offsets of a.r: ")
+	require.Contains(t, misspelt.stderr, "check the settings topics.*")
+}
+
+func TestAuditWithoutAFolderSaysItOnceAndWhatToDo(t *testing.T) {
+	s := newSite(t).ready()
+	t.Setenv("TMPDIR", "/nonexistent")
+	got := s.run("", "audit", "--wait", "1s")
+	require.Equal(t, exitFailed, got.code)
+	require.Equal(t, 1, strings.Count(got.stderr, "\n"), got.stderr)
+	require.Contains(t, got.stderr, "no such file or directory; TMPDIR names the folder")
+}
+
 func TestAuditThatWaitsLeavesNothingBehind(t *testing.T) {
 	s := newSite(t).ready()
 	t.Setenv("TMPDIR", t.TempDir())

@@ -36,10 +36,6 @@ type earlier struct {
 	Written time.Time `json:"written"`
 }
 
-// clockMargin is how far the clock of a machine that put something back may be
-// behind that of the one that wrote the dead letter.
-const clockMargin = time.Hour
-
 // replayPlan decides what is put back.
 type replayPlan struct {
 	again  bool
@@ -84,8 +80,8 @@ func (l *letters) planReplays(ctx context.Context, again bool) ([]planned, error
 }
 
 // findReplays looks for what earlier replays have written. A replay goes to the
-// partition of its request, behind it, and is written after the dead letter: so
-// no more than that is read.
+// partition of its request, behind it, and is written after the dead letter, if
+// maybe by a clock that is behind the other: so no more than that is read.
 func (l *letters) findReplays(ctx context.Context, p *replayPlan, found []letter) error {
 	wanted := map[string]bool{}
 	from := map[position]int64{} // of each partition, by its position 0
@@ -105,7 +101,7 @@ func (l *letters) findReplays(ctx context.Context, p *replayPlan, found []letter
 	if len(wanted) == 0 {
 		return nil
 	}
-	recent, err := l.Since(ctx, p.inputs, since.Add(-clockMargin))
+	recent, err := l.Since(ctx, p.inputs, since.Add(-proof.ClockMargin))
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"time"
@@ -31,7 +32,12 @@ type topicPartition struct {
 	partition int32
 }
 
-// Checker recomputes the promises. It knows no clock, and of what it is given it
+// ClockMargin is how far the clocks of machines may be apart that write to one
+// system. Brokers of Kafka 4 take no record that is further ahead of theirs, if
+// nobody told them otherwise (message.timestamp.after.max.ms).
+const ClockMargin = time.Hour
+
+// Checker recomputes the promises. It reads no clock, and of what it is given it
 // keeps half a byte for each record, about 150 bytes for each that has no end
 // yet, and fingerprints on disk, in a file that has no name (see spool). Not
 // safe for concurrent use.
@@ -50,6 +56,7 @@ type Checker struct {
 	digest  digest
 	report  Report
 	trimmed time.Time // ends written before may be deleted already
+	now     time.Time // when the look began; zero: nobody said
 
 	facts   *spool // of records that ended; kept from look to look
 	waiting *spool // facts of records that were only counted
@@ -58,6 +65,7 @@ type Checker struct {
 	waits   unfinished     // of the records that were only counted
 	state   *state         // nil: nothing is kept
 	before  map[Kind]int64 // breaches of the report that was saved; nil: none was
+	places  places         // of the breaches that Report has judged
 	err     error          // the first of Report
 }
 
@@ -72,6 +80,7 @@ func NewChecker(topics Topics) *Checker {
 		report:  newReport(),
 		facts:   newSpool(factSize),
 		waiting: newSpool(factSize),
+		places:  newPlaces(nil),
 	}
 }
 
@@ -84,12 +93,12 @@ func (c *Checker) Close() error {
 	return err
 }
 
-// Err is the first error of keeping fingerprints on disk. A Report is worth
-// nothing if there is one.
+// Err is the first error of keeping fingerprints on disk: what fails for one file
+// fails for the others. A Report is worth nothing if there is one.
 func (c *Checker) Err() error {
-	err := errors.Join(c.err, c.facts.err, c.waiting.err)
+	err := cmp.Or(c.facts.err, c.waiting.err, c.err)
 	if c.ledger != nil {
-		err = errors.Join(err, c.ledger.err)
+		err = cmp.Or(err, c.ledger.err)
 	}
 	return err
 }
@@ -112,7 +121,7 @@ func (c *Checker) AddRange(r Range) {
 }
 
 // Trimmed tells that a topic of ends has lost what was written before t, so
-// that a missing end of an older request proves nothing.
+// that a missing end of an older request proves nothing (see mayHaveEnded).
 func (c *Checker) Trimmed(t time.Time) {
 	if t.After(c.trimmed) {
 		c.trimmed = t

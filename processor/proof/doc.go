@@ -13,6 +13,7 @@
 //	truth.go    and against a gateway's ledger
 //	spool.go    fingerprints by bucket, on disk
 //	state.go    a Checker kept from look to look
+//	places.go   where breaches are, and so which of them are new
 //	report.go   Report, Verdict, and how a program reads them
 //	text.go     how people read them
 //	reader.go   Reader: records and events, for other questions than the Checker's

@@ -160,7 +160,7 @@ func (c *Checker) judgeIdentity(r *Report, facts []fact, grants []grant) {
 				coupon = f
 			}
 			if f.number != coupon.number {
-				r.breach(GrantedTwice, c.foundFact(f, "another outcome of this request_id has another coupon"))
+				c.judged(r, GrantedTwice, c.placeOf(f), c.foundFact(f, "another outcome of this request_id has another coupon"))
 			}
 		}
 	}

@@ -59,6 +59,7 @@ func Read(ctx context.Context, s *Source) (*Checker, error) {
 	if l.checker, err = l.open(ctx); err != nil {
 		return nil, err
 	}
+	l.checker.now = time.Now()
 	if err := l.run(ctx); err != nil {
 		return nil, errors.Join(err, l.checker.Close())
 	}

@@ -222,6 +222,31 @@ func TestReadRetentionOfEndsMakesOlderRequestsUncheckable(t *testing.T) {
 	require.Empty(t, r.Violations)
 }
 
+// One request is of a producer whose clock runs 40 minutes ahead, one of a
+// producer that takes microseconds for milliseconds. Both ended, and retention
+// took their ends.
+func TestReadRequestsFromTheFutureAreNotLostWithTheirEnds(t *testing.T) {
+	l := newLive(t, 0)
+	now := time.Now()
+	for _, at := range []time.Time{now.Add(40 * time.Minute), time.UnixMilli(now.UnixMicro()), now.Add(-time.Minute)} {
+		require.NoError(t, l.client.ProduceSync(t.Context(), &kgo.Record{Topic: "store", Timestamp: at}).FirstErr())
+	}
+	for n := range 3 {
+		end := &kgo.Record{Topic: "dead", Headers: []kgo.RecordHeader{
+			{Key: sourceHeader, Value: fmt.Append(nil, "store/0/", n)}, {Key: reasonHeader, Value: []byte("undecodable")},
+		}}
+		require.NoError(t, l.client.ProduceSync(t.Context(), end).FirstErr())
+	}
+	l.commitAll()
+	var offsets kadm.Offsets
+	offsets.Add(kadm.Offset{Topic: "dead", At: 2})
+	_, err := l.admin.DeleteRecords(t.Context(), offsets)
+	require.NoError(t, err)
+	r := l.look()
+	require.Empty(t, r.Violations, text(t, r))
+	require.EqualValues(t, 2, r.NotCheckable)
+}
+
 func TestReadNamesAMissingTopic(t *testing.T) {
 	l := newLive(t, 0)
 	l.source.Topics.Failed = "absent"

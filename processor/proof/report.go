@@ -146,8 +146,6 @@ func (r *Report) fill() {
 	}
 }
 
-func (r *Report) breach(k Kind, f Finding) { r.Violations[k] = r.Violations[k].with(f) }
-
 // Report judges what was added so far. It may be called more than once. See Err.
 func (c *Checker) Report() Report {
 	r := c.report
@@ -159,6 +157,7 @@ func (c *Checker) Report() Report {
 		totals := c.totals
 		r.Ledger = &totals
 	}
+	c.places = newPlaces(c.places.known)
 	open := newSpool(factSize) // facts of records without an end: judged, and kept where those are
 	defer func() { _ = open.close() }()
 	all := c.waits
@@ -166,14 +165,14 @@ func (c *Checker) Report() Report {
 		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
 	})
 	for _, p := range partitions {
-		committedInside(&r, &p.Range)
+		c.committedInside(&r, &p.Range)
 		p.eachOpen(func(offset int64, rec *record) {
 			open.addFact(rec.fact(p, offset, p.mark(offset)))
 			c.judge(&r, &all, p, offset, rec)
 		})
 	}
 	for _, log := range c.retry {
-		committedInside(&r, &log)
+		c.committedInside(&r, &log)
 	}
 	r.Requests += c.waits.records
 	r.Replays += c.waits.replays
@@ -183,25 +182,30 @@ func (c *Checker) Report() Report {
 		r.OldestUnfinished = &oldest
 	}
 	c.err = c.judgeFacts(&r, open)
-	r.compareWith(c.before)
+	r.New = c.countNew(&r)
 	return r
 }
 
-// compareWith counts what is worse than in the look before, kind by kind: what
-// was lost may have been found since.
-func (r *Report) compareWith(before map[Kind]int64) {
-	if before == nil {
-		return
+// countNew counts the breaches that the look before did not have, kind by kind.
+// What was found while reading is there for ever, so its total tells. What was
+// judged may be none any more, so its places do, but for those of the look before
+// that were too many to be remembered: they may all be among these.
+func (c *Checker) countNew(r *Report) *int64 {
+	if c.before == nil {
+		return nil
 	}
-	r.New = new(int64)
+	n := int64(0)
 	for kind, f := range r.Violations {
-		*r.New += max(f.Total-before[kind], 0)
+		forgotten := c.before[kind] - int64(len(c.places.known[kind]))
+		n += max(f.Total-c.before[kind], c.places.fresh[kind]-forgotten, 0)
 	}
+	return &n
 }
 
-func committedInside(r *Report, log *Range) {
+func (c *Checker) committedInside(r *Report, log *Range) {
 	if log.Committed > log.End {
-		r.breach(CommittedBeyondEnd, Finding{
+		topic := slices.Index(c.topics.Inputs, log.Topic) // -1: the retry topic
+		c.judged(r, CommittedBeyondEnd, c.digest.place(int64(topic), int64(log.Partition)), Finding{
 			Topic: log.Topic, Partition: log.Partition, Offset: log.Committed,
 			Detail: fmt.Sprintf("the log ends at %d", log.End),
 		})
@@ -212,7 +216,8 @@ func committedInside(r *Report, log *Range) {
 func (c *Checker) judge(r *Report, all *unfinished, p *partition, offset int64, rec *record) {
 	isSeen := p.mark(offset)&seen != 0
 	lost := func(detail string) {
-		r.breach(Lost, Finding{Topic: p.Topic, Partition: p.Partition, Offset: offset, Detail: detail})
+		c.judged(r, Lost, c.digest.place(int64(p.topic), int64(p.Partition), offset),
+			Finding{Topic: p.Topic, Partition: p.Partition, Offset: offset, Detail: detail})
 	}
 	switch {
 	case rec.is(parked) && c.parkedWaits(rec):
@@ -222,7 +227,7 @@ func (c *Checker) judge(r *Report, all *unfinished, p *partition, offset int64, 
 		r.NotCheckable++
 	case !p.covers(offset) || len(r.Unread) > 0:
 		all.add(rec, true)
-	case !c.trimmed.IsZero() && int64(rec.Seconds) <= c.trimmed.Unix()+1:
+	case c.mayHaveEnded(rec):
 		r.NotCheckable++
 	case rec.is(parked):
 		lost("its parked copy is committed as finished, and it has no end")
@@ -231,6 +236,17 @@ func (c *Checker) judge(r *Report, all *unfinished, p *partition, offset int64, 
 	default:
 		lost("committed as finished above the watermark, without an end and not parked")
 	}
+}
+
+// mayHaveEnded says that retention may have taken the end of a record. When the
+// record was written its producer's clock says, which may be ahead of the clock
+// that the ends have their time from; and a time that has not come yet says
+// nothing.
+func (c *Checker) mayHaveEnded(rec *record) bool {
+	written := int64(rec.Seconds)
+	isOld := written <= c.trimmed.Add(ClockMargin).Unix()+1
+	isAhead := !c.now.IsZero() && written > c.now.Unix()+1
+	return !c.trimmed.IsZero() && (isOld || isAhead)
 }
 
 // unfinished sums up records without an end.

@@ -61,6 +61,9 @@ func (s *spool) flush(b int) {
 	header := chunkHead(b, s.buffers[b])
 	if _, err := s.file.WriteAt(append(header, s.buffers[b]...), s.end); err != nil {
 		s.err = fmt.Errorf("keeping fingerprints on disk: %w", err)
+		if !s.kept {
+			s.err = fmt.Errorf("%w; TMPDIR names the folder", s.err)
+		}
 		return
 	}
 	s.chunks[b] = append(s.chunks[b], chunk{s.end, len(s.buffers[b])})
@@ -78,7 +81,7 @@ func chunkHead(b int, entries []byte) []byte {
 func nameless() (*os.File, error) {
 	file, err := os.CreateTemp("", "coupongrant-audit-")
 	if err != nil {
-		return nil, fmt.Errorf("keeping fingerprints on disk: %w", err)
+		return nil, fmt.Errorf("keeping fingerprints on disk: %w; TMPDIR names the folder", err)
 	}
 	_ = os.Remove(file.Name()) // where that cannot be, close does it
 	return file, nil

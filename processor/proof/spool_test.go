@@ -3,6 +3,7 @@ package proof
 import (
 	"encoding/binary"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -35,6 +36,19 @@ func TestSpoolTellsThatItCouldNotWrite(t *testing.T) {
 	require.ErrorIs(t, s.each(0, func([]byte) {}), os.ErrNotExist)
 	require.ErrorContains(t, s.err, "keeping fingerprints on disk")
 	require.NoError(t, s.close())
+}
+
+func TestCheckerTellsOnceThatItCouldNotWriteAndWhatToDo(t *testing.T) {
+	t.Setenv("TMPDIR", "/nowhere")
+	c := NewChecker(testTopics())
+	for _, s := range []*spool{c.facts, c.waiting} {
+		for range chunkSize {
+			s.addFact(fact{id: 1})
+		}
+	}
+	c.Report()
+	require.ErrorContains(t, c.Err(), "; TMPDIR names the folder")
+	require.Equal(t, 1, strings.Count(c.Err().Error(), "keeping fingerprints on disk"), c.Err())
 }
 
 func TestCheckerTellsThatItsFingerprintsAreGone(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// stateVersion changes with anything that is saved.
+// stateVersion changes with anything that is saved and cannot be done without.
 const stateVersion = 1
 
 // state is where a Checker is kept from look to look: a folder with the file
@@ -37,6 +37,7 @@ type savedState struct {
 	Read       []savedOffset
 	Report     Report // as it was before it was judged
 	Breaches   map[Kind]int64
+	Places     map[Kind][]uint64 // of those that were judged; states of old have none
 	Trimmed    time.Time
 	Facts      int64 // bytes
 	Partitions int
@@ -125,6 +126,7 @@ func (c *Checker) unpack(file io.Reader) (facts int64, err error) {
 	c.report.fill()
 	c.before = map[Kind]int64{}
 	maps.Copy(c.before, saved.Breaches)
+	c.places = newPlaces(saved.Places)
 	c.digest = digestOf(saved.Key)
 	for _, o := range saved.Read {
 		c.read[topicPartition{o.Topic, o.Partition}] = o.Offset
@@ -224,7 +226,7 @@ func (c *Checker) write(to *gob.Encoder, last Report) error {
 	saved := savedState{
 		Version: stateVersion, Topics: c.topics, Group: c.state.group, TopicIDs: c.state.topicIDs, Key: c.digest.key,
 		Report: c.report, Trimmed: c.trimmed, Facts: c.facts.end, Partitions: len(c.inputs),
-		Breaches: map[Kind]int64{},
+		Breaches: map[Kind]int64{}, Places: c.places.sorted(),
 	}
 	for kind, f := range last.Violations {
 		saved.Breaches[kind] = f.Total

@@ -233,6 +233,56 @@ func TestStateTellsWhatIsNew(t *testing.T) {
 	require.EqualValues(t, 0, *news(10, 10))
 }
 
+// What is new is told by where it is: it may come as something old goes, which
+// retention has made not checkable or a ledger has cleared up.
+func TestStateTellsWhatIsNewThoughTheTotalIsTheSame(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		first, second func(s *system) // looks at requests 0, and 0 and 1
+		kind          Kind
+		want          int64
+	}{
+		{"lost, and an old one not checkable any more", func(*system) {}, func(s *system) {
+			s.Trimmed(requestRecord(0).Timestamp.Add(-ClockMargin))
+		}, Lost, 1},
+		{"untrue, and an old one granted after all", func(s *system) {
+			s.grant(0)
+			s.startLedger()
+		}, func(s *system) {
+			s.grant(1)
+			s.ledger(0)
+		}, Untrue, 1},
+		{"nothing, told in other words", func(s *system) {
+			s.AddRange(Range{Topic: "store", End: 1, Finished: []int64{0}})
+		}, func(s *system) { s.grant(1) }, Lost, 0},
+		{"nothing, but a watermark beyond the end has moved", func(s *system) {
+			s.grant(0)
+			s.AddRange(Range{Topic: "retry", End: 100, Committed: 101})
+		}, func(s *system) {
+			s.grant(1)
+			s.AddRange(Range{Topic: "retry", End: 100, Committed: 102})
+		}, CommittedBeyondEnd, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			look := func(n int64, give func(*system)) Report {
+				s := &system{Checker: openTestState(t, dir), next: 10 * n}
+				s.AddRange(Range{Topic: "store", End: n + 1, Committed: n + 1})
+				s.AddRange(Range{Topic: "retry", End: 100, Committed: 100})
+				s.AddRequest(requestRecord(n), request(n), nil)
+				give(s)
+				r := s.Report()
+				require.Equal(t, map[Kind]int64{c.kind: 1}, counts(r))
+				require.NoError(t, s.Save(r))
+				require.NoError(t, s.Close())
+				return r
+			}
+			look(0, c.first)
+			require.Equal(t, c.want, *look(1, c.second).New)
+		})
+	}
+}
+
 func TestStateForgetsMarksThatRetentionTook(t *testing.T) {
 	p := newPartition(Range{Topic: "store", Start: 2 * pageSize}, 0)
 	for _, offset := range []int64{0, pageSize, 2 * pageSize} {

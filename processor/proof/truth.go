@@ -104,9 +104,10 @@ func (c *Checker) judgeTruth(r *Report, facts []fact, grants []grant, all identi
 		g := &grants[i]
 		switch {
 		case g.coupons > 1:
-			r.breach(GrantedTwice, Finding{RequestID: g.name(), Detail: fmt.Sprintf("%d coupons in the ledger", g.coupons)})
+			c.judged(r, GrantedTwice, c.digest.place(int64(g.id), int64(i)),
+				Finding{RequestID: g.name(), Detail: fmt.Sprintf("%d coupons in the ledger", g.coupons)})
 		case i > 0:
-			r.breach(GrantedTwice, Finding{RequestID: g.name(), Detail: "granted to two apps"})
+			c.judged(r, GrantedTwice, c.digest.place(int64(g.id), int64(i)), Finding{RequestID: g.name(), Detail: "granted to two apps"})
 		}
 		if len(facts) == 0 {
 			r.Ledger.Foreign++
@@ -118,7 +119,7 @@ func (c *Checker) judgeTruth(r *Report, facts []fact, grants []grant, all identi
 			if len(grants) > 0 {
 				f.RequestID = grants[0].name()
 			}
-			r.breach(Untrue, f)
+			c.judged(r, Untrue, c.placeOf(&facts[i]), f)
 		}
 	}
 }

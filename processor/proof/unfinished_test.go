@@ -97,12 +97,46 @@ func TestCheckerRetentionOfRequestsIsNoBreach(t *testing.T) {
 
 func TestCheckerRetentionOfEndsHidesOnlyOlderRequests(t *testing.T) {
 	s := newSystem(4) // one a minute
-	s.Trimmed(start.Add(90 * time.Second))
+	s.Trimmed(start.Add(90*time.Second - ClockMargin))
 	s.grant(2)
 	r := s.Report()
 	require.EqualValues(t, 2, r.NotCheckable)
 	require.EqualValues(t, 1, r.Violations[Lost].Total)
 	require.EqualValues(t, 3, r.Violations[Lost].Named[0].Offset)
+}
+
+// The clock of whoever sent a request is not ours: only a request that is newer
+// beyond doubt than what retention took is lost.
+func TestCheckerClockOfAProducerIsAheadOfTheEndsThatRetentionTook(t *testing.T) {
+	now := start.Add(48 * time.Hour)
+	for _, c := range []struct {
+		name    string
+		sent    time.Time // by the producer's clock
+		trimmed time.Time
+		lost    int64
+	}{
+		{"ahead by 10 s", start.Add(10 * time.Second), start, 0},
+		{"ahead by as much as brokers let it", start.Add(time.Hour), start, 0},
+		{"newer", start.Add(time.Hour + 5*time.Second), start, 1},
+		{"much newer", start.Add(24 * time.Hour), start, 1},
+		{"microseconds for milliseconds", time.UnixMilli(start.UnixMicro()), start, 0},
+		{"microseconds, and retention took nothing", time.UnixMilli(start.UnixMicro()), time.Time{}, 1},
+		{"later than now", now.Add(2 * time.Second), start, 0},
+		{"just before now", now.Add(-2 * time.Second), start, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := &system{Checker: NewChecker(testTopics())}
+			s.now = now
+			s.AddRange(Range{Topic: "store", End: 1, Committed: 1})
+			r := requestRecord(0)
+			r.Timestamp = c.sent
+			s.AddRequest(r, request(0), nil)
+			s.Trimmed(c.trimmed)
+			got := s.Report()
+			require.Equal(t, c.lost, got.Violations[Lost].Total)
+			require.Equal(t, 1-c.lost, got.NotCheckable)
+		})
+	}
 }
 
 func TestCheckerRepeatsReplaysAndConflicts(t *testing.T) {
