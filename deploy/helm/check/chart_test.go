@@ -16,7 +16,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
 )
 
@@ -136,6 +140,9 @@ func TestSchemaRefusesWhatCannotWork(t *testing.T) {
 		"podDisruptionBudget.maxUnavailable=0": "maxUnavailable",
 		"networkPolicy.egress[0].ports={0}":    "ports",
 		"mounts[0].name=Kafka":                 "mounts",
+		"audit.schedule=daily":                 "schedule",
+		"audit.resources.limits.memory=1Gi":    "memory",
+		"audit.tmpSize=":                       "tmpSize",
 	} {
 		t.Run(set, func(t *testing.T) {
 			text, err := helmRun(t, "template", "grants", chart, "--values", good, "--set", set)
@@ -260,4 +267,91 @@ func TestMatrixShowsEveryTemplate(t *testing.T) {
 		}
 	}
 	require.Len(t, slices.Collect(maps.Keys(seen)), len(templates))
+}
+
+// What does not fit into memory, audits and reports keep in /tmp: nowhere else may they write, and on a memory volume
+// it would not be out of memory.
+func TestPodsHaveATmpOnDisk(t *testing.T) {
+	for _, values := range valueFiles(t) {
+		documents := render(t, values)
+		for most, pod := range map[int64]corev1.PodSpec{
+			20_000_000:  one[appsv1.StatefulSet](t, documents, "StatefulSet").Spec.Template.Spec,
+			100_000_000: audit(t, documents).Spec.JobTemplate.Spec.Template.Spec,
+		} {
+			at := slices.IndexFunc(pod.Containers[0].VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == "/tmp" })
+			require.NotEqual(t, -1, at, values)
+			mount := pod.Containers[0].VolumeMounts[at]
+			require.False(t, mount.ReadOnly)
+			at = slices.IndexFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == mount.Name })
+			folder := pod.Volumes[at].EmptyDir
+			require.NotNil(t, folder, values)
+			require.Empty(t, folder.Medium)
+			require.NotNil(t, folder.SizeLimit)
+			require.GreaterOrEqual(t, folder.SizeLimit.Value(), 45*most, "docs/audit.md: 45 bytes for each request")
+		}
+	}
+}
+
+func audit(t *testing.T, documents []string) batchv1.CronJob {
+	t.Helper()
+	return one[batchv1.CronJob](t, documents, "CronJob")
+}
+
+// An audit takes as much memory as a replica has: it must not be killed in one, nor the replica because of it. Nor is
+// it counted as one, but the network policy is for both.
+func TestAuditIsAPodOfItsOwn(t *testing.T) {
+	documents := render(t, chart+"/ci/all-values.yaml")
+	job := audit(t, documents).Spec.JobTemplate.Spec
+	pod := job.Template.Spec.Containers[0]
+	require.Equal(t, []string{"audit", "--config", "/etc/coupongrant/coupongrant.yaml"}, pod.Args)
+	require.Equal(t, "512Mi", pod.Resources.Limits.Memory().String(), "1.7 times what three million requests took")
+	require.Equal(t, []corev1.EnvVar{{Name: "GOMEMLIMIT", Value: "460MiB"}}, pod.Env)
+	require.Zero(t, *job.BackoffLimit, "a verdict is not asked for twice")
+	require.Equal(t, corev1.RestartPolicyNever, job.Template.Spec.RestartPolicy)
+
+	set := one[appsv1.StatefulSet](t, documents, "StatefulSet")
+	both := one[networkingv1.NetworkPolicy](t, documents, "NetworkPolicy").Spec.PodSelector
+	for _, of := range []struct {
+		selector metav1.LabelSelector
+		pod      map[string]string
+		selected bool
+	}{
+		{*set.Spec.Selector, set.Spec.Template.Labels, true},
+		{*set.Spec.Selector, job.Template.Labels, false},
+		{both, set.Spec.Template.Labels, true},
+		{both, job.Template.Labels, true},
+	} {
+		selector, err := metav1.LabelSelectorAsSelector(&of.selector)
+		require.NoError(t, err)
+		require.Equal(t, of.selected, selector.Matches(labels.Set(of.pod)), "%v", of)
+	}
+}
+
+// Nothing runs by itself that nobody asked for, and yet it is there for `kubectl create job --from`.
+func TestAuditIsByHandUnlessThereIsASchedule(t *testing.T) {
+	for values, schedule := range map[string]string{"least-values.yaml": "", "all-values.yaml": "30 4 * * *"} {
+		cron := audit(t, render(t, chart+"/ci/"+values)).Spec
+		require.Equal(t, schedule == "", *cron.Suspend)
+		if schedule != "" {
+			require.Equal(t, schedule, cron.Schedule)
+		}
+	}
+}
+
+// The audit's pod has no secret of the gateway, and with the settings that name them the command still goes as far as
+// the brokers.
+func TestAuditNeedsNoSecretOfTheGateway(t *testing.T) {
+	documents := render(t, chart+"/ci/least-values.yaml")
+	for _, volume := range audit(t, documents).Spec.JobTemplate.Spec.Template.Spec.Volumes {
+		require.Nil(t, volume.Secret, volume.Name)
+	}
+	settings := one[corev1.ConfigMap](t, documents, "ConfigMap").Data[configPath]
+	require.Contains(t, settings, "app_secret_file: /etc/coupongrant/credentials/app-secret")
+	file := filepath.Join(t.TempDir(), configPath)
+	require.NoError(t, os.WriteFile(file, []byte(settings), 0o600))
+	said, err := exec.CommandContext(t.Context(), binary, "audit", "--config", file, "--kafka.brokers", "127.0.0.1:1").CombinedOutput()
+	var exit *exec.ExitError
+	require.ErrorAs(t, err, &exit)
+	require.Equal(t, 1, exit.ExitCode(), string(said))
+	require.Contains(t, string(said), "kafka.brokers is 127.0.0.1:1, but")
 }

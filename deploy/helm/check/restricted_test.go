@@ -25,11 +25,15 @@ func refused(t *testing.T, pod corev1.PodTemplateSpec) string {
 
 func TestPodsKeepTheRestrictedProfile(t *testing.T) {
 	for _, values := range valueFiles(t) {
-		set := one[appsv1.StatefulSet](t, render(t, values), "StatefulSet")
-		require.Empty(t, refused(t, set.Spec.Template), values)
-		pod := set.Spec.Template.Spec
-		require.True(t, *pod.Containers[0].SecurityContext.ReadOnlyRootFilesystem, "the profile does not ask for it, we do")
-		require.False(t, *pod.AutomountServiceAccountToken)
+		documents := render(t, values)
+		for _, pod := range []corev1.PodTemplateSpec{
+			one[appsv1.StatefulSet](t, documents, "StatefulSet").Spec.Template,
+			audit(t, documents).Spec.JobTemplate.Spec.Template,
+		} {
+			require.Empty(t, refused(t, pod), values)
+			require.True(t, *pod.Spec.Containers[0].SecurityContext.ReadOnlyRootFilesystem, "the profile does not ask for it, we do")
+			require.False(t, *pod.Spec.AutomountServiceAccountToken)
+		}
 	}
 }
 

@@ -36,3 +36,58 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- define "coupongrant.group" -}}
 {{- dig "kafka" "group" "coupongrant" .Values.config }}
 {{- end }}
+
+{{- /* The audit is a pod of another name: no service, selector or budget of the replicas counts it. */ -}}
+{{- define "coupongrant.auditSelector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}-audit
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "coupongrant.podSecurity" -}}
+{{- with .Values.podSecurityContext }}
+{{- toYaml . }}
+{{ end -}}
+runAsNonRoot: true
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- define "coupongrant.containerSecurity" -}}
+allowPrivilegeEscalation: false
+privileged: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{- /* Nine tenths of a limit such as 384Mi. */ -}}
+{{- define "coupongrant.goMemLimit" -}}
+{{- printf "%dMiB" (div (mul (trimSuffix "Mi" . | int) 9) 10) }}
+{{- end }}
+
+{{- /* What every command of the program is given, but for the gateway's secrets. */ -}}
+{{- define "coupongrant.volumeMounts" -}}
+- name: config
+  mountPath: /etc/coupongrant/coupongrant.yaml
+  subPath: coupongrant.yaml
+  readOnly: true
+- name: tmp
+  mountPath: /tmp
+{{- range .Values.mounts }}
+- name: mount-{{ .name }}
+  mountPath: /etc/coupongrant/mounts/{{ .name }}
+  readOnly: true
+{{- end }}
+{{- end }}
+
+{{- define "coupongrant.volumes" -}}
+- name: config
+  configMap:
+    name: {{ include "coupongrant.fullname" . }}
+{{- range .Values.mounts }}
+- name: mount-{{ .name }}
+  secret:
+    secretName: {{ .secretName }}
+    defaultMode: 0440
+{{- end }}
+{{- end }}
