@@ -149,6 +149,7 @@
 //	lease.go        how long that share is known to be ours
 //	attempt.go      one call of the gateway
 //	judge.go        an answer is counted, judged, acted on
+//	alone.go        who alone gets a word that stops everybody
 //	parking.go      who is parked although no answer says so
 //	policy.go       what an answer means
 //	policytable.go  the same of every answer, for people

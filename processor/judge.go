@@ -37,9 +37,14 @@ func (s *scheduler) judge(ans answered) {
 	v := s.policy.next(ans.err, t, s.parked(t))
 	if definite(ans.err) {
 		s.answered = time.Now()
+		s.words.answers++
+		s.words.inRow = 0
 	}
 	if further(ans.err) {
 		s.sight.answers.Add(1)
+	}
+	if aboutAll(v, ans.err) {
+		v = s.forOneOrAll(t, v)
 	}
 	if v.action == actRetry && !ans.err.Canceled && s.answersOthers(time.Now()) {
 		t.failedAmongOthers++
@@ -158,10 +163,13 @@ func (s *scheduler) conclude(t *task, v verdict, ans answered) {
 		until := e.at.Add(v.wait)
 		s.gate.ban(until, s.holds)
 		s.reports.put(report{assignment: t.assignment, banned: until})
+		if aboutAll(v, ans.err) {
+			t.due = until.Add(idle)
+		}
 		s.enqueue(t)
 		return
 	case actPause:
-		s.gate.pause(ans.err, ans.at, e.at.Add(v.wait), s.holds)
+		s.pauseFor(t, ans, e.at, v.wait)
 		s.enqueue(t)
 		return
 	case actRetry:

@@ -87,8 +87,9 @@ func (p policy) next(answer *topclient.Error, t *task, parked bool) verdict {
 	}
 }
 
-// appTrouble stops all calls, except that a timestamp refused once is signed
-// anew at once (top-protocol: 30 and 31 may be a matter of seconds).
+// appTrouble stops all calls, unless t alone has such an answer (alone.go), except that
+// a timestamp refused once is signed anew at once (top-protocol: 30 and 31 may be a
+// matter of seconds).
 func (p policy) appTrouble(answer *topclient.Error, t *task) verdict {
 	if isTimestamp(answer) && !isTimestamp(t.lastAnswer) {
 		return verdict{action: actRetry}

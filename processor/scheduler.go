@@ -53,6 +53,7 @@ type scheduler struct {
 	nextSweep time.Time
 	answered  time.Time // when the gateway last granted or refused anyone
 	answering answering
+	words     words
 }
 
 // report is what the scheduler tells the session.
@@ -233,7 +234,7 @@ func (s *scheduler) run(ctx context.Context) {
 		case ans := <-s.results:
 			s.judge(ans)
 		case <-s.attempts.credentials.Changed():
-			s.gate.credentialsChanged(time.Now())
+			s.credentialsChanged()
 		case <-timer.C:
 		case <-ctx.Done():
 			s.abandon()

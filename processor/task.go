@@ -61,6 +61,9 @@ type task struct {
 
 	failedAmongOthers int // attempts of this replica without an end, that ended while the gateway answered others
 
+	hadWord   bool  // about all
+	wordsThen words // when it got the newest
+
 	span trace.Span // nil: no traces
 
 	lane    *lane     // nil: a lane by itself

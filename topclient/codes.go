@@ -31,7 +31,7 @@ type judgedBy uint8
 const (
 	byCode     judgedBy = iota
 	bySubCode           // the service's own answer: subCodes and business codes
-	byArgument          // the message ends with the name of the argument
+	byArgument          // the message ends with the names of arguments
 )
 
 // domainCodes begin the old per-domain codes, all of them "Remote service
@@ -203,17 +203,21 @@ func matches(pattern, word string) bool {
 }
 
 // namesRequest says whether the argument at the end of msg, as in "Missing
-// required arguments:nrt_coupon_send_dto.open_id", is the DTO or a member of it.
+// required arguments:nrt_coupon_send_dto.open_id", is the DTO or a member of it, or
+// something within a member. Of more than one, each must be.
 func namesRequest(msg string) bool {
 	colon := strings.LastIndexByte(msg, ':')
 	if colon < 0 {
 		return false
 	}
-	name := strings.TrimSpace(msg[colon+1:])
-	if dtoName, member, ok := strings.Cut(name, "."); ok && dtoName == DTOParameter {
-		name = member
+	for name := range strings.SplitSeq(msg[colon+1:], ",") {
+		member := strings.TrimPrefix(strings.TrimSpace(name), DTOParameter+".")
+		member, _, _ = strings.Cut(member, ".")
+		if !slices.Contains(requestArguments, member) {
+			return false
+		}
 	}
-	return slices.Contains(requestArguments, name)
+	return true
 }
 
 const longestBan = 90_000 // seconds: a day and an hour; more is no ban but a mistake
