@@ -8,6 +8,7 @@
 //	settings.go   the table of all settings, from which flags, variables and files are read
 //	values.go     settings as text and back
 //	sources.go    file, environment and flags, and which of them wins
+//	yaml.go       values of the file, as they were typed
 //	config.go     Config, its defaults and what must hold
 //	configcmd.go  config check, print, keys
 //	assemble.go   the graphs of run and dev
