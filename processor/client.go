@@ -20,6 +20,7 @@ func (p *Processor) options(ctx context.Context, c cluster, member *lease) []kgo
 		kgo.HeartbeatInterval(p.cfg.HeartbeatInterval),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), // or aborted upstream requests would be granted
+		kgo.KeepControlRecords(),                     // which the watermark has to pass
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // a gap is a hold, never a silent skip
 		kgo.FetchMaxWait(fetchMaxWait),

@@ -38,10 +38,9 @@ func newTask(a assignment, r *kgo.Record, retryTopic string, longestDelay time.D
 		t.waited = max(min(waited, time.Since(t.firstCall)), 0) // no longer than there was time for
 	}
 	if due, ok := headerTime(r, headerNextAt); ok {
-		t.due = due
-		if latest := time.Now().Add(longestDelay); due.After(latest) {
-			t.due = latest // a clock elsewhere, or a header not ours, must not hold it for ever
-		}
+		// A clock elsewhere, or a header not ours, must not hold it for ever, nor our own clock that is set back.
+		now := time.Now()
+		t.due = now.Add(min(due.Sub(now), longestDelay))
 	}
 	return t
 }

@@ -33,9 +33,13 @@ func (s *session) admit(fetches kgo.Fetches, stretched bool) error {
 		default:
 			s.holds.Clear(holdTopic, p.String())
 			o.complained = time.Time{}
-			s.metrics.polled.WithLabelValues(ftp.Topic).Add(float64(len(ftp.Records)))
 			o.end, o.newest = max(o.end, ftp.LastStableOffset), now
 			for _, r := range ftp.Records {
+				if r.Attrs.IsControl() {
+					o.Pass(r.Offset, r.LeaderEpoch)
+					continue
+				}
+				s.metrics.polled.WithLabelValues(ftp.Topic).Inc()
 				if stretched {
 					r = moved(r)
 				}
@@ -203,6 +207,8 @@ func (s *session) fetchErrors(fetches kgo.Fetches) error {
 			s.holds.Set(holdLostInput, p.String(), fmt.Sprintf("%v at offset %d: input vanished before it was read; what was read ends first, do not restart before that", fe.Err, o.next))
 		case errors.As(fe.Err, &bomb):
 			s.holds.Set(holdTopic, p.String(), bombed(bomb))
+		case errors.Is(fe.Err, kerr.UnknownTopicID): // made anew: kgo would ask for the old one, without a pause, for ever
+			return fmt.Errorf("reading %s: %w", p, fe.Err)
 		case errors.Is(fe.Err, kerr.TopicAuthorizationFailed): // the next session says which right is lacking, and begins once it is given
 			return fmt.Errorf("reading %s: %w", p, fe.Err)
 		default:

@@ -145,7 +145,8 @@ func count(t *task, answer *topclient.Error) {
 
 // conclude carries out a verdict. ans counts for actGrant and actPause, which take one.
 func (s *scheduler) conclude(t *task, v verdict, ans answered) {
-	e := &end{task: t, at: time.Now().UTC()}
+	now := time.Now() // with its monotonic reading: a wall clock that is set puts no call off
+	e := &end{task: t, at: now.UTC()}
 	if t.lane != nil && (v.action == actGrant || v.action == actFail) {
 		t.lane.parkedInRow = 0
 	}
@@ -160,7 +161,7 @@ func (s *scheduler) conclude(t *task, v verdict, ans answered) {
 		e.kind, e.next = endParked, e.at.Add(s.cfg.Retry.Delay)
 		s.parkBehind(t, e)
 	case actBan:
-		until := e.at.Add(v.wait)
+		until := now.Add(v.wait)
 		s.gate.ban(until, s.holds)
 		s.reports.put(report{assignment: t.assignment, banned: until})
 		if aboutAll(v, ans.err) {
@@ -169,11 +170,11 @@ func (s *scheduler) conclude(t *task, v verdict, ans answered) {
 		s.enqueue(t)
 		return
 	case actPause:
-		s.pauseFor(t, ans, e.at, v.wait)
+		s.pauseFor(t, ans, now, v.wait)
 		s.enqueue(t)
 		return
 	case actRetry:
-		t.due = e.at.Add(v.wait)
+		t.due = now.Add(v.wait)
 		s.enqueue(t)
 		return
 	}

@@ -94,12 +94,16 @@ func (t *task) askedAt() time.Time {
 	return t.firstCall
 }
 
-// foundInDoubt notes that a predecessor may have called: at the earliest when
-// the record was written, if nothing tells the time.
+// foundInDoubt notes that a predecessor may have called: at the earliest when the
+// record was written, if nothing tells the time, and before it was taken in here,
+// whatever its producer's clock says.
 func (t *task) foundInDoubt() {
 	t.inDoubt = true
 	if t.firstCall.IsZero() {
 		t.firstCall = t.record.Timestamp
+	}
+	if t.taken.Before(t.firstCall) {
+		t.firstCall = t.taken
 	}
 }
 

@@ -13,8 +13,8 @@ import (
 //
 //	watermark <= every offset in entries < next
 //
-// It tracks what was received, not ranges of offsets, so gaps (compaction,
-// transaction markers) cost nothing.
+// It tracks what was received, not ranges of offsets, so gaps (compaction) cost
+// nothing, and the markers of transactions next to nothing.
 type window struct {
 	watermark   int64 // inclusive lower bound: everything below has its end committed
 	next        int64 // exclusive upper bound: the next offset to take in
@@ -43,8 +43,9 @@ const maxSpan = 8
 
 type entry struct {
 	offset      int64
+	past        int64 // where the watermark goes with it: behind the markers that follow it
 	size        int
-	leaderEpoch int32
+	leaderEpoch int32 // of what is below past
 	state       entryState
 	end         *end // of finished
 }
@@ -100,11 +101,11 @@ func (w *window) Admit(offset int64, size int, leaderEpoch int32) admission {
 	w.next = offset + 1
 	if _, ok := w.ended[offset]; ok {
 		delete(w.ended, offset)
-		w.entries = append(w.entries, entry{offset: offset, leaderEpoch: leaderEpoch, state: ended})
+		w.entries = append(w.entries, entry{offset: offset, past: offset + 1, leaderEpoch: leaderEpoch, state: ended})
 		w.dirty = true
 		return alreadyEnded
 	}
-	w.entries = append(w.entries, entry{offset: offset, size: size, leaderEpoch: leaderEpoch})
+	w.entries = append(w.entries, entry{offset: offset, past: offset + 1, size: size, leaderEpoch: leaderEpoch})
 	w.live++
 	w.bytes += size
 	w.full = w.full || w.atBound()
@@ -112,6 +113,25 @@ func (w *window) Admit(offset int64, size int, leaderEpoch int32) admission {
 		return admittedInDoubt
 	}
 	return admitted
+}
+
+// Pass takes in a marker of a transaction, which stands between the records and needs
+// no end. The watermark goes past it, or it would stay on the last marker of a
+// partition where nothing more comes, and retention, which takes that marker too,
+// would seem to take something that had not ended.
+func (w *window) Pass(offset int64, leaderEpoch int32) {
+	if offset < w.next {
+		return
+	}
+	w.next = offset + 1
+	last := len(w.entries) - 1
+	if last < 0 {
+		w.entries = append(w.entries, entry{offset: offset, past: w.next, leaderEpoch: leaderEpoch, state: ended})
+		w.dirty = true
+		return
+	}
+	w.entries[last].past, w.entries[last].leaderEpoch = w.next, leaderEpoch
+	w.dirty = w.dirty || w.entries[last].state != unfinished
 }
 
 // Finish records the end of an admitted record. To finish a record twice, or
@@ -154,7 +174,7 @@ func (w *window) Ready(fits func(position) bool) (pos position, ends []*end, ok 
 	pos = position{watermark: w.watermark, leaderEpoch: w.leaderEpoch, ceiling: w.ceiling}
 	i := 0
 	for ; i < len(w.entries) && w.entries[i].state != unfinished; i++ {
-		pos.watermark, pos.leaderEpoch = w.entries[i].offset+1, w.entries[i].leaderEpoch
+		pos.watermark, pos.leaderEpoch = w.entries[i].past, w.entries[i].leaderEpoch
 		if w.entries[i].state == finished {
 			ends = append(ends, w.entries[i].end)
 		}
@@ -244,6 +264,10 @@ func (w *window) Committed(pos position) {
 		}
 		w.retire(&w.entries[i])
 	}
+	if done > 0 && w.entries[done-1].past > pos.watermark { // markers that came since Ready
+		done--
+		w.entries[done].offset = w.entries[done].past - 1
+	}
 	w.entries = slices.Delete(w.entries, 0, done)
 	set := pos.finished // both ascend
 	for i := range w.entries {
@@ -256,7 +280,7 @@ func (w *window) Committed(pos position) {
 	}
 	w.watermark, w.leaderEpoch, w.ceiling = pos.watermark, pos.leaderEpoch, pos.ceiling
 	maps.DeleteFunc(w.ended, func(offset int64, _ struct{}) bool { return offset < max(w.watermark, w.next) })
-	w.dirty = false
+	w.dirty = len(w.entries) > 0 && w.entries[0].state == ended // markers, or more of those that ended before
 	w.full = w.full && !w.belowHalf()
 }
 

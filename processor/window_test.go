@@ -204,3 +204,41 @@ func offsetsOf(ends []*end) []int64 {
 	}
 	return offsets
 }
+
+// The watermark goes past markers: with the record before them, by themselves where
+// there is none, and also when they came while that record was being committed.
+func TestWatermarkPassesMarkers(t *testing.T) {
+	all := func(position) bool { return true }
+	w := newWindow(position{watermark: 5, leaderEpoch: 1}, 10, 1000)
+	w.Pass(5, 2)
+	require.True(t, w.dirty)
+	pos, ends, ok := w.Ready(all)
+	require.True(t, ok)
+	require.Empty(t, ends)
+	require.Equal(t, position{watermark: 6, leaderEpoch: 2, ceiling: 6}, pos)
+	w.Pass(6, 3) // meanwhile
+	w.Committed(pos)
+	require.NoError(t, w.check())
+	require.False(t, w.allCommitted())
+	require.True(t, w.dirty)
+
+	require.Equal(t, admitted, w.Admit(7, 1, 3))
+	w.Pass(8, 4)
+	w.Pass(4, 1) // again
+	pos, _, _ = w.Ready(all)
+	require.EqualValues(t, 7, pos.watermark, "7 has no end")
+	require.EqualValues(t, 3, pos.leaderEpoch)
+	w.Committed(pos)
+	require.False(t, w.dirty)
+	require.NoError(t, w.check())
+	w.Finish(7, &end{})
+	w.Pass(9, 4)
+	pos, ends, _ = w.Ready(all)
+	require.Len(t, ends, 1)
+	require.Equal(t, position{watermark: 10, leaderEpoch: 4, ceiling: 10}, pos)
+	require.Equal(t, admitted, w.Admit(10, 1, 4))
+	w.Committed(pos)
+	require.NoError(t, w.check())
+	require.Equal(t, 1, w.live)
+	require.Empty(t, pos.finished, "a marker is nothing that has an end")
+}

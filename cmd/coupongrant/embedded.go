@@ -168,8 +168,9 @@ func embeddedGateway(place devPlace) topsim.Config {
 // config is the configuration with the addresses of the embedded parts.
 func (e *embedded) config() Config {
 	cfg := e.place.cfg
-	cfg.Origins = maps.Clone(cfg.Origins) // whatever a file or the environment says of these, another command must come here
-	cfg.Origins["kafka.brokers"], cfg.Origins["registry.url"] = "dev", "dev"
+	cfg.Origins = map[string]string{}
+	maps.Copy(cfg.Origins, e.place.cfg.Origins)
+	cfg.Origins["kafka.brokers"], cfg.Origins["registry.url"] = "dev", "dev" // whatever else is said of these, another command must come here
 	cfg.Brokers = e.broker.ListenAddrs()
 	cfg.Security, cfg.access = kafkaSecurity{}, nil // what is embedded lets in anybody on this host
 	cfg.Registry = schemas.RegistryConfig{URL: "http://" + e.registry.address()}
