@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -114,24 +115,47 @@ type resolver struct {
 	resolved *mailbox[int]
 }
 
+const (
+	// An id is absent once the registry has denied it some times in a row, and those
+	// are remembered of fewer ids than garbage can name: so these many are asked for
+	// before the next are, for so long.
+	resolvedAtOnce = 500
+	resolvedFor    = 15 * time.Second
+)
+
 // run ends with ctx.
 func (r *resolver) run(ctx context.Context) {
-	open := map[int]struct{}{}
+	var open []int // in the order in which they were wanted
+	wanted, turn := map[int]bool{}, time.Now()
 	for {
 		for _, id := range r.wanted.take() {
-			open[id] = struct{}{}
+			if !wanted[id] {
+				wanted[id] = true
+				open = append(open, id)
+			}
 		}
+		if n := min(resolvedAtOnce, len(open)); time.Since(turn) > resolvedFor {
+			open = slices.Concat(open[n:], open[:n])
+			turn = time.Now()
+		}
+		first := open[:min(resolvedAtOnce, len(open))]
 		var failed error
-		for id := range open {
+		var again []int
+		for _, id := range first {
 			if err := r.registry.Fetch(ctx, id); err != nil {
 				failed = err
+				again = append(again, id)
 				continue
 			}
-			delete(open, id)
+			delete(wanted, id)
 			r.resolved.put(id)
 		}
+		open = slices.Concat(again, open[len(first):])
 		if ctx.Err() != nil {
 			return
+		}
+		if failed == nil && len(open) > 0 {
+			continue
 		}
 		if !r.wait(ctx, failed) {
 			return

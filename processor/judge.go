@@ -77,7 +77,12 @@ func (s *scheduler) parked(t *task) bool { return t.topic == s.cfg.Topics.Retry 
 // definite says that an answer grants or refuses: whatever it means for the
 // request, it shows that the gateway works, and what is behind it.
 func definite(answer *topclient.Error) bool {
-	return answer == nil || answer.About == topclient.AboutRequest && !answer.MayHaveGranted
+	return answer == nil || answer.About == topclient.AboutRequest && !answer.MayHaveGranted && !unsent(answer)
+}
+
+// unsent says that it is no answer: the request was refused here.
+func unsent(answer *topclient.Error) bool {
+	return answer != nil && answer.Code == topclient.CodeNotSendable
 }
 
 // further says that an answer is of those that bring a request to its end, some

@@ -204,7 +204,7 @@ func health(answer *topclient.Error) breaker.Result {
 	switch {
 	case answer == nil:
 		return breaker.Success
-	case answer.Canceled, answer.Throttled:
+	case answer.Canceled, answer.Throttled, unsent(answer):
 		return breaker.Excluded
 	case answer.About == topclient.AboutGateway:
 		return breaker.Failure

@@ -1,0 +1,66 @@
+//go:build synctests
+
+package processor
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// What is refused here was never sent: it is no sign that the app is accepted again.
+func TestWhatIsRefusedHereEndsNoTrouble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		s := newShop(t, 1, always(func(*http.Request) (*http.Response, error) {
+			calls.Add(1)
+			return refused("isv.permission-denied"), nil
+		}))
+		r := s.start(s.config("r1"))
+		time.Sleep(5 * time.Second)
+		for i := range 150 {
+			s.produce(0, nil, s.requests(fmt.Sprint("id", i), 3)...)
+			s.produce(0, nil, s.request(strings.Repeat(" ", 1+i%60)))
+		}
+		time.Sleep(30 * time.Second)
+		before := calls.Load()
+		time.Sleep(10 * time.Minute)
+		require.InDelta(t, 20, calls.Load()-before, 3, "one every 30 seconds")
+		require.NotEmpty(t, reasons(r.Health().Holds, holdApp))
+		require.NoError(t, r.stopped())
+	})
+}
+
+// Garbage may name more schemas than the registry's answers are remembered of. Each
+// still becomes a dead letter, and what follows is called.
+func TestManyUnknownSchemasHoldNobodyUp(t *testing.T) {
+	const garbage = 3000
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		s := newShop(t, 1, takes(time.Millisecond, &calls))
+		r := s.start(s.config("r1"))
+		time.Sleep(5 * time.Second)
+		var records []*kgo.Record
+		for i := range garbage {
+			value := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(100_000+i)), 2, 'x')
+			records = append(records, &kgo.Record{Topic: s.topics.Store, Value: value})
+		}
+		require.NoError(t, s.client.ProduceSync(t.Context(), records...).FirstErr())
+		s.produce(0, nil, s.request("good"))
+		time.Sleep(3 * time.Minute)
+		ends := s.allEnds()
+		require.Len(t, on(s.topics.DeadLetter, ends), garbage)
+		require.Len(t, on(s.topics.Granted, ends), 1)
+		time.Sleep(2 * time.Minute)
+		require.Empty(t, r.Health().Holds)
+		require.NoError(t, r.stopped())
+	})
+}
