@@ -84,6 +84,7 @@ type windowModel struct {
 	ceiling int64 // found at the start
 	at      int   // place in the log to poll from
 	polled  map[int64]bool
+	passed  map[int64]bool // markers
 	done    map[int64]bool
 	called  map[int64]bool
 	sizes   map[int64]int
@@ -130,9 +131,38 @@ func (m *windowModel) poll(arg int) {
 		if m.at == len(m.log) {
 			m.log = append(m.log, m.log[len(m.log)-1]+1+int64(arg%5/3))
 		}
+		if m.at > 0 {
+			m.pass(m.log[m.at-1], m.log[m.at])
+		}
 		m.admit(m.log[m.at], arg)
 		m.at++
 	}
+}
+
+// pass takes in what is between two records: every other gap has a marker.
+func (m *windowModel) pass(after, before int64) {
+	for offset := after + 1; offset < before; offset++ {
+		if offset%2 == 0 && offset >= m.offset {
+			m.w.Pass(offset, 1)
+			m.passed[offset] = true
+		}
+	}
+}
+
+// taken are records and markers at and above an offset that were polled.
+func (m *windowModel) taken(from int64) (offsets []int64) {
+	for offset := range m.passed {
+		if offset >= from {
+			offsets = append(offsets, offset)
+		}
+	}
+	for _, offset := range m.above(from) {
+		if m.polled[offset] {
+			offsets = append(offsets, offset)
+		}
+	}
+	slices.Sort(offsets)
+	return offsets
 }
 
 func (m *windowModel) admit(offset int64, size int) {
@@ -210,11 +240,13 @@ func (m *windowModel) ready() (position, []int64, bool) {
 	want := position{watermark: m.offset, ceiling: max(m.w.ceiling, pos.watermark), leaderEpoch: pos.leaderEpoch}
 	var all []int64
 	waits := false
-	for _, offset := range m.above(m.offset) {
-		waits = waits || m.polled[offset] && !m.done[offset] && m.ends[offset] == 0
-		if m.polled[offset] && !waits {
+	for _, offset := range m.taken(m.offset) {
+		waits = waits || !m.passed[offset] && !m.done[offset] && m.ends[offset] == 0
+		if !waits {
 			want.watermark = offset + 1
 		}
+	}
+	for _, offset := range m.above(m.offset) {
 		if m.done[offset] && m.ends[offset] == 0 {
 			all = append(all, offset)
 		}
@@ -288,13 +320,16 @@ func (m *windowModel) reopen(text string, offset int64) {
 	m.assert(slices.Equal(read.position.finished, m.endedAbove(offset, nil)), "read back: %v", read.position.finished)
 	m.w = newWindow(read.position, modelRecords, modelBytes)
 	m.text, m.offset, m.ceiling = text, offset, read.position.ceiling
-	m.polled, m.done, m.called = map[int64]bool{}, map[int64]bool{}, map[int64]bool{}
+	m.polled, m.passed, m.done, m.called = map[int64]bool{}, map[int64]bool{}, map[int64]bool{}, map[int64]bool{}
 	m.sizes, m.full = map[int64]int{}, false
 	m.at, _ = slices.BinarySearch(m.log, offset)
 }
 
 // load counts what has no committed end, and everything from the watermark on.
 func (m *windowModel) load() (records, bytes, entries int) {
+	if taken := m.taken(m.offset); len(taken) > 0 && m.passed[taken[0]] {
+		entries++ // markers that no record is before
+	}
 	for _, offset := range m.above(m.offset) {
 		if m.polled[offset] {
 			entries++
