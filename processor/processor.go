@@ -152,7 +152,7 @@ func (p *Processor) sessions(ctx context.Context) error {
 			failures = 0
 		}
 		p.metrics.rebuilds.Inc()
-		p.holds.Set(holdStarting, "", "the Kafka session is built anew")
+		p.holds.Set(holdStarting, "", fmt.Sprintf("the Kafka session is built anew: %v", err))
 		p.log.Warn("the Kafka session is thrown away and built anew", "error", err)
 		p.pause(ctx, min(100*time.Millisecond<<min(failures, 6), 5*time.Second))
 	}

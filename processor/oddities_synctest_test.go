@@ -13,7 +13,10 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // What is refused here was never sent: it is no sign that the app is accepted again.
@@ -61,6 +64,28 @@ func TestManyUnknownSchemasHoldNobodyUp(t *testing.T) {
 		require.Len(t, on(s.topics.Granted, ends), 1)
 		time.Sleep(2 * time.Minute)
 		require.Empty(t, r.Health().Holds)
+		require.NoError(t, r.stopped())
+	})
+}
+
+// Brokers may allow transactions less time than kafka.transaction_timeout: whoever
+// looks at the hold need not find the log first.
+func TestHoldSaysWhyTheSessionIsBuiltAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(t, 1, always(func(*http.Request) (*http.Response, error) { return granted(1), nil }))
+		s.produce(0, nil, s.request("waits"))
+		fault := s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, Err: kerr.InvalidTransactionTimeout, Count: -1, TopLevel: true})
+		r := s.start(s.config("r1"))
+		said := false
+		for range 40 {
+			time.Sleep(1700 * time.Millisecond)
+			said = said || strings.Contains(reasons(r.Health().Holds, holdStarting), kerr.InvalidTransactionTimeout.Message)
+		}
+		require.True(t, said)
+		fault.Remove()
+		time.Sleep(time.Minute)
+		require.Empty(t, r.Health().Holds)
+		require.Len(t, on(s.topics.Granted, s.allEnds()), 1)
 		require.NoError(t, r.stopped())
 	})
 }
