@@ -182,6 +182,9 @@ func (m *moment) whyTask(t *taskView, name string) string {
 		if m.now.Sub(t.taken) < patience {
 			return ""
 		}
+		if v := m.scheduler; v.trouble[0] != "" || v.bannedUntil.After(m.now) { // it stepped back behind all the others
+			return name + " waits, as all do: " + m.whyGate()
+		}
 		return fmt.Sprintf("%s is called again in %s, after %d attempts%s", name, spell(t.due.Sub(m.now)), t.attempts, lastAnswer(t))
 	case taskSchema:
 		why := fmt.Sprintf("%s waits for schema %d from the registry", name, t.need)
