@@ -1,12 +1,15 @@
 package processor
 
 import (
+	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupongrant/coupongrant/topclient"
 )
 
 // A record on the retry topic need not be ours, nor its clock like ours.
@@ -108,4 +111,26 @@ func TestHeadersOfRequestsCanOnlyAddDoubt(t *testing.T) {
 	require.True(t, got.due.IsZero())
 	require.True(t, got.inDoubt)
 	require.False(t, got.backInDoubt)
+}
+
+// A wall clock that is set puts off no call: what is waited for goes by the monotonic
+// one.
+func TestWhatIsWaitedForGoesByTheMonotonicClock(t *testing.T) {
+	record := &kgo.Record{Timestamp: time.Now(), Headers: []kgo.RecordHeader{
+		{Key: headerNextAt, Value: []byte(time.Now().Add(30 * time.Second).UTC().Format(time.RFC3339))},
+	}}
+	due := newTask(assignment{partition{"retry", 0}, 1}, record, "retry", time.Minute).due
+	require.Contains(t, due.String(), " m=", "a parked request has lost its monotonic reading")
+
+	a, cfg := storeAssignment(1), DefaultConfig()
+	s := &scheduler{
+		cfg: cfg, policy: policy{cfg: cfg}, gate: &gate{guard: &guard{}}, holds: newHolds(slog.New(slog.DiscardHandler), func(string, int) {}),
+		supplies: map[assignment]*supply{a: newSupply(a, 100)}, turns: newTurns(10, cfg.Topics), lanes: lanes{}, reports: newMailbox[report](newBell()),
+	}
+	refused := answered{err: &topclient.Error{About: topclient.AboutApp, Code: "31"}, at: time.Now()}
+	s.conclude(keyed(a, 1), verdict{action: actPause, wait: probeApp}, refused)
+	s.conclude(keyed(a, 2), verdict{action: actRetry, wait: 5 * time.Second}, answered{})
+	for what, at := range map[string]time.Time{"probe": s.gate.nextProbe, "retry": s.timers.tasks[0].due} {
+		require.Contains(t, at.String(), " m=", what)
+	}
 }

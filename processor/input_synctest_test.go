@@ -53,6 +53,15 @@ func TestInputThatVanishesWhileRunningIsAHold(t *testing.T) {
 	})
 }
 
+// madeAnew is a topic that is deleted and created again, with one partition.
+func (s *shop) madeAnew(topic string) {
+	require.NoError(s.t, s.kafka.DeleteTopic(topic))
+	require.NoError(s.t, s.kafka.CreateTopic(topic, 1, nil))
+	time.Sleep(10 * time.Second)
+	s.client.ForceMetadataRefresh()
+	time.Sleep(10 * time.Second)
+}
+
 func TestRecreatedInputIsReadFromItsStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64
@@ -61,11 +70,7 @@ func TestRecreatedInputIsReadFromItsStart(t *testing.T) {
 		s.spread("old", 5, 1)
 		s.settled(5)
 		require.NoError(t, r.stopped())
-		require.NoError(t, s.kafka.DeleteTopic(s.topics.Store))
-		require.NoError(t, s.kafka.CreateTopic(s.topics.Store, 1, nil))
-		time.Sleep(10 * time.Second)
-		s.client.ForceMetadataRefresh()
-		time.Sleep(10 * time.Second)
+		s.madeAnew(s.topics.Store)
 		second := s.start(s.config("r1"))
 		s.produceAnew(s.requests("new", 3)...)
 		time.Sleep(time.Minute)

@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/http"
+	"path"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -64,6 +66,41 @@ func TestManyUnknownSchemasHoldNobodyUp(t *testing.T) {
 		require.Len(t, on(s.topics.Granted, ends), 1)
 		time.Sleep(2 * time.Minute)
 		require.Empty(t, r.Health().Holds)
+		require.NoError(t, r.stopped())
+	})
+}
+
+// withoutAnswers is a registry that has no answer about the ids of a range.
+type withoutAnswers struct {
+	http.RoundTripper
+	from, to int
+}
+
+func (w withoutAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
+	if id, err := strconv.Atoi(path.Base(r.URL.Path)); err == nil && id >= w.from && id < w.to {
+		return &http.Response{StatusCode: http.StatusServiceUnavailable, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+	}
+	return w.RoundTripper.RoundTrip(r)
+}
+
+// Schemas that the registry says nothing about, as many as are asked for at once, do
+// not keep it from being asked for those behind them.
+func TestSchemasWithoutAnAnswerHoldUpNoOthers(t *testing.T) {
+	const first = 100_000
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		s := newShop(t, 1, takes(time.Millisecond, &calls))
+		s.registry = withoutAnswers{s.registry, first, first + resolvedAtOnce}
+		r := s.start(s.config("r1"))
+		time.Sleep(5 * time.Second)
+		var records []*kgo.Record
+		for i := range resolvedAtOnce + 1 {
+			value := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(first+i)), 2, 'x')
+			records = append(records, &kgo.Record{Topic: s.topics.Store, Value: value})
+		}
+		require.NoError(t, s.client.ProduceSync(t.Context(), records...).FirstErr())
+		time.Sleep(5 * time.Minute)
+		require.Len(t, on(s.topics.DeadLetter, s.allEnds()), 1)
 		require.NoError(t, r.stopped())
 	})
 }

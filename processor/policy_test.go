@@ -267,6 +267,10 @@ func TestDoubtIsAsOldAsItsFirstCall(t *testing.T) {
 	byAnother := old() // nobody knows when
 	byAnother.foundInDoubt()
 	require.True(t, givenUp(byAnother, policyNow))
+	fromTheFuture := old()
+	fromTheFuture.record.Timestamp, fromTheFuture.taken = policyNow.Add(365*24*time.Hour), policyNow
+	fromTheFuture.foundInDoubt()
+	require.True(t, givenUp(fromTheFuture, policyNow.Add(24*time.Hour+1)), "it was called before it was taken in here")
 	said := func(at time.Duration) *task {
 		return old(kgo.RecordHeader{Key: headerInDoubt, Value: []byte("true")}, kgo.RecordHeader{Key: headerFirstAttempt, Value: []byte(policyNow.Add(at).Format(time.RFC3339))})
 	}

@@ -341,6 +341,9 @@ func (w *window) check() error {
 		if e.offset <= last {
 			return fmt.Errorf("offset %d after %d", e.offset, last)
 		}
+		if e.past <= e.offset || e.past > w.next {
+			return fmt.Errorf("offset %d takes the watermark to %d, next is %d", e.offset, e.past, w.next)
+		}
 		last = e.offset
 		if e.state != ended {
 			live++
