@@ -52,6 +52,7 @@ type opening struct {
 	metadata metadata
 	withheld *Hold // it must not be worked on, and why
 	note     string
+	unseen   bool  // nothing is committed, and its log could not be looked at
 	end      int64 // of the log
 }
 
@@ -190,7 +191,7 @@ func (as *assignments) open(ctx context.Context, cl *kgo.Client, offsets map[str
 				return nil, err
 			}
 			o := as.opening(p, log)
-			o.end = log.end
+			o.unseen, o.end = log.unseen, log.end
 			e.opened = append(e.opened, o)
 			numbers[number] = kgo.NewOffset().At(o.metadata.position.watermark).WithEpoch(o.metadata.position.leaderEpoch)
 		}
@@ -200,9 +201,10 @@ func (as *assignments) open(ctx context.Context, cl *kgo.Client, offsets map[str
 }
 
 // boundsOf is where the log of a partition begins and ends. Of one that cannot be
-// looked at the commit is believed; a gap then shows when it is read. But a commit that
-// cannot be read is no commit to believe: what it is gone on over is all in doubt, to
-// the end of the log.
+// looked at the commit is believed; a gap then shows when it is read. Where nothing is
+// committed and only a leader is missing it is taken to begin at 0, and looked at again
+// should it not (fetchErrors). But a commit that cannot be read is no commit to believe:
+// what it is gone on over is all in doubt, to the end of the log.
 func (as *assignments) boundsOf(p partition, logs map[partition]bound) (bound, error) {
 	log, listed := logs[p]
 	if !listed {
@@ -212,10 +214,14 @@ func (as *assignments) boundsOf(p partition, logs map[partition]bound) (bound, e
 		return log, nil
 	}
 	m, committed := as.fetched[p]
-	if !committed || as.foreign[p] != nil && as.acceptForeign {
+	switch leaderless := errors.Is(log.err, errNotListed) || kerr.IsRetriable(log.err); {
+	case committed && (as.foreign[p] == nil || !as.acceptForeign):
+		return bound{end: m.position.reached()}, nil
+	case !committed && leaderless:
+		return bound{unseen: true}, nil
+	default:
 		return log, fmt.Errorf("listing where %s begins and ends: %w", p, log.err)
 	}
-	return bound{start: 0, end: m.position.reached()}, nil
 }
 
 // bound is where a partition's log begins and ends. A partition without a leader
@@ -223,6 +229,7 @@ func (as *assignments) boundsOf(p partition, logs map[partition]bound) (bound, e
 type bound struct {
 	start, end int64
 	err        error
+	unseen     bool // nobody could say, and nothing depends on it
 }
 
 var errNotListed = errors.New("the brokers did not list it")

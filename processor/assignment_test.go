@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // A partition whose log nobody can look at, since it has no leader for the moment, is
@@ -20,8 +21,19 @@ func TestPartitionWithoutLeaderIsOpenedAsItWasCommitted(t *testing.T) {
 		require.Nil(t, o.withheld)
 		require.Equal(t, committed, o.metadata.position, "accepted: %v", acceptLostInput)
 	}
-	_, err := (&assignments{}).boundsOf(p, nil)
-	require.ErrorIs(t, err, errNotListed, "nothing is committed: only the log says where it begins")
+}
+
+// Where nothing is committed only the log says where it begins. A leader that is missing
+// comes by itself; what else is in the way is told, and nothing is opened.
+func TestPartitionOfWhichNothingIsKnown(t *testing.T) {
+	p := partition{"store", 0}
+	for _, missing := range []error{errNotListed, kerr.LeaderNotAvailable, kerr.NotLeaderForPartition} {
+		log, err := (&assignments{}).boundsOf(p, map[partition]bound{p: {err: missing}})
+		require.NoError(t, err)
+		require.Equal(t, bound{unseen: true}, log)
+	}
+	_, err := (&assignments{}).boundsOf(p, map[partition]bound{p: {err: kerr.TopicAuthorizationFailed}})
+	require.ErrorIs(t, err, kerr.TopicAuthorizationFailed)
 }
 
 // To go on over metadata that cannot be read puts all of the log in doubt, so its end has

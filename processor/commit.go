@@ -198,7 +198,7 @@ func (s *session) notCommitted(ctx context.Context, b *batch, err error) error {
 	case errors.Is(err, errMetadataLarge):
 		s.metadataRefused(b, err)
 	case errors.Is(err, errUnwritable):
-		s.holds.Set(holdTopic, "results", fmt.Sprintf("%v: outcomes wait; create the topic (`coupongrant topics create`) or grant this user the right to write", err))
+		s.holds.Set(holdTopic, "results", fmt.Sprintf("%v: outcomes wait; %s", err, unwritableMend(err)))
 	case errors.As(err, &oversize):
 		if o, ok := s.windows.Get(oversize.end.task.assignment); ok {
 			s.withhold(o, withheld(holdTopic, o.partition, fmt.Sprintf("%v; raise max.message.bytes of the topic above that of the input, then restart", err)))

@@ -29,7 +29,7 @@ func newTask(a assignment, r *kgo.Record, retryTopic string, longestDelay time.D
 	if t.topic != retryTopic {
 		return t
 	}
-	if source := headerText(r, headerSource); source != "" {
+	if source := headerText(r, headerSource); source != "" && len(source) <= maxSourceBytes && isASCII([]byte(source)) {
 		t.source = source
 	}
 	if n, err := strconv.Atoi(headerText(r, headerAttempts)); err == nil && n > 0 {
@@ -45,6 +45,10 @@ func newTask(a assignment, r *kgo.Record, retryTopic string, longestDelay time.D
 	}
 	return t
 }
+
+// maxSourceBytes is what the name of a record takes at most: a topic has 249 characters.
+// What is longer is not ours, and would have to fit into the result.
+const maxSourceBytes = 300
 
 // headerText is the first value of a header, as the commands and the audit take it;
 // empty: there is none.

@@ -2,6 +2,7 @@ package processor
 
 import (
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 // A record on the retry topic need not be ours, nor its clock like ours.
 func TestHeadersOfParkedRecordsAreNotTrustedFar(t *testing.T) {
+	longest := strings.Repeat("t", 249)
 	for name, row := range map[string]struct {
 		key, value string
 		want       func(*task)
@@ -33,6 +35,9 @@ func TestHeadersOfParkedRecordsAreNotTrustedFar(t *testing.T) {
 		"waited":                  {headerWaited, "30m0s", func(*task) {}}, // with no first attempt there was nothing to wait for
 		"source":                  {headerSource, "store/1/2", func(r *task) { r.source = "store/1/2" }},
 		"empty source":            {headerSource, "", func(*task) {}},
+		"source of the longest":   {headerSource, longest + "/1/2", func(r *task) { r.source = longest + "/1/2" }},
+		"source too long":         {headerSource, strings.Repeat("x", maxSourceBytes+1), func(*task) {}},
+		"source of no characters": {headerSource, "a\x00/1/2", func(*task) {}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { // the year 2000 begins

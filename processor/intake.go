@@ -199,6 +199,8 @@ func (s *session) fetchErrors(fetches kgo.Fetches) error {
 				return fmt.Errorf("reading %s at offset %d: %w", p, o.next, fe.Err)
 			}
 			s.withhold(o, vanished(o, fe.Err))
+		case errors.Is(fe.Err, kerr.OffsetOutOfRange) && o.unseen && o.next == 0: // it begins elsewhere: the next session sees where
+			return fmt.Errorf("reading %s: %w", p, fe.Err)
 		case errors.Is(fe.Err, kerr.OffsetOutOfRange):
 			if o.overtaken == nil {
 				s.windows.noteRead()

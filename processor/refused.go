@@ -44,10 +44,11 @@ func (tx *transaction) refusals(ends []*end, failures []error) error {
 }
 
 // refusal says what one failed produce means. What is too large goes out smaller
-// the next time; it never becomes another kind of event.
+// the next time; it never becomes another kind of event. INVALID_RECORD is no matter of
+// size: the topic is compacted, and there is no key, or the brokers judge what is in it.
 func (tx *transaction) refusal(e *end, err error) error {
 	switch {
-	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge), errors.Is(err, kerr.InvalidRecord):
+	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge):
 		if tx.oversize[e] == shrunk {
 			return &oversizeError{e, err}
 		}
@@ -58,13 +59,21 @@ func (tx *transaction) refusal(e *end, err error) error {
 		}
 		return fmt.Errorf("%w: %w", errAborted, err)
 	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.TopicAuthorizationFailed),
-		errors.Is(err, kerr.PolicyViolation), errors.Is(err, kerr.InvalidTopicException):
+		errors.Is(err, kerr.PolicyViolation), errors.Is(err, kerr.InvalidTopicException), errors.Is(err, kerr.InvalidRecord):
 		return fmt.Errorf("%w: %w", errUnwritable, err)
 	case isFenced(err), errors.Is(err, kerr.InvalidProducerIDMapping), errors.Is(err, kerr.UnknownTopicID):
 		return err
 	default:
 		return fmt.Errorf("%w: %w", errAborted, err)
 	}
+}
+
+// unwritableMend is what a person does about a result topic that cannot be written.
+func unwritableMend(err error) string {
+	if errors.Is(err, kerr.InvalidRecord) {
+		return "the topic's settings refuse what it gets (a compacted topic takes no record without a key, and some brokers judge schemas): run `coupongrant doctor` and change them"
+	}
+	return "create the topic (`coupongrant topics create`) or grant this user the right to write"
 }
 
 // isFenced says that another producer took over our transactional id, or that

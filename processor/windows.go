@@ -21,6 +21,7 @@ type owned struct {
 	paused    bool      // its fetching is paused: the window is full, or a gap is to be gone over
 	withheld  bool      // not to be worked on until a person decides; paused as well
 	overtaken error     // the log begins above what was to be read next; paused, and what was read ends
+	unseen    bool      // opened at 0, as nothing is committed and its log could not be looked at
 	restate   bool      // what is committed is not what it was opened at: to be committed though nothing ends
 	wish      int64     // the ceiling that the scheduler would like
 	ban       time.Time // as last committed

@@ -64,6 +64,9 @@ func checkRequestID(id string) error {
 	if n := utf8.RuneCountInString(id); n < 1 || n > MaxRequestID {
 		return fmt.Errorf("request_id has %d characters, 1 to %d are allowed", n, MaxRequestID)
 	}
+	if strings.TrimSpace(id) == "" {
+		return errors.New("request_id is blank")
+	}
 	if strings.ContainsFunc(id, unicode.IsControl) {
 		return errors.New("request_id holds a control character")
 	}

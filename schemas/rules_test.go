@@ -11,6 +11,7 @@ import (
 func TestRequestsThatBreakARuleAreInvalid(t *testing.T) {
 	cases := map[string]func(*Request){
 		"request_id empty":             func(q *Request) { q.RequestID = "" },
+		"request_id blank":             func(q *Request) { q.RequestID = " \u3000" },
 		"request_id of 65 characters":  func(q *Request) { q.RequestID = strings.Repeat("券", 65) },
 		"request_id with a newline":    func(q *Request) { q.RequestID = "a\nb" },
 		"request_id with a C1 control": func(q *Request) { q.RequestID = "a\u0085b" },

@@ -12,7 +12,7 @@ const (
 	Method         = "tmall.nrt.coupon.send" // value of the parameter "method"
 	DTOParameter   = "nrt_coupon_send_dto"   // name of the parameter that holds the Grant as JSON
 	timeLayout     = "2006-01-02 15:04:05"   // of the parameter "timestamp", in GMT+8 whatever the host's zone
-	MaxDTOBytes    = 8 << 10                 // a longer DTO is refused before it is sent
+	MaxDTOBytes    = 64 << 10                // a longer DTO is refused before it is sent: 8 KiB of arguments, each byte of which may take six in JSON, are well below
 	maxAnswerBytes = 64 << 10                // a longer answer, unpacked, is not read to its end
 	responseRoot   = "tmall_nrt_coupon_send_response"
 )
