@@ -12,6 +12,7 @@ import (
 	"math"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -94,23 +95,24 @@ func (s *scraper) survived() *survivor {
 		s.found.add("survivor", "%s ended, and %s took its place", first.process, last.process)
 	}
 	out := &survivor{Process: first.process, Seconds: last.at.Sub(first.at).Seconds()}
-	for _, of := range []struct {
-		into *[]float64
-		take func(sign) float64
-	}{
-		{&out.Memory, func(v sign) float64 { return float64(v.memory) / (1 << 20) }},
-		{&out.Routines, func(v sign) float64 { return float64(v.routines) }},
-		{&out.Files, func(v sign) float64 { return float64(v.files) }},
-	} {
-		var values []float64
-		for _, v := range s.signs {
-			values = append(values, of.take(v))
-		}
-		for _, mean := range sliceMeans(values, soakSlices) {
-			*of.into = append(*of.into, math.Round(100*mean)/100)
-		}
+	var memory, routines, files []float64
+	for _, v := range s.signs {
+		memory = append(memory, float64(v.memory)/(1<<20))
+		routines = append(routines, float64(v.routines))
+		files = append(files, float64(v.files))
 	}
+	out.Memory = rounded(sliced(memory, soakSlices, mean))
+	out.Routines, out.LeastRoutines = rounded(sliced(routines, soakSlices, mean)), sliced(routines, soakSlices, slices.Min)
+	out.Files, out.LeastFiles = rounded(sliced(files, soakSlices, mean)), sliced(files, soakSlices, slices.Min)
 	return out
+}
+
+// rounded keeps the raw result readable.
+func rounded(values []float64) []float64 {
+	for i, v := range values {
+		values[i] = math.Round(100*v) / 100
+	}
+	return values
 }
 
 // metricOf is the value of a line without labels; 0 where there is none.

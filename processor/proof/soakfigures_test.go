@@ -23,7 +23,7 @@ var soakPage = figuresPage{
 
 const (
 	soakDrawing = "../../docs/soak.svg"
-	soakSlices  = 120  // of the whole time: each vital sign is kept as its mean in each
+	soakSlices  = 120  // of the whole time: each vital sign is kept as its mean in each, and as its least
 	unmeasured  = 0.25 // of the time, at its start: what is remembered fills up
 	soakBlocks  = 9    // of what is measured after the warm-up: neighbouring samples are not independent, such means nearly are
 	flatBelow   = 0.05 // growth over what is measured, of the mean
@@ -37,12 +37,20 @@ type survivor struct {
 	Memory   []float64 `json:"resident_mib"`
 	Routines []float64 `json:"goroutines"`
 	Files    []float64 `json:"file_descriptors"`
+
+	LeastRoutines []float64 `json:"goroutines_least,omitempty"` // missing: of a run before it was kept
+	LeastFiles    []float64 `json:"file_descriptors_least,omitempty"`
 }
 
-// vitals are its lines, by name.
+// vitals are its lines, by name. Goroutines and files come and go with connections, and
+// those with the faults: what is left over once they have gone shows in the least.
 func (s survivor) vitals() []vital {
+	memory := vital{"resident set, MiB", "#1a73e8", s.Memory}
+	if s.LeastRoutines == nil {
+		return []vital{memory, {"goroutines", "#e8710a", s.Routines}, {"file descriptors", "#188038", s.Files}}
+	}
 	return []vital{
-		{"resident set, MiB", "#1a73e8", s.Memory}, {"goroutines", "#e8710a", s.Routines}, {"file descriptors", "#188038", s.Files},
+		memory, {"goroutines, least of a minute", "#e8710a", s.LeastRoutines}, {"file descriptors, least of a minute", "#188038", s.LeastFiles},
 	}
 }
 
@@ -60,7 +68,7 @@ func (d drift) flat() bool { return d.growth+d.margin <= flatBelow }
 
 func (v vital) drift() drift {
 	measured := v.values[int(unmeasured*float64(len(v.values))):]
-	means := sliceMeans(measured, soakBlocks)
+	means := sliced(measured, soakBlocks, mean)
 	n := float64(len(means))
 	var sum, sumX, sumXX, sumXY float64
 	for i, y := range means {
@@ -69,28 +77,31 @@ func (v vital) drift() drift {
 	}
 	spread := sumXX - sumX*sumX/n
 	slope := (sumXY - sumX*sum/n) / spread
-	mean := sum / n
+	level := sum / n
 	var residual float64
 	for i, y := range means {
 		x := (float64(i) + 0.5) / n
-		off := y - mean - slope*(x-sumX/n)
+		off := y - level - slope*(x-sumX/n)
 		residual += off * off
 	}
 	const student = 2.365 // 97.5% of Student's t with soakBlocks-2 degrees of freedom
-	return drift{mean, slope / mean, student * math.Sqrt(residual/(n-2)/spread) / mean}
+	return drift{level, slope / level, student * math.Sqrt(residual/(n-2)/spread) / level}
 }
 
-// sliceMeans are the means of n equal parts.
-func sliceMeans(values []float64, n int) (means []float64) {
+// sliced is what each of n equal parts comes to.
+func sliced(values []float64, n int, come func([]float64) float64) (to []float64) {
 	for i := range n {
-		part := values[i*len(values)/n : (i+1)*len(values)/n]
-		sum := 0.0
-		for _, v := range part {
-			sum += v
-		}
-		means = append(means, sum/float64(len(part)))
+		to = append(to, come(values[i*len(values)/n:(i+1)*len(values)/n]))
 	}
-	return means
+	return to
+}
+
+func mean(values []float64) float64 {
+	sum := 0.0
+	for _, v := range values {
+		sum += v
+	}
+	return sum / float64(len(values))
 }
 
 func renderSoak(results []chaosResult) string {
@@ -129,10 +140,10 @@ func soakPlot(r chaosResult) string {
 		p.Places = append(p.Places, place)
 	}
 	for _, v := range r.Survivor.vitals() {
-		mean := sliceMeans(v.values, 1)[0]
+		level := mean(v.values)
 		line := figure.Series{Name: v.name, Color: v.color}
 		for _, value := range v.values {
-			line.Values = append(line.Values, 100*value/mean)
+			line.Values = append(line.Values, 100*value/level)
 		}
 		p.Lines = append(p.Lines, line)
 	}
