@@ -21,9 +21,9 @@ const probeAlone = 10 * time.Second
 
 // words counts words about all, and the answers that show that others get none.
 type words struct {
-	answers int // grants and refusals
-	words   int // about all
-	inRow   int // of them, since the newest answer
+	answers  int // grants and refusals
+	aboutAll int // words about all
+	inRow    int // of these, since the newest answer
 }
 
 // aboutAll says that an answer, with the verdict on it, is such a word. The limits of
@@ -43,9 +43,9 @@ func limitsApp(answer *topclient.Error) bool {
 // follow each other: in trouble of all each request would be called once more.
 func (s *scheduler) alone(t *task) bool {
 	before := s.words
-	s.words.words++
+	s.words.aboutAll++
 	s.words.inRow++
-	others := t.hadWord && before.answers-t.wordsThen.answers > before.words-t.wordsThen.words
+	others := t.hadWord && before.answers-t.wordsThen.answers > before.aboutAll-t.wordsThen.aboutAll
 	t.hadWord, t.wordsThen = true, s.words
 	return (others || s.parked(t) && t.attempts > 1) && before.inRow < fewFailures && s.answersOthers(time.Now())
 }

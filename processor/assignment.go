@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -52,8 +51,8 @@ type opening struct {
 	metadata metadata
 	withheld *Hold // it must not be worked on, and why
 	note     string
-	unseen   bool  // nothing is committed, and its log could not be looked at
-	end      int64 // of the log
+	unseen   bool // nothing is committed, and its log could not be looked at
+	logEnd   int64
 }
 
 func newAssignments(events *mailbox[event], cfg Config, cuts map[partition]cut) *assignments {
@@ -191,7 +190,7 @@ func (as *assignments) open(ctx context.Context, cl *kgo.Client, offsets map[str
 				return nil, err
 			}
 			o := as.opening(p, log)
-			o.unseen, o.end = log.unseen, log.end
+			o.unseen, o.logEnd = log.unseen, log.end
 			e.opened = append(e.opened, o)
 			numbers[number] = kgo.NewOffset().At(o.metadata.position.watermark).WithEpoch(o.metadata.position.leaderEpoch)
 		}
@@ -297,35 +296,6 @@ func (as *assignments) opening(p partition, log bound) opening {
 		o.withheld = withheld(holdLostInput, p, fmt.Sprintf("the log ends at offset %d but %d is committed: it was truncated or the topic recreated; to go on at its end start with --accept-lost-input", log.end, reached))
 	}
 	return o
-}
-
-// reached is the first offset of which a position says nothing: what is below was
-// there once.
-func (pos position) reached() int64 {
-	if n := len(pos.finished); n > 0 {
-		return pos.finished[n-1] + 1
-	}
-	return pos.watermark
-}
-
-// cutAt is the position in a log that was truncated: what is written there from now
-// on is new, and none of what had ended.
-func (pos position) cutAt(end int64) position {
-	if pos.watermark > end {
-		return freshAt(end).position
-	}
-	pos.finished = slices.DeleteFunc(slices.Clone(pos.finished), func(offset int64) bool { return offset >= end })
-	return pos
-}
-
-// movedTo is the position after a gap: what is above it stays as it was.
-func (pos position) movedTo(watermark int64) position {
-	pos.finished = slices.DeleteFunc(slices.Clone(pos.finished), func(offset int64) bool { return offset < watermark })
-	return position{watermark: watermark, ceiling: max(pos.ceiling, watermark), leaderEpoch: -1, finished: pos.finished}
-}
-
-func freshAt(offset int64) metadata {
-	return metadata{position: position{watermark: offset, ceiling: offset, leaderEpoch: -1}}
 }
 
 func withheld(kind string, p partition, reason string) *Hold {

@@ -63,5 +63,5 @@ func (c *callers) look() {
 // ended says that the answer to a call has come.
 func (c *callers) ended() { c.idle++ }
 
-// end lets everybody go who has no call; nothing may be started after it.
-func (c *callers) end() { close(c.calls) }
+// dismiss lets everybody go who has no call; nothing may be started after it.
+func (c *callers) dismiss() { close(c.calls) }

@@ -16,7 +16,7 @@ import (
 func TestCallerThatWaitsHoldsOnToNoCall(t *testing.T) {
 	made := make(chan struct{})
 	c := newCallers(1, func(context.Context, call) { made <- struct{}{} })
-	defer c.end()
+	defer c.dismiss()
 	for _, kind := range []string{"the first call of a caller", "one that was handed to it"} {
 		forgotten := make(chan struct{})
 		func() {
@@ -42,7 +42,7 @@ func TestCallerThatWaitsHoldsOnToNoCall(t *testing.T) {
 func TestCallersAreAsManyAsTheMostCallsAtOnce(t *testing.T) {
 	made, over := make(chan struct{}), make(chan struct{})
 	c := newCallers(3, func(context.Context, call) { made <- struct{}{}; <-over })
-	defer c.end()
+	defer c.dismiss()
 	for _, atOnce := range []int{1, 1, 3, 2, 3} {
 		for range atOnce {
 			c.start(t.Context(), call{task: new(task)})
@@ -83,6 +83,6 @@ func TestCallersWithoutCallsGo(t *testing.T) {
 		synctest.Wait()
 		require.Empty(t, c.calls, "and they have gone: the bubble fails if one stays")
 		atOnce(1)
-		c.end()
+		c.dismiss()
 	})
 }

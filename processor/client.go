@@ -57,7 +57,3 @@ const (
 	fetchMaxBytes          = 4 << 20   // of one broker: sixteen partitions with a backlog, and the rest in rotation
 	defaultMaxMessageBytes = 1048588   // the brokers' own default
 )
-
-// MaxDecompressed is what a batch may grow to, in bytes, for anybody who reads the
-// topics: one that grows larger is a decompression bomb.
-const MaxDecompressed = 16 << 20

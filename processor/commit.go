@@ -90,7 +90,7 @@ func (s *session) commitReady(ctx context.Context, last bool) error {
 	}
 	began := time.Now()
 	if began.Sub(s.shown) > viewEvery/10 {
-		s.publish(began)
+		s.showNow(began)
 	}
 	s.sight.committing.Store(began.UnixNano())
 	err := s.tx.commit(ctx, b)

@@ -81,11 +81,11 @@ type Retry struct {
 
 // Config of a Processor. DefaultConfig has what a field says by default.
 type Config struct {
-	Group              string
+	Group              string // the one group of all replicas: two of them would end everything twice
 	TransactionalID    string // stable across restarts of this replica, unique in the cluster
 	Topics             Topics
-	SessionTimeout     time.Duration
-	HeartbeatInterval  time.Duration
+	SessionTimeout     time.Duration // at least 1 s: a replica that is silent for so long loses its partitions
+	HeartbeatInterval  time.Duration // at most a third of that
 	TransactionTimeout time.Duration // a transaction takes milliseconds; this bounds a broken one
 	RequireTV2         bool          // refuse brokers without transaction version 2
 	GroupProtocol      GroupProtocol
@@ -104,10 +104,10 @@ type Config struct {
 	Retry  Retry
 
 	StopTimeout          time.Duration // from the request to stop until calls in flight are given up
-	AcceptForeignOffsets bool
-	AcceptLostInput      bool
-	AcceptRefusals       bool   // fail what is refused as wrong, however much of it
-	Version              string // stamped on dead letters
+	AcceptForeignOffsets bool          // go on from a commit that is not ours: what was ended above it ends again
+	AcceptLostInput      bool          // go on behind a gap in the input: what was in it never ends
+	AcceptRefusals       bool          // fail what is refused as wrong, however much of it
+	Version              string        // stamped on dead letters
 }
 
 // DefaultConfig is what runs where nothing else is said.

@@ -127,7 +127,7 @@ func (s *scheduler) start(ctx context.Context, t *task, done func(breaker.Result
 	if !t.called {
 		s.answering.count(t)
 		t.called, t.calledAt = true, s.answering.elapsed
-		sup.leave(t)
+		sup.firstCall(t)
 		s.touch(sup)
 	}
 	s.callers.start(ctx, call{t, done})

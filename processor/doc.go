@@ -26,6 +26,12 @@
 //	lease         how long a silent coordinator may be taken to think that our partitions are ours
 //	hold          a stated reason why a partition, or everything, waits; neither fault nor hang
 //	probe         a call that is let through to see whether a trouble is over
+//	gate          what stops all calls, but for a probe now and then: a ban, trouble with our app, or the guard
+//	guard         shuts the gate when most of what we send is refused as wrong
+//	word about all  an answer that says something of everybody, a ban or trouble with our app, though it may be of one alone
+//	supply        the requests of a partition in one epoch that can be called, and the ceiling that lets more be
+//	hand-over     what leaves us in a rebalance is finished and committed before it goes
+//	trail         what became of a record, for people
 //
 // # The way of a record
 //
@@ -72,7 +78,7 @@
 //	background    Start          Run returns            nothing; reports a fatal error
 //	resolver      session        told to                nothing; fetches writer's schemas
 //	watchdog      Processor.Run  Run returns            nothing; sees a wedged session goroutine, and that nothing moves
-//	callbacks     kgo            return                 nothing; leave messages in the session's mailbox
+//	callbacks     kgo            return                 where logs begin and end (mutex); leave messages in the session's mailbox
 //
 // Session and scheduler share no state: each has a mailbox, and a task belongs
 // to the scheduler from the moment it is handed over until its end comes back.
@@ -132,6 +138,7 @@
 //	grants.go       whether one may have been granted before
 //	task.go         a record on its way, and its end
 //	window.go       one partition: watermark, ceiling, what is finished
+//	position.go     what one commit says of it
 //	windows.go      all partitions of the replica, each under its epoch
 //	lanes.go        the requests of one key, in order
 //	scheduler.go    who is called when: what it owns, and is told
@@ -166,6 +173,7 @@
 //	sight.go        what session and scheduler show of themselves
 //	status.go       the same, for people
 //	why.go          in one sentence, why a partition or a request waits
+//	spell.go        durations in such sentences
 //	recent.go       what became of the newest records
 //	trail.go        the same, for people
 //	mailbox.go      how the goroutines talk

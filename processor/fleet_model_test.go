@@ -279,7 +279,7 @@ func (f *fleet) call(r *modelReplica, arg int) {
 	t := open[arg%len(open)]
 	r.tasks = slices.DeleteFunc(r.tasks, func(other *task) bool { return other == t })
 	r.calls = append(r.calls, t)
-	r.scheduler.supplies[t.assignment].leave(t)
+	r.scheduler.supplies[t.assignment].firstCall(t)
 	f.of(t.partition).called[t.offset] = true
 }
 

@@ -32,7 +32,7 @@ func newGrants(places int) *grants {
 // note keeps the earlier time of an id that is known.
 func (g *grants) note(requestID string, since time.Time) {
 	id := maphash.String(g.seed, requestID)
-	if place := g.place(id); place.id != id {
+	if place := g.place(id); place.id != id || since.UnixMilli() < place.since {
 		place.id, place.since = id, since.UnixMilli()
 	}
 }

@@ -12,7 +12,7 @@ import (
 // goes on by itself, or when a person has done what the sentence says.
 type Hold struct {
 	Kind   string    `json:"kind"`            // one of a fixed few, fit for a label
-	Where  string    `json:"where,omitempty"` // a topic, a partition; empty: everything
+	Where  string    `json:"where,omitempty"` // a topic, a partition, or what of the kind it is (such as "group", "budget"); empty: everything
 	Reason string    `json:"reason"`          // a sentence that names the mend
 	Since  time.Time `json:"since"`
 }

@@ -24,6 +24,10 @@ type inflation struct {
 	stretched atomic.Int64 // when last, in nanoseconds of Unix; 0: nothing that has not been polled
 }
 
+// MaxDecompressed is what a batch may grow to, in bytes, for anybody who reads the
+// topics: one that grows larger is a decompression bomb.
+const MaxDecompressed = 16 << 20
+
 // errInflated is no fault of the batch.
 var errInflated = errors.New("what was fetched has grown to as much as is held at once")
 

@@ -33,7 +33,7 @@ func (s *session) admit(fetches kgo.Fetches, stretched bool) error {
 		default:
 			s.holds.Clear(holdTopic, p.String())
 			o.complained = time.Time{}
-			o.end, o.newest = max(o.end, ftp.LastStableOffset), now
+			o.logEnd, o.newest = max(o.logEnd, ftp.LastStableOffset), now
 			for _, r := range ftp.Records {
 				if r.Attrs.IsControl() {
 					o.Pass(r.Offset, r.LeaderEpoch)
@@ -127,7 +127,7 @@ func (s *session) decodeSome() {
 		if !ok || o.withheld {
 			continue
 		}
-		request, bad, missing := s.decode(t)
+		request, bad, missing := s.requestOf(t)
 		if bad != nil {
 			t.request = request
 			s.recent.end(bad)
@@ -145,10 +145,10 @@ func (s *session) decodeSome() {
 	}
 }
 
-// decode reads the request of a task, as decode does. One whose id has asked for another
+// requestOf decodes a task. One whose id has asked for another
 // coupon is no request, unless it may have been called: then what became of that call
 // has to be found out.
-func (s *session) decode(t *task) (request schemas.Request, bad *end, missing int) {
+func (s *session) requestOf(t *task) (request schemas.Request, bad *end, missing int) {
 	request, bad, missing = decode(s.codec, t)
 	if bad != nil || missing != 0 || !s.asked.differs(&request) || t.inDoubt || t.attempts > 0 {
 		return request, bad, missing

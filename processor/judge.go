@@ -31,7 +31,7 @@ func (s *scheduler) judge(ans answered) {
 	sup.inFlight--
 	t.began = time.Time{}
 	t.remember(ans.logged())
-	count(t, ans.err)
+	tally(t, ans.err)
 	s.noteGrant(ans)
 	s.answering.count(t)
 	v := s.policy.next(ans.err, t, s.parked(t))
@@ -127,8 +127,8 @@ func (s *scheduler) showTrouble() {
 	}
 }
 
-// count adds an answer to the counters that the policy reads.
-func count(t *task, answer *topclient.Error) {
+// tally adds an answer to the counters that the policy reads.
+func tally(t *task, answer *topclient.Error) {
 	if answer == nil {
 		return
 	}
@@ -148,7 +148,8 @@ func count(t *task, answer *topclient.Error) {
 	}
 }
 
-// conclude carries out a verdict. ans counts for actGrant and actPause, which take one.
+// conclude carries out a verdict. ans is the answer that it is on; empty where none
+// came, which ends or parks.
 func (s *scheduler) conclude(t *task, v verdict, ans answered) {
 	now := time.Now() // with its monotonic reading: a wall clock that is set puts no call off
 	e := &end{task: t, at: now.UTC()}

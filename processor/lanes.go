@@ -3,7 +3,7 @@ package processor
 import "slices"
 
 // laneKey names a lane: the requests of one record key of one partition, in
-// one go of ownership.
+// one epoch.
 type laneKey struct {
 	assignment
 	key string

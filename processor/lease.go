@@ -57,12 +57,12 @@ func (l *lease) answered(sent time.Time) {
 	}
 }
 
-// end is from when on another may hold what we hold, unless we hear more.
-func (l *lease) end() time.Time {
+// expiry is from when on another may hold what we hold, unless we hear more.
+func (l *lease) expiry() time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.until
 }
 
 // valid says that nobody else can hold what we hold.
-func (l *lease) valid(now time.Time) bool { return now.Before(l.end()) }
+func (l *lease) valid(now time.Time) bool { return now.Before(l.expiry()) }

@@ -101,7 +101,7 @@ func (s *session) joinedAs(member string) error {
 func (s *session) open(opened opening, member string) {
 	s.drop(opened.partition) // kgo may have swallowed the revocation
 	o := s.windows.Assign(opened.partition, opened.metadata.position)
-	o.member, o.end, o.unseen = member, opened.end, opened.unseen
+	o.member, o.logEnd, o.unseen = member, opened.logEnd, opened.unseen
 	s.shown = time.Time{} // what is held is shown at once
 	if opened.note != "" {
 		s.log.Warn("assigned against the odds", "topic", o.topic, "partition", o.number, "note", opened.note)

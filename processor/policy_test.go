@@ -135,7 +135,7 @@ func TestCapsOfAttemptsAreCountedToTheLast(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, word := range row.want {
-				count(&row.task, answers()[row.answer])
+				tally(&row.task, answers()[row.answer])
 				require.Equal(t, word, inWords(testPolicy().next(answers()[row.answer], &row.task, row.task.backInDoubt)))
 			}
 		})
@@ -147,7 +147,7 @@ func TestTroubleOfOthersIsNotHeldAgainstARequest(t *testing.T) {
 	for _, name := range []string{"granted", "given up by us", "throttled", "app refused", "nobody listens", "timed out"} {
 		t.Run(name, func(t *testing.T) {
 			r := &task{inDoubt: true}
-			count(r, answers()[name])
+			tally(r, answers()[name])
 			require.Zero(t, r.doubtful)
 			require.Zero(t, r.business)
 		})
@@ -158,9 +158,9 @@ func TestDoubtOfAnAnswerStays(t *testing.T) {
 	for name, answer := range answers() {
 		t.Run(name, func(t *testing.T) {
 			r := &task{}
-			count(r, answer)
+			tally(r, answer)
 			require.Equal(t, answer != nil && answer.MayHaveGranted, r.inDoubt)
-			count(r, answers()["limit reached"])
+			tally(r, answers()["limit reached"])
 			require.Equal(t, answer != nil && answer.MayHaveGranted, r.inDoubt)
 		})
 	}

@@ -78,7 +78,7 @@ func (p policy) on(answer *topclient.Error, at situation) verdict {
 		often := many + p.cfg.Retry.DoubtfulAttempts + p.cfg.Retry.BusinessAttempts
 		t.attempts, t.doubtful, t.business, t.lastAnswer = often, often, often, answer
 	}
-	count(t, answer)
+	tally(t, answer)
 	return p.next(answer, t, at.parked)
 }
 
@@ -104,17 +104,5 @@ func (v verdict) String() string {
 		return "dead letter"
 	default:
 		return fmt.Sprintf("action %d", v.action)
-	}
-}
-
-// short is a duration without the zeros: 1m and not 1m0s.
-func short(d time.Duration) string {
-	switch {
-	case d%time.Hour == 0:
-		return fmt.Sprintf("%dh", d/time.Hour)
-	case d%time.Minute == 0:
-		return fmt.Sprintf("%dm", d/time.Minute)
-	default:
-		return d.String()
 	}
 }

@@ -93,7 +93,7 @@ func (p *preflight) look(ctx context.Context, client *kgo.Client) (c cluster, ok
 	}
 	p.holds.Clear(holdKafka, "")
 	p.contact.answered()
-	p.leave(ctx, client)
+	p.leaveGroup(ctx, client)
 	present := p.topicsPresent(topics)
 	registered := p.schemasRegistered(ctx)
 	checked, err := p.transactionVersion(ctx, client)
@@ -104,10 +104,10 @@ func (p *preflight) look(ctx context.Context, client *kgo.Client) (c cluster, ok
 	return c, present && registered && checked, nil
 }
 
-// leave takes the session before out of the group, if the brokers were gone when it
+// leaveGroup takes the session before out of the group, if the brokers were gone when it
 // was thrown away: or the group, and we with it, would wait for that member until
 // kafka.session_timeout is over. It is as safe as leaving with an error is.
-func (p *preflight) leave(ctx context.Context, client *kgo.Client) {
+func (p *preflight) leaveGroup(ctx context.Context, client *kgo.Client) {
 	if p.know.member == "" {
 		return
 	}

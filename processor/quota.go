@@ -37,7 +37,7 @@ func (q *quota) limited() bool { return q.fleet > 0 || q.budget.fleet > 0 }
 
 // SetShare says how much of all input partitions this replica holds.
 func (q *quota) SetShare(held, all float64) {
-	q.budget.reckon(time.Now(), q.lease.end())
+	q.budget.reckon(time.Now(), q.lease.expiry())
 	q.budget.share = held / max(all, held, 1)
 	if q.fleet <= 0 {
 		return
@@ -58,7 +58,7 @@ func (q *quota) Take(now time.Time) (wait time.Duration, ok bool) {
 		q.holds.Set(holdKafka, "quota", fmt.Sprintf("the coordinator of kafka.group has not answered for kafka.session_timeout (%v), and our share of what the fleet may call may be another replica's by now: calls wait until it answers; check the brokers and the way to them if this lasts", q.lease.timeout))
 		return recheck, false
 	}
-	q.budget.reckon(now, q.lease.end())
+	q.budget.reckon(now, q.lease.expiry())
 	if wait := q.budget.wait(); wait > 0 {
 		if q.budget.lasts(now, wait) {
 			q.holds.Set(holdGateway, "budget", q.budget.hold(now))
@@ -83,7 +83,7 @@ func (q *quota) Look(now time.Time) {
 	if !q.limited() {
 		return
 	}
-	q.budget.reckon(now, q.lease.end())
+	q.budget.reckon(now, q.lease.expiry())
 	q.budget.look()
 	if q.lease.valid(now) {
 		q.holds.Clear(holdKafka, "quota")

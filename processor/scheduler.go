@@ -218,7 +218,7 @@ func (s *scheduler) Drain() {
 
 // run owns the scheduler until it has drained or ctx ends. Calls end with ctx.
 func (s *scheduler) run(ctx context.Context) {
-	defer s.callers.end()
+	defer s.callers.dismiss()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {

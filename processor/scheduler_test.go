@@ -16,7 +16,7 @@ func TestWhatIsToldOfCallsIsTheSessions(t *testing.T) {
 	called, undecoded := keyed(a, 1), keyed(a, 2)
 	sup.admit(called)
 	sup.admit(undecoded)
-	sup.leave(called)
+	sup.firstCall(called)
 	sup.released = true
 
 	s.reportDrained(a, sup)

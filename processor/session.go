@@ -218,7 +218,7 @@ func (s *session) schemaResolved(id int) {
 		if _, ok := s.windows.Get(t.assignment); !ok {
 			continue
 		}
-		request, bad, missing := s.decode(t)
+		request, bad, missing := s.requestOf(t)
 		if missing != 0 { // fallen out of the bounded cache again
 			s.await(t, missing)
 			continue

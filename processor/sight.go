@@ -40,10 +40,10 @@ type sessionView struct {
 type partitionView struct {
 	assignment
 
-	watermark, ceiling, next, end int64
-	live, bytes, results          int
-	full, withheld                bool
-	newest                        time.Time // when records came last, or it was opened
+	watermark, ceiling, next, logEnd int64
+	live, bytes, results             int
+	full, withheld                   bool
+	newest                           time.Time // when records came last, or it was opened
 
 	oldest    int64     // the offset of the oldest record without a committed end, where live is not 0
 	ended     *taskView // it has its end, which waits for a transaction; nil: not yet
@@ -137,12 +137,12 @@ func (s *session) show() {
 	if s.unshown = now.Sub(s.shown) < viewEvery; s.unshown {
 		return
 	}
-	s.publish(now)
+	s.showNow(now)
 }
 
-// publish shows what the session knows: before a transaction too, which may take
+// showNow does so at once: before a transaction too, which may take
 // its time, as what is known of it then is from before.
-func (s *session) publish(now time.Time) {
+func (s *session) showNow(now time.Time) {
 	s.shown, s.unshown = now, false
 	s.sight.session.Store(s.view(now))
 }
@@ -155,7 +155,7 @@ func (s *session) view(now time.Time) *sessionView {
 	first := s.undecoded.first()
 	for _, o := range s.windows.open {
 		p := partitionView{
-			assignment: o.assignment, watermark: o.watermark, ceiling: o.ceiling, next: o.next, end: o.end,
+			assignment: o.assignment, watermark: o.watermark, ceiling: o.ceiling, next: o.next, logEnd: o.logEnd,
 			live: o.live, bytes: o.bytes, results: o.results, full: o.Full(), withheld: o.withheld, newest: o.newest,
 		}
 		if e := o.Oldest(); e != nil {

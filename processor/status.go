@@ -97,7 +97,7 @@ func (p *Processor) gatewayStatus(m *moment) GatewayStatus {
 
 func (m *moment) partitionStatus(v *partitionView) PartitionStatus {
 	s := PartitionStatus{
-		Topic: v.topic, Partition: v.number, Watermark: v.watermark, Ceiling: v.ceiling, Next: v.next, End: v.end,
+		Topic: v.topic, Partition: v.number, Watermark: v.watermark, Ceiling: v.ceiling, Next: v.next, End: v.logEnd,
 		Unfinished: v.live, Bytes: v.bytes, Why: m.why(v),
 	}
 	if sup := m.supplyOf(v); sup != nil {

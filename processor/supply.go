@@ -49,8 +49,8 @@ func (s *supply) enter(t *task) {
 	}
 }
 
-// leave counts the first call of a task.
-func (s *supply) leave(t *task) {
+// firstCall counts the first call of a task.
+func (s *supply) firstCall(t *task) {
 	s.forget(t)
 	s.calls++
 	s.called[t.offset] = struct{}{}

@@ -92,7 +92,7 @@ func TestSupplyCountsATaskOnce(t *testing.T) {
 	s.enter(called)
 	s.enter(called) // it waited for a time, and its turn came again
 	require.Equal(t, 1, s.available)
-	s.leave(called)
+	s.firstCall(called)
 	called.called = true
 	s.enter(called) // a later attempt is not in need of the ceiling
 	s.forget(called)
@@ -104,8 +104,8 @@ func TestSupplyKnowsWhoWasCalledAndHasNoEnd(t *testing.T) {
 	first, second := &task{offset: 3}, &task{offset: 4}
 	s.admit(first)
 	s.admit(second)
-	s.leave(first)
-	s.leave(second)
+	s.firstCall(first)
+	s.firstCall(second)
 	s.ended(first)
 	require.NotContains(t, s.called, int64(3))
 	require.Contains(t, s.called, int64(4))

@@ -24,7 +24,7 @@ func sourceOf(p partition, offset int64) string {
 
 func (p partition) String() string { return p.topic + "/" + strconv.Itoa(int(p.number)) }
 
-// assignment is a partition in one go of ownership. A partition that comes
+// assignment is a partition in one epoch. A partition that comes
 // back comes back under another epoch, so late results of the time before
 // cannot meet the new window.
 type assignment struct {
@@ -138,6 +138,10 @@ const (
 	endDeadLetter
 	endParked
 )
+
+func (k endKind) String() string {
+	return [...]string{endGranted: "granted", endFailed: "failed", endDeadLetter: "dead-letter", endParked: "parked"}[k]
+}
 
 // end is what a task came to: exactly one is published for each record.
 type end struct {

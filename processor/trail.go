@@ -40,10 +40,6 @@ const (
 	stateMoved     = "moved"
 )
 
-func (k endKind) String() string {
-	return [...]string{endGranted: "granted", endFailed: "failed", endDeadLetter: "dead-letter", endParked: "parked"}[k]
-}
-
 // Recent returns what this replica has committed of late, the newest first.
 func (p *Processor) Recent(limit int) []Trail {
 	return p.recent.newest(&p.recent.pasts, limit)

@@ -161,7 +161,7 @@ func BenchmarkLane(b *testing.B) {
 		}
 		next := s.turns.peek()
 		s.turns.start()
-		s.supplies[a].leave(next)
+		s.supplies[a].firstCall(next)
 		s.turns.ended(next.topic)
 		s.finish(&end{task: next})
 		if offset%wayPoll == 0 {

@@ -85,10 +85,10 @@ func (m *moment) oldest(p *partitionView) *taskView {
 // untaken is how many records are known to be at the brokers only.
 func (m *moment) untaken(p *partitionView) int64 {
 	held := p.full || p.withheld || m.heldAt(p.partition) != "" || m.hold(holdKafka) != ""
-	if p.end <= p.next || !held && m.now.Sub(p.newest) > fetched {
+	if p.logEnd <= p.next || !held && m.now.Sub(p.newest) > fetched {
 		return 0
 	}
-	return p.end - p.next
+	return p.logEnd - p.next
 }
 
 // heldAt is why a partition by itself is held.
@@ -265,13 +265,4 @@ func lastAnswer(t *taskView) string {
 		return ""
 	}
 	return ", last answer " + t.lastAnswer
-}
-
-// spell is a time as people say it.
-func spell(d time.Duration) string {
-	d = max(d, 0)
-	if d < time.Minute {
-		return fmt.Sprintf("%.1f s", d.Seconds())
-	}
-	return d.Round(time.Second).String()
 }

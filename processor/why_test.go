@@ -35,7 +35,7 @@ func TestWhyAPartitionWaits(t *testing.T) {
 	}{
 		"nothing is there": {partition: partitionView{live: -1}, want: ""},
 		"markers are no records": {
-			partition: partitionView{live: -1, next: 10, end: 12, newest: ago(time.Minute)},
+			partition: partitionView{live: -1, next: 10, logEnd: 12, newest: ago(time.Minute)},
 			want:      "",
 		},
 		"held by itself": {
@@ -52,7 +52,7 @@ func TestWhyAPartitionWaits(t *testing.T) {
 			want: "no broker answers (kafka-1:9092)",
 		},
 		"no broker answers, and records are there": {
-			partition: partitionView{live: -1, next: 10, end: 12, newest: ago(time.Minute)}, holds: []Hold{hold(holdKafka, "brokers", "no broker answers")},
+			partition: partitionView{live: -1, next: 10, logEnd: 12, newest: ago(time.Minute)}, holds: []Hold{hold(holdKafka, "brokers", "no broker answers")},
 			want: "no broker answers",
 		},
 
@@ -219,13 +219,13 @@ func TestBacklogLeavesOutMarkersAndWhatIsParked(t *testing.T) {
 		parked int
 		want   int64
 	}{
-		"all done, markers at the end":    {partitionView{next: 10, end: 12, newest: now.Add(-time.Minute)}, 0, 0},
-		"being fetched":                   {partitionView{next: 10, end: 12, newest: now}, 0, 2},
-		"unfinished":                      {partitionView{next: 10, end: 10, live: 4}, 0, 4},
-		"window full, the rest out there": {partitionView{next: 10, end: 110, live: 8, full: true, newest: now.Add(-time.Hour)}, 0, 108},
-		"parked, and more of them":        {partitionView{next: 10, end: 110, live: 8, full: true, newest: now.Add(-time.Hour)}, 8, 0},
-		"parked, one is due":              {partitionView{next: 10, end: 10, live: 8}, 7, 1},
-		"end not known":                   {partitionView{next: 10, end: -1, live: 1}, 0, 1},
+		"all done, markers at the end":    {partitionView{next: 10, logEnd: 12, newest: now.Add(-time.Minute)}, 0, 0},
+		"being fetched":                   {partitionView{next: 10, logEnd: 12, newest: now}, 0, 2},
+		"unfinished":                      {partitionView{next: 10, logEnd: 10, live: 4}, 0, 4},
+		"window full, the rest out there": {partitionView{next: 10, logEnd: 110, live: 8, full: true, newest: now.Add(-time.Hour)}, 0, 108},
+		"parked, and more of them":        {partitionView{next: 10, logEnd: 110, live: 8, full: true, newest: now.Add(-time.Hour)}, 8, 0},
+		"parked, one is due":              {partitionView{next: 10, logEnd: 10, live: 8}, 7, 1},
+		"end not known":                   {partitionView{next: 10, logEnd: -1, live: 1}, 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			row.view.assignment = at

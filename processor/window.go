@@ -58,14 +58,6 @@ const (
 	ended                        // its end is committed, above the watermark
 )
 
-// position is what one commit says of one partition.
-type position struct {
-	watermark   int64
-	leaderEpoch int32
-	ceiling     int64
-	finished    []int64 // ascending, all above the watermark
-}
-
 // admission is what the window makes of a polled record.
 type admission uint8
 
@@ -332,36 +324,4 @@ func (w *window) LowestCeiling(pos position, called func(offset int64) bool) int
 		}
 	}
 	return pos.watermark
-}
-
-// check asserts the invariants; tests and fuzzing call it after each step.
-func (w *window) check() error {
-	last, live, bytes, results := w.watermark-1, 0, 0, 0
-	for _, e := range w.entries {
-		if e.offset <= last {
-			return fmt.Errorf("offset %d after %d", e.offset, last)
-		}
-		if e.past <= e.offset || e.past > w.next {
-			return fmt.Errorf("offset %d takes the watermark to %d, next is %d", e.offset, e.past, w.next)
-		}
-		last = e.offset
-		if e.state != ended {
-			live++
-			bytes += e.size
-		}
-		if e.state == finished {
-			results++
-		}
-	}
-	switch {
-	case last >= w.next:
-		return fmt.Errorf("offset %d at or above next %d", last, w.next)
-	case live != w.live || bytes != w.bytes:
-		return fmt.Errorf("%d live of %d bytes, counted %d of %d", live, bytes, w.live, w.bytes)
-	case results != w.results:
-		return fmt.Errorf("%d results, counted %d", results, w.results)
-	case w.ceiling < w.watermark:
-		return fmt.Errorf("ceiling %d below watermark %d", w.ceiling, w.watermark)
-	}
-	return nil
 }

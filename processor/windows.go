@@ -13,7 +13,7 @@ type windows struct {
 	totalBytes int // of all
 }
 
-// owned is one partition in one go of ownership.
+// owned is one partition in one epoch.
 type owned struct {
 	assignment
 	*window
@@ -25,7 +25,7 @@ type owned struct {
 	restate   bool      // what is committed is not what it was opened at: to be committed though nothing ends
 	wish      int64     // the ceiling that the scheduler would like
 	ban       time.Time // as last committed
-	end       int64     // the brokers' last stable offset as last seen; -1: not seen
+	logEnd    int64     // the brokers' last stable offset as last seen; -1: not seen
 	newest    time.Time // when records of it came last, or it was opened
 
 	complained time.Time // when a fetch of it failed last, of which the hold tells; zero: none did
@@ -39,7 +39,7 @@ func newWindows(maxRecords, maxBytes, totalBytes int) *windows {
 // Assign opens a partition under a new epoch at its committed position.
 func (ws *windows) Assign(p partition, pos position) *owned {
 	ws.lastEpoch++
-	o := &owned{assignment: assignment{p, ws.lastEpoch}, window: newWindow(pos, ws.maxRecords, ws.maxBytes), end: -1, newest: time.Now()}
+	o := &owned{assignment: assignment{p, ws.lastEpoch}, window: newWindow(pos, ws.maxRecords, ws.maxBytes), logEnd: -1, newest: time.Now()}
 	ws.open[p] = o
 	ws.divide()
 	return o
