@@ -138,10 +138,11 @@ func decodeMetadata(offset int64, leaderEpoch int32, text string) (metadata, err
 	return m, nil
 }
 
-// CheckMetadata says why this program could not go on from a commit; nil: it can.
-func CheckMetadata(offset int64, text string) error {
-	_, err := decodeMetadata(offset, -1, text)
-	return err
+// Reached is the first offset of which a commit says nothing: what is below it was in the
+// log once. An error says why this program could not go on from the commit.
+func Reached(offset int64, text string) (int64, error) {
+	m, err := decodeMetadata(offset, -1, text)
+	return m.position.reached(), err
 }
 
 func encodeSet(watermark int64, finished []int64) string {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -77,6 +78,11 @@ func (p *patient) examined() (diagnosis, ran) {
 // the processor's own.
 func TestDoctorFindsNothingWrongWithASoundSetUp(t *testing.T) {
 	p := newPatient(t)
+	for key := range 10 { // some in each partition
+		require.NoError(t, p.client.ProduceSync(t.Context(), &kgo.Record{
+			Topic: defaultConfig().Processor.Topics.Store, Key: []byte(strconv.Itoa(key)), Value: []byte("x"),
+		}).FirstErr())
+	}
 	p.commit(0, finishedMetadata())
 	d, text := p.examined()
 	require.Empty(t, d.Findings)

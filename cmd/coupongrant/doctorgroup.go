@@ -125,7 +125,7 @@ func lookCommits(_ context.Context, d *doctor) []finding {
 		where := fmt.Sprintf("%s/%d", o.Topic, o.Partition)
 		start, hasStart := d.kafka.starts.Lookup(o.Topic, o.Partition)
 		end, hasEnd := d.kafka.ends.Lookup(o.Topic, o.Partition)
-		err := processor.CheckMetadata(o.At, o.Metadata)
+		reached, err := processor.Reached(o.At, o.Metadata)
 		_, later := errors.AsType[*processor.LaterMetadataError](err)
 		switch {
 		case later:
@@ -138,9 +138,9 @@ func lookCommits(_ context.Context, d *doctor) []finding {
 			all = append(all, wrong(
 				fmt.Sprintf("%s is committed up to offset %d, and begins at %d: what is between vanished before all of it had ended", where, o.At, start.Offset),
 				"see whether its producer can send it again; then `coupongrant run --accept-lost-input` goes on without it"))
-		case hasEnd && end.Err == nil && o.At > end.Offset:
+		case hasEnd && end.Err == nil && reached > end.Offset:
 			all = append(all, wrong(
-				fmt.Sprintf("%s is committed up to offset %d, and ends at %d: the topic was made again, or truncated", where, o.At, end.Offset),
+				fmt.Sprintf("%s is committed up to offset %d, and ends at %d: the topic was made again, or truncated", where, reached, end.Offset),
 				"stop all replicas; if nothing of what is in it was ended before (it was made again), kafka-consumer-groups.sh --reset-offsets --to-earliest of that topic; if all of it was (it was cut short, or restored), `coupongrant run --accept-lost-input` goes on at its end"))
 		}
 	}

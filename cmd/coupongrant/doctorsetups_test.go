@@ -238,6 +238,10 @@ var brokenSetUps = map[string]brokenSetUp{
 		do:    func(p *patient) { p.commit(1000, "") },
 		check: "commits", level: levelError, says: topicsOf.Store + "/0 is committed up to offset 1000, and ends at 0", mend: "stop all replicas",
 	},
+	"a topic was cut below what had ended": {
+		do:    func(p *patient) { p.commit(0, finishedMetadata()) },
+		check: "commits", level: levelError, says: topicsOf.Store + "/0 is committed up to offset 2, and ends at 0", mend: "stop all replicas",
+	},
 	"input has vanished": {
 		do: func(p *patient) {
 			p.commit(0, "")
