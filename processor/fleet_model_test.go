@@ -132,14 +132,17 @@ var (
 )
 
 func (f *fleet) newReplica() *modelReplica {
-	reports, k := newMailbox[report](newBell()), kept{&gate{guard: new(guard)}, new(sight), newRecent(f.cfg.Topics, 1), newGrants(64)}
+	with := surroundings{
+		kept:    kept{gate: &gate{guard: new(guard)}, sight: new(sight), recent: newRecent(f.cfg.Topics, 1), grants: newGrants(64)},
+		metrics: fleetMetrics, holds: fleetHolds, reports: newMailbox[report](newBell()), lease: newLease(time.Hour),
+	}
 	return &modelReplica{
 		session: &session{
 			cfg: f.cfg, log: fleetLog, metrics: fleetMetrics, holds: fleetHolds, undecoded: newUndecoded(),
 			windows: newWindows(f.cfg.WindowRecords, f.cfg.WindowBytes, f.cfg.WindowTotalBytes),
 			tx:      &transaction{nonce: newNonce()}, commits: commits{budget: 40},
-			sight: k.sight, recent: k.recent,
-			scheduler: newScheduler(f.cfg, Deps{Logger: fleetLog, Breaker: fleetBreaker}, fleetMetrics, fleetHolds, reports, newLease(time.Hour), k),
+			sight: with.sight, recent: with.recent,
+			scheduler: newScheduler(f.cfg, Deps{Logger: fleetLog, Breaker: fleetBreaker}, with),
 		},
 		at: map[partition]int{},
 	}

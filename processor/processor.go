@@ -236,8 +236,10 @@ func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error)
 	}
 	s.resolver = &resolver{registry: p.deps.Registry, holds: p.holds, wanted: newMailbox[int](newBell()), resolved: s.resolved}
 	p.holds.ClearKind(holdTopic, holdGateway, holdApp, holdMetadata, holdLostInput, holdTransaction, holdRegistry) // of the session before
-	s.scheduler = newScheduler(p.cfg, p.deps, p.metrics, p.holds, s.reports, member, kept{p.gate, p.sight, p.recent, p.grants})
-	s.scheduler.tracing = tracing
+	s.scheduler = newScheduler(p.cfg, p.deps, surroundings{
+		kept:    kept{gate: p.gate, sight: p.sight, recent: p.recent, grants: p.grants},
+		metrics: p.metrics, holds: p.holds, reports: s.reports, lease: member, tracing: tracing,
+	})
 	s.learnBan(p.gate.bannedUntil) // its commit may have failed
 	client := newClientMetrics()
 	var err error

@@ -83,29 +83,40 @@ type kept struct {
 	grants *grants
 }
 
+// surroundings are what a scheduler is given by its session.
+type surroundings struct {
+	kept
+	metrics *metrics
+	holds   *holds
+	reports *mailbox[report]
+	lease   *lease
+	tracing *tracing // nil: no traces
+}
+
 // newScheduler goes on with what the one before has left.
-func newScheduler(cfg Config, d Deps, m *metrics, h *holds, reports *mailbox[report], l *lease, k kept) *scheduler {
+func newScheduler(cfg Config, d Deps, with surroundings) *scheduler {
 	s := &scheduler{
-		cfg: cfg, log: d.Logger.With("component", "scheduler"), metrics: m, holds: h,
+		cfg: cfg, log: d.Logger.With("component", "scheduler"), metrics: with.metrics, holds: with.holds,
 		policy: policy{cfg: cfg}, breaker: d.Breaker,
 		attempts: &attempter{client: d.Client, credentials: d.Credentials, timeout: cfg.CallTimeout},
 		inbox:    newMailbox[func()](newBell()),
 		results:  make(chan answered, cfg.MaxInFlight),
-		reports:  reports,
-		quota:    newQuota(cfg.Rate, cfg.DailyBudget, l, h),
+		reports:  with.reports,
+		quota:    newQuota(cfg.Rate, cfg.DailyBudget, with.lease, with.holds),
 		lanes:    lanes{},
 		supplies: map[assignment]*supply{},
 		turns:    newTurns(cfg.MaxInFlight, cfg.Topics),
-		gate:     k.gate,
-		sight:    k.sight,
-		recent:   k.recent,
-		grants:   k.grants,
+		tracing:  with.tracing,
+		gate:     with.gate,
+		sight:    with.sight,
+		recent:   with.recent,
+		grants:   with.grants,
 		calling:  map[string]struct{}{},
 	}
 	s.callers = newCallers(cfg.MaxInFlight, s.call)
-	s.gate.tell(h)
+	s.gate.tell(s.holds)
 	s.shown = s.gate.troubles()
-	m.showTrouble(s.shown)
+	s.metrics.showTrouble(s.shown)
 	return s
 }
 

@@ -62,7 +62,10 @@ func newWay(tb testing.TB, keys int) *way {
 		undecoded: newUndecoded(), asked: newAsked(), tx: &transaction{nonce: newNonce(), publish: publish}, commits: commits{budget: metadataBudget},
 		sight: new(sight), recent: newRecent(cfg.Topics, recentPasts),
 	}}
-	w.scheduler = newScheduler(cfg, deps, m, w.holds, w.reports, newLease(cfg.SessionTimeout), kept{&gate{guard: new(guard)}, w.sight, w.recent, newGrants(askedPlaces)})
+	w.scheduler = newScheduler(cfg, deps, surroundings{
+		kept:    kept{gate: &gate{guard: new(guard)}, sight: w.sight, recent: w.recent, grants: newGrants(askedPlaces)},
+		metrics: m, holds: w.holds, reports: w.reports, lease: newLease(cfg.SessionTimeout),
+	})
 	w.owned = w.windows.Assign(partition{cfg.Topics.Store, 0}, position{})
 	w.scheduler.Assign(w.owned.assignment, 1<<60)
 	for i := range wayPoll {
