@@ -115,6 +115,9 @@ func (s *session) nextBatch(last bool) *batch {
 		if o.withheld || !o.dirty && !last || len(b.ends) >= batchEnds {
 			continue
 		}
+		if o.unseen && o.next == 0 { // its log may begin above, which would be a gap then
+			continue
+		}
 		pos, ends, fits := o.Ready(s.fits(b.ban))
 		where := o.partition.String()
 		pos.ceiling = s.ceiling(o, pos, len(ends), last)

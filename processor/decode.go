@@ -120,17 +120,17 @@ type resolver struct {
 }
 
 const (
-	// An id is absent once the registry has denied it some times in a row, and those
-	// are remembered of fewer ids than garbage can name: so these many are asked for
-	// before the next are, for so long.
+	// The registry has to deny an id some times in a row, and remembers that of fewer ids
+	// than garbage can name: so no more than these are being denied at once.
 	resolvedAtOnce = 500
-	resolvedFor    = 15 * time.Second
+	resolvedFor    = 15 * time.Second // as long goes one round on, if the registry is slow
 )
 
-// run ends with ctx.
+// run ends with ctx. In a round it asks for some: who was denied is asked for again in the
+// next, before the others, and who got no answer after them.
 func (r *resolver) run(ctx context.Context) {
-	var open []int // in the order in which they were wanted
-	wanted, turn := map[int]bool{}, time.Now()
+	var open []int // in the order in which they are asked for
+	wanted := map[int]bool{}
 	for {
 		for _, id := range r.wanted.take() {
 			if !wanted[id] {
@@ -138,27 +138,29 @@ func (r *resolver) run(ctx context.Context) {
 				open = append(open, id)
 			}
 		}
-		if n := min(resolvedAtOnce, len(open)); time.Since(turn) > resolvedFor {
-			open = slices.Concat(open[n:], open[:n])
-			turn = time.Now()
-		}
-		first := open[:min(resolvedAtOnce, len(open))]
-		var failed error
-		var again []int
-		for _, id := range first {
-			if err := r.registry.Fetch(ctx, id); err != nil {
-				failed = err
-				again = append(again, id)
+		var denied, late []int
+		began := time.Now()
+		for len(open) > 0 && len(denied)+len(late) < resolvedAtOnce && time.Since(began) < resolvedFor {
+			id := open[0]
+			open = open[1:]
+			err := r.registry.Fetch(ctx, id)
+			switch {
+			case ctx.Err() != nil:
+				return
+			case err == nil:
+				delete(wanted, id)
+				r.resolved.put(id)
 				continue
+			case errors.Is(err, schemas.ErrDenied):
+				denied = append(denied, id)
+			default:
+				late = append(late, id)
 			}
-			delete(wanted, id)
-			r.resolved.put(id)
+			r.holds.Set(holdRegistry, "schemas", fmt.Sprintf("%v: records written with it wait, others go on; check registry.url and the registry", err))
 		}
-		open = slices.Concat(again, open[len(first):])
-		if ctx.Err() != nil {
-			return
-		}
-		if failed == nil && len(open) > 0 {
+		failed := len(denied)+len(late) > 0
+		open = slices.Concat(denied, open, late)
+		if !failed && len(open) > 0 {
 			continue
 		}
 		if !r.wait(ctx, failed) {
@@ -167,17 +169,18 @@ func (r *resolver) run(ctx context.Context) {
 	}
 }
 
-// wait waits for the next id, or after a failure for a second; false: ctx ended.
-func (r *resolver) wait(ctx context.Context, failed error) bool {
+// wait waits for the next id, or after a failure for a second, whoever is wanted
+// meanwhile; false: ctx ended.
+func (r *resolver) wait(ctx context.Context, failed bool) bool {
+	wanted := r.wanted.notify
 	var again <-chan time.Time
-	if failed != nil {
-		r.holds.Set(holdRegistry, "schemas", fmt.Sprintf("%v: records written with it wait, others go on; check registry.url and the registry", failed))
-		again = time.After(time.Second)
+	if failed {
+		wanted, again = nil, time.After(time.Second)
 	} else {
 		r.holds.Clear(holdRegistry, "schemas")
 	}
 	select {
-	case <-r.wanted.notify:
+	case <-wanted:
 		return true
 	case <-again:
 		return true

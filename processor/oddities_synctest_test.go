@@ -48,26 +48,70 @@ func TestWhatIsRefusedHereEndsNoTrouble(t *testing.T) {
 // still becomes a dead letter, and what follows is called.
 func TestManyUnknownSchemasHoldNobodyUp(t *testing.T) {
 	const garbage = 3000
+	for _, latency := range []time.Duration{0, 20 * time.Millisecond} {
+		t.Run(latency.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var calls atomic.Int64
+				s := newShop(t, 1, takes(time.Millisecond, &calls))
+				s.registry = &watchedRegistry{RoundTripper: s.registry, latency: latency}
+				r := s.start(s.config("r1"))
+				time.Sleep(5 * time.Second)
+				var records []*kgo.Record
+				for i := range garbage {
+					records = append(records, &kgo.Record{Topic: s.topics.Store, Value: written(100_000 + i)})
+				}
+				require.NoError(t, s.client.ProduceSync(t.Context(), records...).FirstErr())
+				s.produce(0, nil, s.request("good"))
+				time.Sleep(3*time.Minute + 4*garbage*latency)
+				ends := s.allEnds()
+				require.Len(t, on(s.topics.DeadLetter, ends), garbage)
+				require.Len(t, on(s.topics.Granted, ends), 1)
+				time.Sleep(2 * time.Minute)
+				require.Empty(t, r.Health().Holds)
+				require.NoError(t, r.stopped())
+			})
+		})
+	}
+}
+
+// However many records wait for a schema, and come meanwhile, a registry in trouble is
+// asked for it once a second.
+func TestRegistryInTroubleIsNotAskedForEachRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		const id, seconds = 100_000, 10
 		var calls atomic.Int64
 		s := newShop(t, 1, takes(time.Millisecond, &calls))
+		registry := &watchedRegistry{RoundTripper: withoutAnswers{s.registry, id, id + 1}}
+		s.registry = registry
 		r := s.start(s.config("r1"))
 		time.Sleep(5 * time.Second)
-		var records []*kgo.Record
-		for i := range garbage {
-			value := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(100_000+i)), 2, 'x')
-			records = append(records, &kgo.Record{Topic: s.topics.Store, Value: value})
+		before := registry.asked.Load()
+		for range 50 * seconds {
+			s.produceRaw(0, written(id))
+			time.Sleep(20 * time.Millisecond)
 		}
-		require.NoError(t, s.client.ProduceSync(t.Context(), records...).FirstErr())
-		s.produce(0, nil, s.request("good"))
-		time.Sleep(3 * time.Minute)
-		ends := s.allEnds()
-		require.Len(t, on(s.topics.DeadLetter, ends), garbage)
-		require.Len(t, on(s.topics.Granted, ends), 1)
-		time.Sleep(2 * time.Minute)
-		require.Empty(t, r.Health().Holds)
+		require.InDelta(t, seconds, registry.asked.Load()-before, 2)
+		require.Contains(t, reasons(r.Health().Holds, holdRegistry), "check registry.url")
 		require.NoError(t, r.stopped())
 	})
+}
+
+// written is a value that says to be written with a schema.
+func written(schema int) []byte {
+	return append(binary.BigEndian.AppendUint32([]byte{0}, uint32(schema)), 2, 'x') //nolint:gosec // ids of tests
+}
+
+// watchedRegistry counts what it is asked, and takes its time.
+type watchedRegistry struct {
+	http.RoundTripper
+	latency time.Duration
+	asked   atomic.Int64
+}
+
+func (w *watchedRegistry) RoundTrip(r *http.Request) (*http.Response, error) {
+	w.asked.Add(1)
+	time.Sleep(w.latency)
+	return w.RoundTripper.RoundTrip(r)
 }
 
 // withoutAnswers is a registry that has no answer about the ids of a range.

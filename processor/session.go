@@ -228,8 +228,10 @@ func (s *session) schemaResolved(id int) {
 }
 
 func (s *session) await(t *task, schema int) {
+	if len(s.pending[schema]) == 0 {
+		s.resolver.wanted.put(schema)
+	}
 	s.pending[schema] = append(s.pending[schema], t)
-	s.resolver.wanted.put(schema)
 }
 
 // pollAll takes in what has been fetched: kgo does not fetch from a broker again

@@ -17,6 +17,9 @@ import (
 // often enough.
 var ErrRegistryDown = errors.New("schema registry gave no answer to rely on")
 
+// ErrDenied: the registry says that there is no such schema. It is not believed at once.
+var ErrDenied = errors.New("denied")
+
 // MissingSubjectsError names own subjects that the registry does not hold, or
 // holds with other versions only.
 type MissingSubjectsError struct{ Subjects []string }
@@ -88,8 +91,8 @@ func (r *Registry) Close() { r.http.CloseIdleConnections() }
 
 // Fetch makes the writer's schema of a record known to the Codec. nil: Decode
 // now gives an answer, which is UnknownSchema if the registry has denied the id
-// often enough or the schema is refused. Any error is ErrRegistryDown: ask again
-// later, a second or more for ids that were denied. An absence is believed for
+// often enough or the schema is refused. Any error is ErrRegistryDown, and of an id that
+// was denied ErrDenied too: ask again later, a second or more. An absence is believed for
 // 30 s, then asked for anew. Blocks for one HTTP exchange at most, 5 s.
 func (r *Registry) Fetch(ctx context.Context, id int) error {
 	if r.known.has(id) {
@@ -98,7 +101,7 @@ func (r *Registry) Fetch(ctx context.Context, id int) error {
 	s, err := r.schemaByID(ctx, id)
 	if isAbsent(err) {
 		if n := r.known.deny(id); n < absentAfter {
-			return fmt.Errorf("%w: schema %d is denied, %d of %d times", ErrRegistryDown, id, n, absentAfter)
+			return fmt.Errorf("%w: schema %d is %w, %d of %d times", ErrRegistryDown, id, ErrDenied, n, absentAfter)
 		}
 		return nil
 	}
