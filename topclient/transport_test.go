@@ -123,7 +123,7 @@ func TestNoConnectionIsNotInDoubt(t *testing.T) {
 	silent := listen(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
 	tests := []struct {
 		name, url, code string
-		patience        time.Duration // of connecting
+		patience        time.Duration // of the handshake
 	}{
 		{"nobody listens", "http://" + closed.Addr().String(), CodeRefused, time.Minute},
 		{"unknown certificate", tlsServer.URL, CodeTLS, time.Minute},
@@ -132,7 +132,8 @@ func TestNoConnectionIsNotInDoubt(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := newTestClient(t, tt.url, func(c *Config) { c.ConnectTimeout = tt.patience })
+			c := newTestClient(t, tt.url, nil)
+			c.transport.(*http.Transport).TLSHandshakeTimeout = tt.patience
 			e := sendError(t, t.Context(), c)
 			require.Equal(t, tt.code, e.Code, e.Message)
 			requireVerdict(t, Error{About: AboutGateway}, e)
@@ -316,18 +317,6 @@ func TestTransportOfItsOwnIsStrict(t *testing.T) {
 	require.EqualValues(t, 0x0303, tr.TLSClientConfig.MinVersion, "TLS 1.2")
 	require.GreaterOrEqual(t, tr.MaxIdleConnsPerHost, 256)
 	require.False(t, tr.Protocols.HTTP2())
-}
-
-func TestProxyIsUsedWhenSet(t *testing.T) {
-	var asked atomic.Value
-	proxy := newGateway(t, func(w http.ResponseWriter, r *http.Request) {
-		asked.Store(r.URL.String())
-		_, _ = io.WriteString(w, grantedJSON)
-	})
-	c := newTestClient(t, "http://gateway.invalid/router/rest", func(c *Config) { c.Proxy = proxy.URL })
-	_, err := c.Send(t.Context(), testCred, testGrant)
-	require.NoError(t, err)
-	require.Equal(t, "http://gateway.invalid/router/rest", asked.Load())
 }
 
 // What answers 101 hands out its connection, of which nothing but its own end ends a
