@@ -4,19 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"runtime/debug"
 	"strings"
 	"time"
 )
-
-const modulePath = "github.com/coupongrant/coupongrant"
 
 // Config of a Client.
 type Config struct {
 	URL        string        // of the gateway's /router/rest
 	SignMethod string        // md5, hmac or hmac-sha256; empty: hmac-sha256
 	Timeout    time.Duration // of the whole call, from dialling to the answer's last byte; 0: 10 s
-	UserAgent  string        // empty: coupongrant/<version of this module>
+	UserAgent  string        // empty: coupongrant
 	IdleConns  int           // connections kept for the next calls; 0: 512. At least the calls in flight, or they keep dialling
 }
 
@@ -37,7 +34,7 @@ func (c Config) withDefaults() Config {
 		c.IdleConns = 512
 	}
 	if c.UserAgent == "" {
-		c.UserAgent = "coupongrant/" + moduleVersion()
+		c.UserAgent = "coupongrant"
 	}
 	return c
 }
@@ -69,18 +66,4 @@ func isPlainURL(text string) bool {
 	u, err := url.Parse(text)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" &&
 		u.User == nil && u.RawQuery == "" && !u.ForceQuery && u.Fragment == ""
-}
-
-// moduleVersion is what the binary was built from.
-func moduleVersion() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unversioned"
-	}
-	for _, m := range append(info.Deps, &info.Main) {
-		if m.Path == modulePath && m.Version != "" && m.Version != "(devel)" {
-			return m.Version
-		}
-	}
-	return "unversioned"
 }
