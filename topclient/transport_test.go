@@ -147,7 +147,7 @@ func TestUnresolvedHostIsNotInDoubt(t *testing.T) {
 	resolve := func(context.Context, string, string) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "gateway.invalid", IsNotFound: true}}
 	}
-	c, err := New(Config{URL: "http://gateway.invalid"}, &http.Client{Transport: &http.Transport{DialContext: resolve}})
+	c, err := New(Config{URL: "http://gateway.invalid"}, &http.Transport{DialContext: resolve})
 	require.NoError(t, err)
 	e := sendError(t, t.Context(), c)
 	requireVerdict(t, Error{About: AboutGateway}, e)
@@ -278,7 +278,7 @@ func TestSentIsDecidedOnce(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			c, err := New(Config{URL: "http://gateway"}, &http.Client{Transport: tt.transport})
+			c, err := New(Config{URL: "http://gateway"}, tt.transport)
 			require.NoError(t, err)
 			e := sendError(t, t.Context(), c)
 			require.Equal(t, tt.sent, e.Sent)
@@ -298,8 +298,8 @@ func TestHandedInTransportIsWatched(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, closed.Close())
 	for target, sent := range map[string]bool{addr: true, closed.Addr().String(): false} {
-		for _, hc := range []*http.Client{nil, {}, {Transport: &http.Transport{}}} {
-			c, err := New(Config{URL: "http://" + target}, hc)
+		for _, transport := range []http.RoundTripper{nil, &http.Transport{}} {
+			c, err := New(Config{URL: "http://" + target}, transport)
 			require.NoError(t, err)
 			e := sendError(t, t.Context(), c)
 			require.Equal(t, sent, e.Sent)
