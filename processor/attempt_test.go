@@ -16,7 +16,7 @@ import (
 // is the gateway's to say, however long the text becomes on its way.
 func TestWhatTheRulesAdmitIsSent(t *testing.T) {
 	const arguments = 8 << 10
-	client, err := topclient.New(topclient.DefaultConfig(), &http.Client{Transport: answerAtHand{http.Header{}}})
+	client, err := topclient.New(topclient.DefaultConfig(), answerAtHand{http.Header{}})
 	require.NoError(t, err)
 	calls := attempter{client: client, timeout: time.Minute, credentials: topclient.Static(topclient.Credentials{
 		AppKey: "app", AppSecret: topclient.NewSecret("secret"), Session: topclient.NewSecret("session"),

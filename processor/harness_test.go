@@ -110,8 +110,7 @@ func (s *shop) start(cfg Config, with ...func(*line)) *replica {
 		prepare(way)
 	}
 	reg := s.newRegistry()
-	client, err := topclient.New(topclient.Config{URL: "http://gateway/router/rest", SignMethod: "hmac-sha256", Timeout: cfg.CallTimeout},
-		&http.Client{Transport: s.gateway})
+	client, err := topclient.New(topclient.Config{URL: "http://gateway/router/rest", SignMethod: "hmac-sha256", Timeout: cfg.CallTimeout}, s.gateway)
 	require.NoError(s.t, err)
 	log := slog.New(slog.NewTextHandler(testWriter{s.t}, nil))
 	metrics := prometheus.NewRegistry()

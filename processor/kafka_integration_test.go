@@ -178,8 +178,7 @@ func (grantsAll) RoundTrip(r *http.Request) (*http.Response, error) {
 // start runs the engine over a line until stop is called, or the test ends.
 func (b *brokers) start(way *line) (p *Processor, stop func() error) {
 	b.t.Helper()
-	client, err := topclient.New(topclient.Config{URL: "http://gateway/router/rest", SignMethod: "hmac-sha256", Timeout: b.cfg.CallTimeout},
-		&http.Client{Transport: grantsAll{}})
+	client, err := topclient.New(topclient.Config{URL: "http://gateway/router/rest", SignMethod: "hmac-sha256", Timeout: b.cfg.CallTimeout}, grantsAll{})
 	require.NoError(b.t, err)
 	var log bytes.Buffer
 	p, err = New(b.cfg, Deps{

@@ -47,7 +47,7 @@ func newWay(tb testing.TB, keys int) *way {
 	tb.Helper()
 	publish := testPublisher(tb)
 	cfg := DefaultConfig()
-	client, err := topclient.New(topclient.DefaultConfig(), &http.Client{Transport: answerAtHand{http.Header{"Content-Type": {"text/javascript;charset=UTF-8"}}}})
+	client, err := topclient.New(topclient.DefaultConfig(), answerAtHand{http.Header{"Content-Type": {"text/javascript;charset=UTF-8"}}})
 	require.NoError(tb, err)
 	deps := Deps{
 		Logger: slog.New(slog.DiscardHandler), Codec: publish.codec, Client: client, Breaker: breaker.New(breaker.DefaultConfig(), nil),

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/x509"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -175,9 +176,15 @@ func median(values []float64) float64 {
 // patience of either side: 256 handshakes at once take long on a busy machine.
 const patience = time.Minute
 
+// prepare gives a transport that patience, and trust.
+func prepare(t *http.Transport) {
+	t.DialContext, t.TLSHandshakeTimeout = (&net.Dialer{Timeout: patience, KeepAlive: keepAlive}).DialContext, patience
+	trustTestServers(t)
+}
+
 func clientCall(b *testing.B, target string) func() error {
-	c := newTestClient(b, target, func(c *Config) { c.Timeout, c.ConnectTimeout = patience, patience })
-	trustTestServers(c.transport.(*http.Transport))
+	c := newTestClient(b, target, func(c *Config) { c.Timeout = patience })
+	prepare(c.transport.(*http.Transport))
 	ctx := context.Background()
 	return func() error {
 		_, err := c.Send(ctx, testCred, testGrant)
@@ -189,9 +196,9 @@ func clientCall(b *testing.B, target string) func() error {
 // settings, with the same timeout, and throws the answer away.
 func bareCall(b *testing.B, target string) func() error {
 	body := newForm(b, SignHMACSHA256, testCred, testGrant, time.Now()).body
-	transport := newTransport(Config{URL: target, ConnectTimeout: patience}.withDefaults())
+	transport := newTransport(Config{URL: target}.withDefaults())
 	transport.DisableCompression = false
-	trustTestServers(transport)
+	prepare(transport)
 	b.Cleanup(transport.CloseIdleConnections)
 	hc := &http.Client{Transport: transport, Timeout: patience}
 	return func() error { return barePost(hc, target, body) }

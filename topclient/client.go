@@ -23,10 +23,9 @@ type Client struct {
 	ownTransport bool // it is of newTransport
 }
 
-// New returns a client. Of hc only the transport is used: no timeout, no cookies
-// and no redirects of its own, and its transport must not retry. If hc is nil or
-// has no transport, the client makes one. The error is that of Validate.
-func New(cfg Config, hc *http.Client) (*Client, error) {
+// New returns a client that calls by transport, which must not retry; nil: one of
+// its own. The error is that of Validate.
+func New(cfg Config, transport http.RoundTripper) (*Client, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("gateway client: %w", err)
 	}
@@ -36,12 +35,10 @@ func New(cfg Config, hc *http.Client) (*Client, error) {
 		return nil, errors.New("gateway client: gateway.url is not a URL")
 	}
 	c := &Client{
-		timeout: cfg.Timeout,
-		forms:   formWriter{signMethod: cfg.SignMethod},
-		request: newRequest(target, cfg.UserAgent),
-	}
-	if hc != nil {
-		c.transport = hc.Transport
+		timeout:   cfg.Timeout,
+		forms:     formWriter{signMethod: cfg.SignMethod},
+		request:   newRequest(target, cfg.UserAgent),
+		transport: transport,
 	}
 	if c.transport == nil {
 		c.transport, c.ownTransport = newTransport(cfg), true

@@ -210,17 +210,15 @@ func TestOneRequestForOneSend(t *testing.T) {
 func TestConfigIsChecked(t *testing.T) {
 	require.NoError(t, DefaultConfig().Validate())
 	tests := map[string]func(*Config){
-		"gateway.url":           func(c *Config) { c.URL = "" },
-		"gateway.url must":      func(c *Config) { c.URL = "ftp://host" },
-		"gateway.url must be":   func(c *Config) { c.URL = "https://user:password@host/router/rest" },
-		"without user, query":   func(c *Config) { c.URL = "https://host/router/rest?session=1" },
-		"with a host":           func(c *Config) { c.URL = "https:///router/rest" },
-		"gateway.sign_method":   func(c *Config) { c.SignMethod = "sha1" },
-		"gateway.timeout":       func(c *Config) { c.Timeout = -1 },
-		"Config.ConnectTimeout": func(c *Config) { c.ConnectTimeout = -1 },
-		"Config.IdleConns":      func(c *Config) { c.IdleConns = -1 },
-		"Config.Proxy":          func(c *Config) { c.Proxy = "://x:password" },
-		"user agent":            func(c *Config) { c.UserAgent = "a\r\nb" },
+		"gateway.url":         func(c *Config) { c.URL = "" },
+		"gateway.url must":    func(c *Config) { c.URL = "ftp://host" },
+		"gateway.url must be": func(c *Config) { c.URL = "https://user:password@host/router/rest" },
+		"without user, query": func(c *Config) { c.URL = "https://host/router/rest?session=1" },
+		"with a host":         func(c *Config) { c.URL = "https:///router/rest" },
+		"gateway.sign_method": func(c *Config) { c.SignMethod = "sha1" },
+		"gateway.timeout":     func(c *Config) { c.Timeout = -1 },
+		"Config.IdleConns":    func(c *Config) { c.IdleConns = -1 },
+		"user agent":          func(c *Config) { c.UserAgent = "a\r\nb" },
 	}
 	for want, change := range tests {
 		cfg := DefaultConfig()

@@ -1,6 +1,7 @@
 package topclient
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 	"testing"
@@ -306,6 +307,17 @@ func TestThrottleOfTheServiceNamesNoBan(t *testing.T) {
 		_, got := judgeBody(http.StatusOK, `{"error_response":{"code":15,"sub_code":"`+subCode+`","sub_msg":"limited, ask 10086"}}`)
 		requireVerdict(t, wantThrottle, got)
 		require.Zero(t, got.RetryAfter)
+		require.False(t, got.LimitOfPlatform())
+	}
+}
+
+func TestLimitOfPlatform(t *testing.T) {
+	for code := range platformCodes {
+		_, got := judgeBody(http.StatusOK, fmt.Sprintf(`{"error_response":{"code":%d,"msg":"x"}}`, code))
+		require.Equal(t, code >= 4 && code <= 8, got.LimitOfPlatform(), code)
+	}
+	for _, e := range []Error{{Code: "7"}, {Code: CodeTimeout}, {Throttled: true}, {Throttled: true, Code: BusinessLimitReached}} {
+		require.False(t, e.LimitOfPlatform(), e)
 	}
 }
 

@@ -4,22 +4,17 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"runtime/debug"
 	"strings"
 	"time"
 )
 
-const modulePath = "github.com/coupongrant/coupongrant"
-
 // Config of a Client.
 type Config struct {
-	URL            string        // of the gateway's /router/rest
-	SignMethod     string        // md5, hmac or hmac-sha256; empty: hmac-sha256
-	Timeout        time.Duration // of the whole call, from dialling to the answer's last byte; 0: 10 s
-	UserAgent      string        // empty: coupongrant/<version of this module>
-	ConnectTimeout time.Duration // of dialling, and again of the TLS handshake; 0: 3 s
-	Proxy          string        // URL of a proxy; empty: none, whatever the environment says
-	IdleConns      int           // connections kept for the next calls; 0: 512. At least the calls in flight, or they keep dialling
+	URL        string        // of the gateway's /router/rest
+	SignMethod string        // md5, hmac or hmac-sha256; empty: hmac-sha256
+	Timeout    time.Duration // of the whole call, from dialling to the answer's last byte; 0: 10 s
+	UserAgent  string        // empty: coupongrant
+	IdleConns  int           // connections kept for the next calls; 0: 512. At least the calls in flight, or they keep dialling
 }
 
 // DefaultConfig calls the gateway for mainland China. An app of the sandbox or
@@ -35,14 +30,11 @@ func (c Config) withDefaults() Config {
 	if c.Timeout == 0 {
 		c.Timeout = 10 * time.Second
 	}
-	if c.ConnectTimeout == 0 {
-		c.ConnectTimeout = 3 * time.Second
-	}
 	if c.IdleConns == 0 {
 		c.IdleConns = 512
 	}
 	if c.UserAgent == "" {
-		c.UserAgent = "coupongrant/" + moduleVersion()
+		c.UserAgent = "coupongrant"
 	}
 	return c
 }
@@ -65,35 +57,13 @@ func (c Config) Validate() error {
 	refuse(strings.ContainsFunc(c.UserAgent, func(r rune) bool { return r < ' ' || r > '~' }),
 		"the user agent is %q: use printable ASCII", c.UserAgent)
 	refuse(c.Timeout < 0, "gateway.timeout is %s: set it above 0", c.Timeout)
-	refuse(c.ConnectTimeout < 0, "Config.ConnectTimeout is %s: set it above 0", c.ConnectTimeout)
 	refuse(c.IdleConns < 0, "Config.IdleConns is %d: set it above 0", c.IdleConns)
-	if c.Proxy != "" {
-		u, err := url.Parse(c.Proxy)
-		refuse(err != nil || !isWeb(u), "Config.Proxy must be an http or https URL with a host")
-	}
 	return errors.Join(errs...)
 }
 
 // isPlainURL refuses a user and a query, as URLs end up in logs.
 func isPlainURL(text string) bool {
 	u, err := url.Parse(text)
-	return err == nil && isWeb(u) && u.User == nil && u.RawQuery == "" && !u.ForceQuery && u.Fragment == ""
-}
-
-func isWeb(u *url.URL) bool {
-	return (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != ""
-}
-
-// moduleVersion is what the binary was built from.
-func moduleVersion() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unversioned"
-	}
-	for _, m := range append(info.Deps, &info.Main) {
-		if m.Path == modulePath && m.Version != "" && m.Version != "(devel)" {
-			return m.Version
-		}
-	}
-	return "unversioned"
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" &&
+		u.User == nil && u.RawQuery == "" && !u.ForceQuery && u.Fragment == ""
 }

@@ -16,7 +16,7 @@ import (
 // Calls end at every moment between dialling and the answer. One that says it was
 // not sent must never arrive, or a coupon would be granted that nobody expects.
 func TestNotSentNeverArrives(t *testing.T) {
-	for name, hc := range map[string]*http.Client{"own transport": nil, "handed in": {Transport: &http.Transport{}}} {
+	for name, transport := range map[string]http.RoundTripper{"own transport": nil, "handed in": &http.Transport{}} {
 		t.Run(name, func(t *testing.T) {
 			var arrived sync.Map
 			gw := newGateway(t, func(w http.ResponseWriter, r *http.Request) {
@@ -27,7 +27,7 @@ func TestNotSentNeverArrives(t *testing.T) {
 				arrived.Store(form.Get(DTOParameter), true)
 				say(http.StatusOK, grantedJSON)(w, r)
 			})
-			c, err := New(Config{URL: gw.URL, Timeout: 10 * time.Second}, hc)
+			c, err := New(Config{URL: gw.URL, Timeout: 10 * time.Second}, transport)
 			require.NoError(t, err)
 			t.Cleanup(c.CloseIdleConnections)
 			unsent := callsCutShort(t, c, 1500)

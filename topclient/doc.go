@@ -12,7 +12,7 @@
 //	client.go       Client.Send: the one attempt
 //	transport.go    connections
 //	departure.go    the request, and whether a byte of it left
-//	response.go     HTTP answer -> at most 64 KiB of text
+//	response.go     HTTP answer, unpacked, at most 64 KiB -> tree -> Coupon or Error, by the files below
 //	tree.go         JSON or XML -> one kind of tree
 //	json.go         JSON -> tree, strictly, in one pass
 //	envelope.go     tree -> coupon, code, sub-code, message

@@ -1,6 +1,7 @@
 package topclient
 
 import (
+	"strconv"
 	"strings"
 	"time"
 )
@@ -108,6 +109,14 @@ func (e *Error) Error() string {
 // Unwrap gives the cause of an attempt without an answer, such as
 // context.Canceled or syscall.ECONNREFUSED, and nil for an answered one.
 func (e *Error) Unwrap() error { return e.err }
+
+// LimitOfPlatform says that the limit that was hit is one of the platform, by its
+// own codes, which it checks before anyone looks at the request. Any other throttle
+// is the service's word, which may be about this request alone.
+func (e *Error) LimitOfPlatform() bool {
+	n, err := strconv.Atoi(e.Code)
+	return e.Throttled && err == nil && platformCodes[n].verdict.throttled
+}
 
 // Label is the code fit for a metric: the business code if there is one, else
 // Code, and "other" for a code that is in no list, so that a gateway cannot make

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 )
@@ -168,7 +167,7 @@ func (rep reply) outcome(s scrubber) (Coupon, *Error) {
 		Code: s.clean(code, maxWord), SubCode: s.clean(a.subCode, maxWord), Message: s.clean(a.message(), maxMessage),
 		RequestID: requestID, Host: host, Sent: true,
 	}
-	if v.throttled && a.namesBan() {
+	if e.LimitOfPlatform() { // a number in what the service says means something else
 		e.RetryAfter = banIn(a.subMsg)
 	}
 	return Coupon{}, e
@@ -203,13 +202,6 @@ func (a answer) judge() (string, verdict) {
 		return a.code, v
 	}
 	return a.code, unlisted
-}
-
-// namesBan says whether a throttle is the platform's own, whose text has the
-// length of the ban. The service's has none: a number in it means something else.
-func (a answer) namesBan() bool {
-	n, err := strconv.Atoi(a.code)
-	return err == nil && platformCodes[n].verdict.throttled
 }
 
 func (a answer) message() string {

@@ -123,7 +123,7 @@ func TestNoConnectionIsNotInDoubt(t *testing.T) {
 	silent := listen(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
 	tests := []struct {
 		name, url, code string
-		patience        time.Duration // of connecting
+		patience        time.Duration // of the handshake
 	}{
 		{"nobody listens", "http://" + closed.Addr().String(), CodeRefused, time.Minute},
 		{"unknown certificate", tlsServer.URL, CodeTLS, time.Minute},
@@ -132,7 +132,8 @@ func TestNoConnectionIsNotInDoubt(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := newTestClient(t, tt.url, func(c *Config) { c.ConnectTimeout = tt.patience })
+			c := newTestClient(t, tt.url, nil)
+			c.transport.(*http.Transport).TLSHandshakeTimeout = tt.patience
 			e := sendError(t, t.Context(), c)
 			require.Equal(t, tt.code, e.Code, e.Message)
 			requireVerdict(t, Error{About: AboutGateway}, e)
@@ -146,7 +147,7 @@ func TestUnresolvedHostIsNotInDoubt(t *testing.T) {
 	resolve := func(context.Context, string, string) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "gateway.invalid", IsNotFound: true}}
 	}
-	c, err := New(Config{URL: "http://gateway.invalid"}, &http.Client{Transport: &http.Transport{DialContext: resolve}})
+	c, err := New(Config{URL: "http://gateway.invalid"}, &http.Transport{DialContext: resolve})
 	require.NoError(t, err)
 	e := sendError(t, t.Context(), c)
 	requireVerdict(t, Error{About: AboutGateway}, e)
@@ -277,7 +278,7 @@ func TestSentIsDecidedOnce(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			c, err := New(Config{URL: "http://gateway"}, &http.Client{Transport: tt.transport})
+			c, err := New(Config{URL: "http://gateway"}, tt.transport)
 			require.NoError(t, err)
 			e := sendError(t, t.Context(), c)
 			require.Equal(t, tt.sent, e.Sent)
@@ -297,8 +298,8 @@ func TestHandedInTransportIsWatched(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, closed.Close())
 	for target, sent := range map[string]bool{addr: true, closed.Addr().String(): false} {
-		for _, hc := range []*http.Client{nil, {}, {Transport: &http.Transport{}}} {
-			c, err := New(Config{URL: "http://" + target}, hc)
+		for _, transport := range []http.RoundTripper{nil, &http.Transport{}} {
+			c, err := New(Config{URL: "http://" + target}, transport)
 			require.NoError(t, err)
 			e := sendError(t, t.Context(), c)
 			require.Equal(t, sent, e.Sent)
@@ -316,18 +317,6 @@ func TestTransportOfItsOwnIsStrict(t *testing.T) {
 	require.EqualValues(t, 0x0303, tr.TLSClientConfig.MinVersion, "TLS 1.2")
 	require.GreaterOrEqual(t, tr.MaxIdleConnsPerHost, 256)
 	require.False(t, tr.Protocols.HTTP2())
-}
-
-func TestProxyIsUsedWhenSet(t *testing.T) {
-	var asked atomic.Value
-	proxy := newGateway(t, func(w http.ResponseWriter, r *http.Request) {
-		asked.Store(r.URL.String())
-		_, _ = io.WriteString(w, grantedJSON)
-	})
-	c := newTestClient(t, "http://gateway.invalid/router/rest", func(c *Config) { c.Proxy = proxy.URL })
-	_, err := c.Send(t.Context(), testCred, testGrant)
-	require.NoError(t, err)
-	require.Equal(t, "http://gateway.invalid/router/rest", asked.Load())
 }
 
 // What answers 101 hands out its connection, of which nothing but its own end ends a

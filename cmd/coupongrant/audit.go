@@ -17,6 +17,12 @@ import (
 	"github.com/coupongrant/coupongrant/schemas"
 )
 
+// Exit codes of a verdict, beside those of every command.
+const (
+	exitViolated   = 3
+	exitUnfinished = 4
+)
+
 // auditEvery is the pause between two looks of `audit --wait`.
 const auditEvery = time.Second
 
@@ -131,7 +137,18 @@ func (c *cli) audit(ctx context.Context, cfg Config, f auditFlags) error {
 	if err != nil {
 		return err
 	}
-	return exit(report.Verdict().ExitCode())
+	return exit(verdictCode(report.Verdict()))
+}
+
+func verdictCode(v proof.Verdict) int {
+	switch v {
+	case proof.Balanced:
+		return exitDone
+	case proof.Unfinished:
+		return exitUnfinished
+	default:
+		return exitViolated
+	}
 }
 
 func writeReport(w io.Writer, report proof.Report, asJSON bool) error {

@@ -120,7 +120,7 @@ func (d *devRun) proof(ctx context.Context, t *traffic) error {
 	if err := report.WriteText(d.out); err != nil {
 		return err
 	}
-	return exit(report.Verdict().ExitCode())
+	return exit(verdictCode(report.Verdict()))
 }
 
 // firstEnd gives how long it took until the first end. Its goroutine ends with

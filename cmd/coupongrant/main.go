@@ -75,7 +75,7 @@ import (
 	"syscall"
 )
 
-// Exit codes. audit adds those of proof.Verdict.
+// Exit codes. audit.go adds those of a verdict.
 const (
 	exitDone   = 0
 	exitFailed = 1 // while running

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/coupongrant/coupongrant/processor/proof"
 	"github.com/coupongrant/coupongrant/topclient"
 )
 
@@ -194,4 +195,10 @@ func TestExitErrorKeepsItsCause(t *testing.T) {
 	require.NoError(t, usage(nil))
 	require.NoError(t, exit(exitDone))
 	require.Empty(t, exit(exitFailed).Error())
+}
+
+func TestExitCodeOfAVerdict(t *testing.T) {
+	for verdict, code := range map[proof.Verdict]int{proof.Balanced: 0, proof.Violated: 3, proof.Unfinished: 4} {
+		require.Equal(t, code, verdictCode(verdict))
+	}
 }

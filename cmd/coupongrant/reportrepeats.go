@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/coupongrant/coupongrant/processor/proof"
 	"github.com/coupongrant/coupongrant/schemas"
 )
 
@@ -207,12 +208,6 @@ func newFingerprints() (f fingerprints) {
 }
 
 func (f fingerprints) of(q *schemas.Request) string {
-	extra := int64(0)
-	if q.Extra != nil {
-		extra = 1
-	}
-	content := tuple(f.key[:]).text(q.BizCode).text(q.OpenID.Reveal()).text(q.Channel).text(q.CouponCode).
-		number(int64(q.CouponType)).number(extra).text(textOf(q.Extra))
-	sum := sha256.Sum256(content)
+	sum := sha256.Sum256(proof.AppendContent(f.key[:], q))
 	return string(sum[:])
 }

@@ -225,7 +225,7 @@ func (c *Checker) parkedWaits(rec *record) bool {
 // AddDeadLetter takes a record of the dead-letter topic.
 func (c *Checker) AddDeadLetter(r *kgo.Record) {
 	reason := header(r, reasonHeader)
-	if !knownReason(reason) {
+	if !slices.Contains(schemas.DeadLetterReasons(), schemas.DeadLetterReason(reason)) {
 		c.breach(Unreadable, found(r, "", "", "its reason is missing or unknown"))
 		reason = "unknown"
 	}

@@ -36,22 +36,24 @@ func (d *digest) sum() uint64 {
 
 func (d *digest) sum32() uint32 { return uint32(d.sum()) }
 
-func (d *digest) number(n int64) { d.buf = binary.LittleEndian.AppendUint64(d.buf, uint64(n)) }
+func (d *digest) number(n int64)     { d.buf = appendNumber(d.buf, n) }
+func (d *digest) text(s string)      { d.buf = appendText(d.buf, s) }
+func (d *digest) optional(s *string) { d.buf = appendOptional(d.buf, s) }
 
-// text is written with its length, so that members cannot run into each other,
-// and mended as outcomes are, which must be UTF-8.
-func (d *digest) text(s string) {
+func appendNumber(b []byte, n int64) []byte { return binary.LittleEndian.AppendUint64(b, uint64(n)) }
+
+// appendText writes a text with its length, so that members cannot run into each
+// other, and mended as outcomes are, which must be UTF-8.
+func appendText(b []byte, s string) []byte {
 	s = strings.ToValidUTF8(s, "\uFFFD")
-	d.number(int64(len(s)))
-	d.buf = append(d.buf, s...)
+	return append(appendNumber(b, int64(len(s))), s...)
 }
 
-func (d *digest) optional(s *string) {
+func appendOptional(b []byte, s *string) []byte {
 	if s == nil {
-		d.number(-1)
-		return
+		return appendNumber(b, -1)
 	}
-	d.text(*s)
+	return appendText(b, *s)
 }
 
 func (d *digest) time(t time.Time) {
@@ -97,15 +99,18 @@ func (d *digest) trigger(t *schemas.Trigger) uint32 {
 	return max(d.sum32(), 1)
 }
 
-// content covers what the gateway is asked for, whatever schema version wrote
-// it and whenever: two requests of one id must agree in it.
+// AppendContent appends what the gateway is asked for, whatever schema version
+// wrote it and whenever: two requests of one id must agree in it. It holds the
+// open_id, and is only to be hashed, with a random key before it.
+func AppendContent(b []byte, r *schemas.Request) []byte {
+	for _, s := range []string{r.BizCode, r.OpenID.Reveal(), r.Channel, r.CouponCode} {
+		b = appendText(b, s)
+	}
+	return appendOptional(appendNumber(b, int64(r.CouponType)), r.Extra)
+}
+
 func (d *digest) content(r *schemas.Request) uint32 {
-	d.text(r.BizCode)
-	d.text(r.OpenID.Reveal()) // it leaves this function as 32 bits under a random key
-	d.text(r.Channel)
-	d.text(r.CouponCode)
-	d.number(int64(r.CouponType))
-	d.optional(r.Extra)
+	d.buf = AppendContent(d.buf, r)
 	return d.sum32()
 }
 

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/coupongrant/coupongrant/schemas"
 )
 
 // The headers that the proof reads, as the contracts name them. They stand here
@@ -101,16 +99,6 @@ func headerCount(r *kgo.Record, key string) (n int) {
 		}
 	}
 	return n
-}
-
-func knownReason(s string) bool {
-	switch schemas.DeadLetterReason(s) {
-	case schemas.Undecodable, schemas.UnknownSchema, schemas.InvalidRequest,
-		schemas.TooLarge, schemas.GrantUnknown, schemas.ConflictingRequest:
-		return true
-	default:
-		return false
-	}
 }
 
 func ceilSeconds(t time.Time) uint32 {

@@ -113,18 +113,6 @@ func (r Report) Verdict() Verdict {
 	}
 }
 
-// ExitCode of the audit command.
-func (v Verdict) ExitCode() int {
-	switch v {
-	case Balanced:
-		return 0
-	case Unfinished:
-		return 4
-	default:
-		return 3
-	}
-}
-
 func newReport() (r Report) {
 	r.fill()
 	return r

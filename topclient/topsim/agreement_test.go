@@ -135,7 +135,7 @@ func send(t *testing.T, sim *topsim.Simulator, f forger) (topclient.Coupon, erro
 	methods := [...]string{topclient.SignMD5, topclient.SignHMAC, topclient.SignHMACSHA256}
 	client, err := topclient.New(topclient.Config{
 		URL: "http://gateway.test/router/rest", SignMethod: methods[int(f.Method)%len(methods)],
-	}, &http.Client{Transport: f})
+	}, f)
 	require.NoError(t, err)
 	return client.Send(t.Context(), topclient.Credentials{
 		AppKey: string(f.AppKey), AppSecret: topclient.NewSecret(string(f.Secret)), Session: topclient.NewSecret(string(f.Session)),

@@ -2,6 +2,7 @@ package topsim
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"fmt"
 	"net/http"
@@ -79,7 +80,7 @@ func (s *Simulator) newDocument(c *call, out outcome) *document {
 	case out.problem != nil:
 		doc.roots = []member{objectMember(errorRoot, append(out.problem.members(), requestID)...)}
 	case out.business != 0:
-		doc.roots = []member{businessRoot(defaultTo(out.form, s.cfg.Form), out.business, requestID)}
+		doc.roots = []member{businessRoot(cmp.Or(out.form, s.cfg.Form), out.business, requestID)}
 	case out.noModel:
 		doc.roots = []member{objectMember(responseRoot, requestID)}
 	default:

@@ -1,6 +1,7 @@
 package topsim
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
@@ -79,7 +80,7 @@ func Throttle(perSecond int) Behaviour {
 
 // Business refuses with one of the service's own codes in a form. Empty is F1.
 func Business(code int, form Form) Behaviour {
-	form = defaultTo(form, formDefault)
+	form = cmp.Or(form, formDefault)
 	out := outcome{business: code, form: form}
 	return Behaviour{
 		name: "business " + strconv.Itoa(code) + " " + string(form),

@@ -1,6 +1,7 @@
 package topsim
 
 import (
+	"cmp"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -80,7 +81,7 @@ func TestChecksRefuse(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			sim := newSim(t, checkedConfig())
-			got := inProcess(sim).call(t.Context(), tt.give.signed(defaultTo(tt.secret, DemoAppSecret)).form())
+			got := inProcess(sim).call(t.Context(), tt.give.signed(cmp.Or(tt.secret, DemoAppSecret)).form())
 			e := got.envelope(t)
 			require.NotNil(t, e.Error, got.body)
 			require.Equal(t, http.StatusOK, got.status)

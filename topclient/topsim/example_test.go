@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 
 	"github.com/coupongrant/coupongrant/topclient"
 	"github.com/coupongrant/coupongrant/topclient/topsim"
@@ -19,10 +18,7 @@ func Example() {
 		return
 	}
 	defer func() { _ = sim.Close() }()
-	client, err := topclient.New(
-		topclient.Config{URL: "http://gateway.test/router/rest"},
-		&http.Client{Transport: sim.Transport()},
-	)
+	client, err := topclient.New(topclient.Config{URL: "http://gateway.test/router/rest"}, sim.Transport())
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -1,6 +1,7 @@
 package topsim
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
@@ -45,7 +46,7 @@ func banFaults() []Fault {
 	var out []Fault
 	add := func(name, subMsg string) {
 		p := problem{code: 7, subCode: "accesscontrol.limited-by-app-access-count", subMsg: subMsg}
-		out = append(out, newFault(GroupPlatform, "code 7: "+defaultTo(subMsg, "no sub_msg"), problemBehaviour(name, p)))
+		out = append(out, newFault(GroupPlatform, "code 7: "+cmp.Or(subMsg, "no sub_msg"), problemBehaviour(name, p)))
 	}
 	for _, seconds := range []string{"1", "2", "71", "31062"} {
 		add("ban-"+seconds, "This ban will last for "+seconds+" more seconds")

@@ -1,6 +1,7 @@
 package topsim
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -213,21 +214,13 @@ func (l *Ledger) newModel(c *call) Model {
 	coupon := l.coupon(c.dto.uuid)
 	return Model{
 		InstanceID: l.lastID + 2,
-		TemplateID: defaultTo(coupon.TemplateID, templateID(c.dto.uuid)),
-		Name:       defaultTo(coupon.Name, "测试券"),
-		Discount:   defaultTo(coupon.Discount, 1000),
-		StartFee:   defaultTo(coupon.StartFee, 5000),
+		TemplateID: cmp.Or(coupon.TemplateID, templateID(c.dto.uuid)),
+		Name:       cmp.Or(coupon.Name, "测试券"),
+		Discount:   cmp.Or(coupon.Discount, 1000),
+		StartFee:   cmp.Or(coupon.StartFee, 5000),
 		StartTime:  c.now.UnixMilli(),
 		EndTime:    c.now.Add(couponLife).UnixMilli(),
 	}
-}
-
-func defaultTo[T comparable](value, fallback T) T {
-	var zero T
-	if value == zero {
-		return fallback
-	}
-	return value
 }
 
 func templateID(uuid string) int64 {

@@ -1,6 +1,7 @@
 package topsim
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"net"
@@ -92,7 +93,7 @@ func (s *Simulator) write(ctx context.Context, w http.ResponseWriter, r reply) {
 	for name, values := range r.header {
 		header[name] = values
 	}
-	declared := defaultTo(r.declared, len(r.body))
+	declared := cmp.Or(r.declared, len(r.body))
 	header.Set("Content-Length", strconv.Itoa(declared))
 	r.body = r.body[:min(declared, len(r.body))] // net/http refuses to write more
 	w.WriteHeader(r.status)

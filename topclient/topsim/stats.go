@@ -1,7 +1,6 @@
 package topsim
 
 import (
-	"maps"
 	"strconv"
 	"sync"
 	"time"
@@ -74,7 +73,7 @@ func (t *tally) read() Stats {
 	defer t.mu.Unlock()
 	out := t.stats
 	out.Rejected = map[string]int64{}
-	for code, n := range maps.All(t.rejected) {
+	for code, n := range t.rejected {
 		out.Rejected[strconv.Itoa(code)] = n
 	}
 	out.MaxCallsIn1s, out.MaxCallsIn10s = t.oneSecond.most, t.tenSeconds.most

@@ -1,6 +1,7 @@
 package topsim
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -79,7 +80,7 @@ func (s *Simulator) response(r *http.Request, answer reply) *http.Response {
 	if answer.cut == cutBody {
 		answer, b.end = answer.halved(), connectionError(cutBody)
 	}
-	length := defaultTo(answer.declared, len(answer.body))
+	length := cmp.Or(answer.declared, len(answer.body))
 	switch {
 	case length < len(answer.body):
 		answer.body = answer.body[:length]

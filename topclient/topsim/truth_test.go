@@ -2,7 +2,6 @@ package topsim_test
 
 import (
 	"errors"
-	"net/http"
 	"testing"
 	"testing/synctest"
 
@@ -25,8 +24,7 @@ func callUnder(t *testing.T, f topsim.Fault) (got report) {
 		sim, err := topsim.New(topsim.DefaultConfig())
 		require.NoError(t, err)
 		defer func() { require.NoError(t, sim.Close()) }()
-		client, err := topclient.New(
-			topclient.Config{URL: "http://gateway.test/router/rest"}, &http.Client{Transport: sim.Transport()})
+		client, err := topclient.New(topclient.Config{URL: "http://gateway.test/router/rest"}, sim.Transport())
 		require.NoError(t, err)
 		rule := sim.On(topsim.Match{}, f.Behaviour).Once()
 		coupon, err := client.Send(t.Context(), topclient.Credentials{

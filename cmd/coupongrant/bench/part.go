@@ -167,9 +167,9 @@ func post(ctx context.Context, client *http.Client, url string, body []byte) err
 
 // oneForm is what the gateway client sends for one request.
 func oneForm(ctx context.Context, o order) (body []byte, err error) {
-	sender, err := topclient.New(topclient.Config{URL: o.Gateway}, &http.Client{Transport: onTheWay(func(r *http.Request) {
+	sender, err := topclient.New(topclient.Config{URL: o.Gateway}, onTheWay(func(r *http.Request) {
 		body, err = io.ReadAll(r.Body)
-	})})
+	}))
 	if err != nil {
 		return nil, err
 	}
