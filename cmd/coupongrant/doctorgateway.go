@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -25,26 +24,10 @@ const (
 	clockWarned  = time.Minute
 )
 
-func lookReplicaName(_ context.Context, d *doctor) []finding {
-	if d.cfg.Origins[keyTransactionalID] != "" {
-		return nil
-	}
-	host, err := os.Hostname()
-	if err != nil || host == "localhost" || strings.HasPrefix(host, "localhost.") {
-		return []finding{warning(
-			fmt.Sprintf("kafka.transactional_id is %s by default, and this host has no name of its own: replicas on other such hosts would have the same, and fence each other for ever", d.cfg.Processor.TransactionalID),
-			"set kafka.transactional_id for each replica, such as by COUPONGRANT_KAFKA_TRANSACTIONAL_ID from the pod's name")}
-	}
-	return nil
-}
-
 func lookGatewayURL(_ context.Context, d *doctor) []finding {
 	at, err := url.Parse(d.cfg.Gateway.URL)
-	if err != nil || at.Scheme == "https" {
-		return nil // what is no URL is a matter of the settings
-	}
-	if ip := net.ParseIP(at.Hostname()); at.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
-		return nil // a simulator
+	if err != nil || private(at) { // what is no URL is a matter of the settings
+		return nil
 	}
 	return []finding{warning("gateway.url is "+d.cfg.Gateway.URL+": session and open_id travel readable for everybody on the way", "use https://"+at.Host+at.Path)}
 }
