@@ -218,10 +218,14 @@ func (p *process) readySince(ctx context.Context) (time.Time, error) {
 	const look = 5 * time.Millisecond
 	client := &http.Client{Timeout: time.Second}
 	defer client.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.admin+"/readyz", http.NoBody)
+	if err != nil {
+		return time.Time{}, err
+	}
 	tick := time.NewTicker(look)
 	defer tick.Stop()
 	for {
-		if answer, err := client.Get("http://" + p.admin + "/readyz"); err == nil {
+		if answer, err := client.Do(request); err == nil {
 			_ = answer.Body.Close()
 			if answer.StatusCode == http.StatusOK {
 				return time.Now(), nil
