@@ -32,19 +32,17 @@ func lookGatewayURL(_ context.Context, d *doctor) []finding {
 	return []finding{warning("gateway.url is "+d.cfg.Gateway.URL+": session and open_id travel readable for everybody on the way", "use https://"+at.Host+at.Path)}
 }
 
-func lookCredentials(_ context.Context, d *doctor) []finding {
-	err := d.cfg.CheckCredentials()
-	if err == nil {
-		return nil
+func lookCredentials(_ context.Context, d *doctor) (all []finding) {
+	const mend = "write the secret into the file that is named, readable for the user that the processor runs as"
+	for _, err := range d.cfg.emptyCredentials() {
+		all = append(all, wrong(apart(err, mend)))
 	}
-	var all []finding
-	for line := range strings.Lines(err.Error()) {
-		says, mend, found := strings.Cut(strings.TrimSpace(line), ": ")
-		switch {
-		case found && strings.HasSuffix(says, "is empty"):
-			all = append(all, wrong(says, mend))
-		default:
-			all = append(all, wrong(strings.TrimSpace(line), "write the secret into the file that is named, readable for the user that the processor runs as"))
+	if len(all) > 0 {
+		return all
+	}
+	if err := d.cfg.CheckCredentials(); err != nil {
+		for line := range strings.Lines(err.Error()) {
+			all = append(all, wrong(strings.TrimSpace(line), mend))
 		}
 	}
 	return all
@@ -58,7 +56,7 @@ func lookCredentialFiles(_ context.Context, d *doctor) []finding {
 		if err == nil {
 			continue
 		}
-		says, mend, _ := strings.Cut(err.Error(), ": ")
+		says, mend := apart(err, "let the user that the processor runs as into the folder of that file")
 		if d.cfg.accepts(readableFiles) {
 			all = append(all, warning(says, mend))
 			continue
@@ -66,6 +64,14 @@ func lookCredentialFiles(_ context.Context, d *doctor) []finding {
 		all = append(all, wrong(says, mend))
 	}
 	return all
+}
+
+// apart is what is wrong and its mend, which is otherwise where the error names none.
+func apart(err error, otherwise string) (says, mend string) {
+	if e, ok := errors.AsType[*mendableError](err); ok {
+		return e.says, e.mend
+	}
+	return err.Error(), otherwise
 }
 
 func lookSessionExpiry(_ context.Context, d *doctor) []finding {
