@@ -119,8 +119,7 @@ func (c Config) Validate() error {
 	return errors.Join(append(errs, c.Tracing.validate()...)...)
 }
 
-// mendableError keeps what is wrong and its mend apart, as doctor shows
-// them.
+// mendableError keeps what is wrong and its mend apart, as doctor shows them.
 type mendableError struct{ says, mend string }
 
 func (e *mendableError) Error() string { return e.says + ": " + e.mend }
