@@ -129,8 +129,8 @@ func (a *access) newMechanism(c Config) (sasl.Mechanism, error) {
 	}
 	if s.Mechanism == saslOAuthBearer {
 		token, err := a.newToken(c)
-		return oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
-			text, err := token(ctx)
+		return oauth.Oauth(func(context.Context) (oauth.Auth, error) {
+			text, err := token()
 			return oauth.Auth{Token: text}, err
 		}), err
 	}

@@ -267,14 +267,14 @@ func TestTokenIsFetchedWithTheSecretOfTheMomentAndKept(t *testing.T) {
 	require.NoError(t, cfg.validateSecurity())
 	token, err := new(access).newToken(cfg)
 	require.NoError(t, err)
-	_, err = token(t.Context())
+	_, err = token()
 	require.ErrorContains(t, err, "kafka.sasl.token_url gives no token (status 401, invalid_client)")
 	require.NotContains(t, err.Error(), canary)
 
 	require.NoError(t, os.WriteFile(file, []byte(canary), 0o600))
 	asked.Store(0)
 	for range 3 {
-		got, err := token(t.Context())
+		got, err := token()
 		require.NoError(t, err)
 		require.Equal(t, "token of kafka", got)
 	}
@@ -284,7 +284,7 @@ func TestTokenIsFetchedWithTheSecretOfTheMomentAndKept(t *testing.T) {
 	require.NoError(t, err)
 	asked.Store(0)
 	for range 3 {
-		_, err := brief(t.Context())
+		_, err := brief()
 		require.NoError(t, err)
 	}
 	require.Equal(t, int64(3), asked.Load())

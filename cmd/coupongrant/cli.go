@@ -28,10 +28,10 @@ const (
 func (c *cli) command() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "coupongrant",
-		Short: "Grants Tmall coupons for events in Kafka, exactly one outcome for each",
+		Short: "Grants Tmall coupons for events in Kafka, one outcome or dead letter for each",
 		Long: `coupongrant reads "please grant this member this coupon" events from Kafka, has
-Tmall grant each coupon, and publishes one granted or failed event for each,
-exactly once.`,
+Tmall grant each coupon, and publishes one outcome or dead letter for each, exactly
+once: an outcome says granted, or failed and why.`,
 		Example: `  coupongrant dev                        see it all work, with nothing installed
   coupongrant topics create              prepare a cluster and a registry
   coupongrant run --config prod.yaml     the processor

@@ -119,11 +119,24 @@ func (c Config) Validate() error {
 	return errors.Join(append(errs, c.Tracing.validate()...)...)
 }
 
+// mendableError keeps what is wrong and its mend apart, as doctor shows them.
+type mendableError struct{ says, mend string }
+
+func (e *mendableError) Error() string { return e.says + ": " + e.mend }
+
 // CheckCredentials reads the credentials once.
 func (c Config) CheckCredentials() error {
-	var errs []error
+	if errs := c.emptyCredentials(); len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	_, err := topclient.FromFiles(c.Credentials)
+	return err
+}
+
+// emptyCredentials are all mendable.
+func (c Config) emptyCredentials() (errs []error) {
 	if c.Credentials.AppKey == "" {
-		errs = append(errs, errors.New("gateway.app_key is empty: name the app that calls"))
+		errs = append(errs, &mendableError{"gateway.app_key is empty", "name the app that calls"})
 	}
 	for _, s := range []struct {
 		key, file string
@@ -133,14 +146,10 @@ func (c Config) CheckCredentials() error {
 		{"gateway.session", c.Credentials.SessionFile, c.Credentials.Session},
 	} {
 		if s.file == "" && s.secret.Reveal() == "" {
-			errs = append(errs, fmt.Errorf("%s_file is empty: name a file that holds the secret, or set %s", s.key, variableOf(s.key)))
+			errs = append(errs, &mendableError{s.key + "_file is empty", "name a file that holds the secret, or set " + variableOf(s.key)})
 		}
 	}
-	if len(errs) > 0 {
-		return errors.Join(errs...)
-	}
-	_, err := topclient.FromFiles(c.Credentials)
-	return err
+	return errs
 }
 
 // secretFiles are all files that hold a secret.

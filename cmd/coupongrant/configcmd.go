@@ -84,13 +84,6 @@ func (c *cli) printPolicy(cmd *cobra.Command) error {
 	return out.Flush()
 }
 
-func yesNo(b bool) string {
-	if b {
-		return "yes"
-	}
-	return "no"
-}
-
 func (c *cli) configPrint(cmd *cobra.Command) error {
 	cfg, err := c.config(cmd, defaultConfig())
 	if err != nil {

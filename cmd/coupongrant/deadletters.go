@@ -126,10 +126,3 @@ func countReasons(found []letter) string {
 	}
 	return text
 }
-
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
-}

@@ -94,8 +94,11 @@ func (t *traffic) events(ctx context.Context, n int) error {
 func (d *devRun) proof(ctx context.Context, t *traffic) error {
 	began := time.Now()
 	watching, stopWatching := context.WithCancel(ctx)
-	defer stopWatching()
 	first := d.firstEnd(watching)
+	defer func() {
+		stopWatching()
+		<-first
+	}()
 	if err := t.events(ctx, d.flags.events); err != nil {
 		return err
 	}
@@ -124,10 +127,11 @@ func (d *devRun) proof(ctx context.Context, t *traffic) error {
 }
 
 // firstEnd gives how long it took until the first end. Its goroutine ends with
-// that, or with ctx.
+// that, or with ctx, and closes the channel.
 func (d *devRun) firstEnd(ctx context.Context) <-chan time.Duration {
 	began, first := time.Now(), make(chan time.Duration, 1)
 	go func() {
+		defer close(first)
 		tick := time.NewTicker(endsEvery)
 		defer tick.Stop()
 		for {
@@ -138,7 +142,6 @@ func (d *devRun) firstEnd(ctx context.Context) <-chan time.Duration {
 			select {
 			case <-tick.C:
 			case <-ctx.Done():
-				first <- 0
 				return
 			}
 		}

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -25,43 +24,25 @@ const (
 	clockWarned  = time.Minute
 )
 
-func lookReplicaName(_ context.Context, d *doctor) []finding {
-	if d.cfg.Origins[keyTransactionalID] != "" {
-		return nil
-	}
-	host, err := os.Hostname()
-	if err != nil || host == "localhost" || strings.HasPrefix(host, "localhost.") {
-		return []finding{warning(
-			fmt.Sprintf("kafka.transactional_id is %s by default, and this host has no name of its own: replicas on other such hosts would have the same, and fence each other for ever", d.cfg.Processor.TransactionalID),
-			"set kafka.transactional_id for each replica, such as by COUPONGRANT_KAFKA_TRANSACTIONAL_ID from the pod's name")}
-	}
-	return nil
-}
-
 func lookGatewayURL(_ context.Context, d *doctor) []finding {
 	at, err := url.Parse(d.cfg.Gateway.URL)
-	if err != nil || at.Scheme == "https" {
-		return nil // what is no URL is a matter of the settings
-	}
-	if ip := net.ParseIP(at.Hostname()); at.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
-		return nil // a simulator
+	if err != nil || private(at) { // what is no URL is a matter of the settings
+		return nil
 	}
 	return []finding{warning("gateway.url is "+d.cfg.Gateway.URL+": session and open_id travel readable for everybody on the way", "use https://"+at.Host+at.Path)}
 }
 
-func lookCredentials(_ context.Context, d *doctor) []finding {
-	err := d.cfg.CheckCredentials()
-	if err == nil {
-		return nil
+func lookCredentials(_ context.Context, d *doctor) (all []finding) {
+	const mend = "write the secret into the file that is named, readable for the user that the processor runs as"
+	for _, err := range d.cfg.emptyCredentials() {
+		all = append(all, wrong(apart(err, mend)))
 	}
-	var all []finding
-	for line := range strings.Lines(err.Error()) {
-		says, mend, found := strings.Cut(strings.TrimSpace(line), ": ")
-		switch {
-		case found && strings.HasSuffix(says, "is empty"):
-			all = append(all, wrong(says, mend))
-		default:
-			all = append(all, wrong(strings.TrimSpace(line), "write the secret into the file that is named, readable for the user that the processor runs as"))
+	if len(all) > 0 {
+		return all
+	}
+	if err := d.cfg.CheckCredentials(); err != nil {
+		for line := range strings.Lines(err.Error()) {
+			all = append(all, wrong(strings.TrimSpace(line), mend))
 		}
 	}
 	return all
@@ -75,7 +56,7 @@ func lookCredentialFiles(_ context.Context, d *doctor) []finding {
 		if err == nil {
 			continue
 		}
-		says, mend, _ := strings.Cut(err.Error(), ": ")
+		says, mend := apart(err, "let the user that the processor runs as into the folder of that file")
 		if d.cfg.accepts(readableFiles) {
 			all = append(all, warning(says, mend))
 			continue
@@ -83,6 +64,14 @@ func lookCredentialFiles(_ context.Context, d *doctor) []finding {
 		all = append(all, wrong(says, mend))
 	}
 	return all
+}
+
+// apart is what is wrong and its mend, which is otherwise where the error names none.
+func apart(err error, otherwise string) (says, mend string) {
+	if e, ok := errors.AsType[*mendableError](err); ok {
+		return e.says, e.mend
+	}
+	return err.Error(), otherwise
 }
 
 func lookSessionExpiry(_ context.Context, d *doctor) []finding {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -145,6 +146,19 @@ func lookCommits(_ context.Context, d *doctor) []finding {
 		}
 	}
 	return all
+}
+
+func lookReplicaName(_ context.Context, d *doctor) []finding {
+	if d.cfg.Origins[keyTransactionalID] != "" {
+		return nil
+	}
+	host, err := os.Hostname()
+	if err != nil || host == "localhost" || strings.HasPrefix(host, "localhost.") {
+		return []finding{warning(
+			fmt.Sprintf("kafka.transactional_id is %s by default, and this host has no name of its own: replicas on other such hosts would have the same, and fence each other for ever", d.cfg.Processor.TransactionalID),
+			"set kafka.transactional_id for each replica, such as by COUPONGRANT_KAFKA_TRANSACTIONAL_ID from the pod's name")}
+	}
+	return nil
 }
 
 // lookTransactionalID finds signs of somebody else: who has it open, and how it

@@ -131,8 +131,10 @@ func (n namedFile) guarded() error {
 		return fmt.Errorf("%s: %w", n.key, err)
 	}
 	if mode := info.Mode().Perm(); mode&0o007 != 0 {
-		return fmt.Errorf("%s is %s, which every user of this host can read (%v): chmod 600 %s, or defaultMode: 0440 of a Kubernetes volume; %s accepts it",
-			n.key, n.path, mode, shellWord(n.path), acceptReadable)
+		return &mendableError{
+			fmt.Sprintf("%s is %s, which every user of this host can read (%v)", n.key, n.path, mode),
+			fmt.Sprintf("chmod 600 %s, or defaultMode: 0440 of a Kubernetes volume; %s accepts it", shellWord(n.path), acceptReadable),
+		}
 	}
 	return nil
 }

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -93,20 +91,4 @@ func troubleOf(answer *http.Response) string {
 		lines = append(lines, strings.TrimSpace(h.Where+" "+h.Reason))
 	}
 	return strings.Join(lines, "\n")
-}
-
-// dialable is where to call what listens at an address: everywhere includes here.
-func dialable(listen string) string {
-	host, port, err := net.SplitHostPort(listen)
-	if err != nil {
-		return listen
-	}
-	ip, err := netip.ParseAddr(host)
-	switch {
-	case host == "" || err == nil && ip == netip.IPv4Unspecified():
-		host = "127.0.0.1"
-	case err == nil && ip == netip.IPv6Unspecified():
-		host = "::1"
-	}
-	return net.JoinHostPort(host, port)
 }

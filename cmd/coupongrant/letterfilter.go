@@ -118,11 +118,3 @@ func (f *letterFilter) takes(r *kgo.Record) bool {
 		return f.id == nil || f.id.mayBeIn(r.Value)
 	}
 }
-
-func joined[T ~string](words []T, separator string) string {
-	all := make([]string, len(words))
-	for i, w := range words {
-		all[i] = string(w)
-	}
-	return strings.Join(all, separator)
-}

@@ -59,6 +59,7 @@
 //	datadir*.go           a folder for one process at a time
 //	sorter.go, tuple.go   rows in order, more than fit into memory
 //	table.go, json.go     rows for people, as CSV and as JSON
+//	text.go               texts as a terminal and a shell take them
 //	log.go, loglimit.go   the log, and what keeps lines from flooding it
 //	statusline.go         the last line of a terminal
 package main

@@ -22,6 +22,13 @@ type reporter struct {
 // takers say what is done with the records of which topic.
 type takers map[string]func(context.Context, *kgo.Record) error
 
+// What a row tells of. Among those of one source, or one request_id, a request sorts
+// before its ends.
+const (
+	isRequest = iota
+	isEnd
+)
+
 // read hands over what is committed at this moment: ends first, then inputs, so
 // that no end is read whose request is not, unless retention has taken it.
 func (r *reporter) read(ctx context.Context, take takers) error {

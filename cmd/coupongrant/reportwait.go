@@ -142,9 +142,3 @@ func (r *reporter) measure(ctx context.Context, by string, all *waits) error {
 		return all.add(row.text(), fromRecord, at-written)
 	})
 }
-
-// Rows by source: a request comes before its ends.
-const (
-	isRequest = iota
-	isEnd
-)

@@ -8,9 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/knadh/koanf/providers/confmap"
-	"github.com/knadh/koanf/providers/env/v2"
-	"github.com/knadh/koanf/v2"
 	"github.com/spf13/pflag"
 )
 
@@ -22,19 +19,12 @@ type source struct {
 
 // loadConfig lets flags win over variables, variables over the file, the file
 // over the defaults. Its error joins one line for each problem.
-func loadConfig(cfg Config, file string, environ []string, flags *pflag.FlagSet) (Config, error) {
+func loadConfig(cfg Config, path string, environ []string, flags *pflag.FlagSet) (Config, error) {
 	all := cfg.settings()
-	var errs []error
-	sources := make([]source, 0, 3)
-	for _, read := range []func() (source, error){
-		func() (source, error) { return fromFile(file, all) },
-		func() (source, error) { return fromEnviron(environ, all) },
-		func() (source, error) { return fromFlags(flags, all) },
-	} {
-		s, err := read()
-		errs = append(errs, err)
-		sources = append(sources, s)
-	}
+	file, fileErr := fromFile(path, all)
+	variables, variablesErr := fromEnviron(environ, all)
+	sources := []source{file, variables, fromFlags(flags, all)}
+	errs := []error{fileErr, variablesErr}
 	cfg.Origins = map[string]string{}
 	for _, s := range all {
 		for _, from := range slices.Backward(sources) {
@@ -81,16 +71,6 @@ func asText(raw any) (string, error) {
 		}
 	}
 	return strings.Join(words, ","), nil
-}
-
-// flatten gives the values by whole key, without those that say nothing.
-func flatten(k *koanf.Koanf) map[string]any {
-	values := k.All()
-	maps.DeleteFunc(values, func(_ string, v any) bool {
-		section, isMap := v.(map[string]any)
-		return v == nil || isMap && len(section) == 0
-	})
-	return values
 }
 
 func fromFile(path string, all []setting) (source, error) {
@@ -148,7 +128,7 @@ func refuseUnknown(from source, all []setting) error {
 // fromEnviron reads the variables of known keys. One of our sections that no key
 // has is an error; empty ones count as not set.
 func fromEnviron(environ []string, all []setting) (source, error) {
-	from := source{name: "environment"}
+	from := source{name: "environment", values: map[string]any{}}
 	byVariable, sections := map[string]string{}, []string{}
 	for _, s := range all {
 		byVariable[s.variable()] = s.key
@@ -157,41 +137,31 @@ func fromEnviron(environ []string, all []setting) (source, error) {
 		}
 	}
 	var errs []error
-	k := koanf.New(".")
-	err := k.Load(env.Provider(".", env.Opt{
-		Prefix:      variablePrefix,
-		EnvironFunc: func() []string { return environ },
-		TransformFunc: func(variable, text string) (string, any) {
-			key, known := byVariable[variable]
-			ours := slices.ContainsFunc(sections, func(prefix string) bool { return strings.HasPrefix(variable, prefix) })
-			if !known && ours {
-				errs = append(errs, fmt.Errorf("unknown variable %s: did you mean %s?",
-					variable, nearest(variable, slices.Sorted(maps.Keys(byVariable)))))
-			}
-			if text == "" {
-				return "", nil
-			}
-			return key, text
-		},
-	}), nil)
-	from.values = flatten(k)
-	return from, errors.Join(append(errs, err)...)
+	for _, entry := range environ {
+		variable, text, _ := strings.Cut(entry, "=")
+		key, known := byVariable[variable]
+		ours := slices.ContainsFunc(sections, func(prefix string) bool { return strings.HasPrefix(variable, prefix) })
+		switch {
+		case !known && ours:
+			errs = append(errs, fmt.Errorf("unknown variable %s: did you mean %s?",
+				variable, nearest(variable, slices.Sorted(maps.Keys(byVariable)))))
+		case known && text != "":
+			from.values[key] = text
+		}
+	}
+	return from, errors.Join(errs...)
 }
 
 // fromFlags takes the flags that were given.
-func fromFlags(flags *pflag.FlagSet, all []setting) (source, error) {
-	from := source{name: "flag"}
-	given := map[string]any{}
+func fromFlags(flags *pflag.FlagSet, all []setting) source {
+	from := source{name: "flag", values: map[string]any{}}
 	known := keys(all)
 	flags.Visit(func(f *pflag.Flag) {
 		if slices.Contains(known, f.Name) {
-			given[f.Name] = f.Value.String()
+			from.values[f.Name] = f.Value.String()
 		}
 	})
-	k := koanf.New(".")
-	err := k.Load(confmap.Provider(given, "."), nil)
-	from.values = flatten(k)
-	return from, err
+	return from
 }
 
 // addFlags makes a flag of every key that may be one. They hold text: their

@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -156,23 +155,4 @@ func (v view) gatewaySays() string {
 		return ""
 	}
 	return " (" + strings.Join(words, " ") + ")"
-}
-
-func attempts(n *int) string {
-	switch {
-	case n == nil:
-		return "attempts unknown"
-	case *n == 1:
-		return "1 attempt"
-	default:
-		return strconv.Itoa(*n) + " attempts"
-	}
-}
-
-// printable quotes a text that holds more than visible characters.
-func printable(text string) string {
-	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return strconv.Quote(text)
-	}
-	return text
 }

@@ -19,18 +19,19 @@ const (
 )
 
 // newToken is the token of the moment: of a file that somebody else renews, or
-// of an address that gives one to whom it knows.
-func (a *access) newToken(c Config) (func(context.Context) (string, error), error) {
+// of an address that gives one to whom it knows. oauth2 takes no context where a
+// token is asked for: tokenTimeout is what bounds the wait.
+func (a *access) newToken(c Config) (func() (string, error), error) {
 	s := c.Security.SASL
 	if s.TokenFile != "" {
 		token, err := a.secret(c, "kafka.sasl.token_file", s.TokenFile, schemas.Password{})
-		return func(context.Context) (string, error) { return token(), nil }, err
+		return func() (string, error) { return token(), nil }, err
 	}
 	secret, err := a.secret(c, "kafka.sasl.client_secret_file", s.ClientSecretFile, schemas.Password{})
 	// Kept as long as it is good: brokers that come back all at once would have
 	// every connection ask for one.
 	kept := oauth2.ReuseTokenSourceWithExpiry(nil, &fetchedToken{s, secret}, tokenEarly)
-	return func(context.Context) (string, error) {
+	return func() (string, error) {
 		token, err := kept.Token()
 		if err != nil {
 			return "", err

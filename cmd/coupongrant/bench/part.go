@@ -47,6 +47,8 @@ func Part(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	// The process owns this goroutine, which ends with stdin or with the process: nobody
+	// can call off a read of stdin.
 	go func() {
 		defer cancel()
 		_, _ = io.Copy(io.Discard, in)

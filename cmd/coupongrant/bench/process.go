@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/prometheus/procfs"
 
+	"github.com/coupongrant/coupongrant/processor/proof/freeport"
 	"github.com/coupongrant/coupongrant/topclient/topsim"
 )
 
@@ -218,10 +218,14 @@ func (p *process) readySince(ctx context.Context) (time.Time, error) {
 	const look = 5 * time.Millisecond
 	client := &http.Client{Timeout: time.Second}
 	defer client.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.admin+"/readyz", http.NoBody)
+	if err != nil {
+		return time.Time{}, err
+	}
 	tick := time.NewTicker(look)
 	defer tick.Stop()
 	for {
-		if answer, err := client.Get("http://" + p.admin + "/readyz"); err == nil {
+		if answer, err := client.Do(request); err == nil {
 			_ = answer.Body.Close()
 			if answer.StatusCode == http.StatusOK {
 				return time.Now(), nil
@@ -239,7 +243,7 @@ func (p *process) readySince(ctx context.Context) (time.Time, error) {
 
 // engineSettings are those of one replica in a run.
 func engineSettings(s spec, c *cluster, gateway string, more map[string]string) (map[string]string, error) {
-	admin, err := freeAddress()
+	admin, err := freeport.Address()
 	if err != nil {
 		return nil, err
 	}
@@ -255,14 +259,6 @@ func engineSettings(s spec, c *cluster, gateway string, more map[string]string) 
 		settings[key] = value
 	}
 	return settings, nil
-}
-
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("looking for a free port: %w", err)
-	}
-	return listener.Addr().String(), listener.Close()
 }
 
 // machineUse is how busy the processors were since they started: two of them
