@@ -1,7 +1,6 @@
 package processor
 
 import (
-	"slices"
 	"time"
 
 	"github.com/coupongrant/coupongrant/topclient"
@@ -29,12 +28,7 @@ type words struct {
 // aboutAll says that an answer, with the verdict on it, is such a word. The limits of
 // the platform are none: they are checked before anyone looks at the request.
 func aboutAll(v verdict, answer *topclient.Error) bool {
-	return v.action == actPause || v.action == actBan && !limitsApp(answer)
-}
-
-// limitsApp says that a limit is of the app, by the platform's own codes.
-func limitsApp(answer *topclient.Error) bool {
-	return answer.Throttled && slices.Contains([]string{"4", "5", "6", "7", "8"}, answer.Code)
+	return v.action == actPause || v.action == actBan && !answer.LimitOfPlatform()
 }
 
 // alone notes a word about all that t got, and says whether it is about t alone: it

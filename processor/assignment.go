@@ -29,7 +29,8 @@ type assignments struct {
 	mu      sync.Mutex
 	fetched map[partition]metadata // between OnOffsetsFetched and the adjusting that follows it
 	foreign map[partition]error
-	cuts    map[partition]cut // that the session before has found; each is for once
+	cuts    map[partition]cut  // that the session before has found; each is for once
+	unended map[partition]span // that sessions before had read
 }
 
 // event is a change of what we own.
@@ -53,12 +54,14 @@ type opening struct {
 	note     string
 	unseen   bool // nothing is committed, and its log could not be looked at
 	logEnd   int64
+	topicID  kadm.TopicID
+	settled  bool // nothing that was read of it before is missing, or a person knows
 }
 
-func newAssignments(events *mailbox[event], cfg Config, cuts map[partition]cut) *assignments {
+func newAssignments(events *mailbox[event], cfg Config, cuts map[partition]cut, unended map[partition]span) *assignments {
 	return &assignments{
 		events: events, topics: cfg.Topics, protocol: cfg.GroupProtocol, acceptForeign: cfg.AcceptForeignOffsets, acceptLostInput: cfg.AcceptLostInput,
-		fetched: map[partition]metadata{}, foreign: map[partition]error{}, cuts: cuts,
+		fetched: map[partition]metadata{}, foreign: map[partition]error{}, cuts: cuts, unended: unended,
 	}
 }
 
@@ -90,7 +93,7 @@ func (as *assignments) options() []kgo.Opt {
 			e := event{joined: true}
 			e.member, _ = cl.GroupMetadata()
 			if len(added) == 0 { // else open counts them
-				e.inputs = as.countInputs(ctx, cl)
+				e.inputs, _ = as.inputs(ctx, cl)
 			}
 			as.events.put(e)
 		}),
@@ -121,17 +124,22 @@ func onlyMissed(err error) bool {
 	return errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.IllegalGeneration) || errors.Is(err, kerr.RebalanceInProgress)
 }
 
-// countInputs asks how many input partitions there are, by weight; 0: nobody says.
-// A rebalance may come from partitions that were added, and bring us none of them.
-func (as *assignments) countInputs(ctx context.Context, cl *kgo.Client) (inputs float64) {
+// inputs asks how many input partitions there are, by weight, and for the ids of their
+// topics; 0: nobody says. A rebalance may come from partitions that were added, and bring
+// us none of them.
+func (as *assignments) inputs(ctx context.Context, cl *kgo.Client) (weight float64, ids map[string]kadm.TopicID) {
 	ctx, cancel := context.WithTimeout(ctx, preflightTimeout)
 	defer cancel()
 	topics, err := kadm.NewClient(cl).ListTopics(ctx, as.topics.Inputs()...)
 	if err != nil || topics.Error() != nil {
-		return 0
+		return 0, nil
 	}
-	topics.EachPartition(func(p kadm.PartitionDetail) { inputs += as.topics.weight(p.Topic) })
-	return inputs
+	ids = map[string]kadm.TopicID{}
+	topics.EachPartition(func(p kadm.PartitionDetail) {
+		weight += as.topics.weight(p.Topic)
+		ids[p.Topic] = topics[p.Topic].ID
+	})
+	return weight, ids
 }
 
 // read keeps the metadata of an OffsetFetch answer. It is by topic name: kgo
@@ -173,7 +181,7 @@ func (as *assignments) open(ctx context.Context, cl *kgo.Client, offsets map[str
 	if err != nil {
 		return nil, err
 	}
-	inputs := as.countInputs(ctx, cl)
+	inputs, ids := as.inputs(ctx, cl)
 	as.mu.Lock()
 	defer as.mu.Unlock()
 	listed := 0.0 // without those of a broker that does not answer
@@ -189,8 +197,9 @@ func (as *assignments) open(ctx context.Context, cl *kgo.Client, offsets map[str
 			if err != nil {
 				return nil, err
 			}
+			log.topicID = ids[topic]
 			o := as.opening(p, log)
-			o.unseen, o.logEnd = log.unseen, log.end
+			o.unseen, o.logEnd, o.topicID = log.unseen, log.end, log.topicID
 			e.opened = append(e.opened, o)
 			numbers[number] = kgo.NewOffset().At(o.metadata.position.watermark).WithEpoch(o.metadata.position.leaderEpoch)
 		}
@@ -228,6 +237,7 @@ func (as *assignments) boundsOf(p partition, logs map[partition]bound) (bound, e
 type bound struct {
 	start, end int64
 	err        error
+	topicID    kadm.TopicID
 	unseen     bool // nobody could say, and nothing depends on it
 }
 
@@ -262,9 +272,9 @@ func readLogs(ctx context.Context, cl *kgo.Client, topics []string) (map[partiti
 func (as *assignments) opening(p partition, log bound) opening {
 	m, committed := as.fetched[p]
 	if !committed {
-		return opening{partition: p, metadata: freshAt(log.start)}
+		return as.anew(p, log)
 	}
-	o := opening{partition: p, metadata: m}
+	o := opening{partition: p, metadata: m, settled: true}
 	at := m.position.watermark
 	if c, found := as.cuts[p]; found && c.committed == at {
 		log.end = min(log.end, c.at)
@@ -294,6 +304,23 @@ func (as *assignments) opening(p partition, log bound) opening {
 		o.metadata.position = o.metadata.position.cutAt(log.end)
 	case reached > log.end:
 		o.withheld = withheld(holdLostInput, p, fmt.Sprintf("the log ends at offset %d but %d is committed: it was truncated or the topic recreated; to go on at its end start with --accept-lost-input", log.end, reached))
+	}
+	return o
+}
+
+// anew opens a partition of which nothing is committed where its log begins. If its topic
+// was made anew, and what we had read of the one before had not all ended, a person is
+// told: brokers have forgotten what was committed, and nobody can read it again.
+func (as *assignments) anew(p partition, log bound) opening {
+	o := opening{partition: p, metadata: freshAt(log.start)}
+	lost, noted := as.unended[p]
+	switch {
+	case !noted || lost.topic == log.topicID:
+	case as.acceptLostInput:
+		o.note = fmt.Sprintf("input lost: of the topic before not all at offsets %d to %d had ended when it was made anew", lost.from, lost.to-1)
+		o.settled = true
+	default:
+		o.withheld = withheld(holdLostInput, p, fmt.Sprintf("the topic was made anew before all at offsets %d to %d of the one before had ended: what is missing of it has no end, though some may have been granted; to read the new one start with --accept-lost-input", lost.from, lost.to-1))
 	}
 	return o
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/coupongrant/coupongrant/schemas"
 )
 
 // Topics are the names of the six topics.
@@ -27,6 +29,11 @@ func (t Topics) weight(topic string) float64 {
 		return retryWeight
 	}
 	return 1
+}
+
+// Schemas are the topics whose values have the program's own schemas.
+func (t Topics) Schemas() schemas.Topics {
+	return schemas.Topics{Inputs: []string{t.Store, t.Loyalty}, Granted: t.Granted, Failed: t.Failed}
 }
 
 // All are all six topics.

@@ -118,8 +118,8 @@
 //     it is polled or paused: to poll less than there is keeps other topics out.
 //   - BlockRebalanceOnPoll: between a poll and AllowRebalance no partition can
 //     change hands, so a polled record always meets the window it was fetched for.
-//   - The committed offset may be below the end of the log by transaction
-//     markers although everything is done.
+//   - Transactions end in markers, which take an offset each and no end: the
+//     watermark passes them with the record before.
 //
 // # Files, in the order of the record
 //

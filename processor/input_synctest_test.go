@@ -5,6 +5,7 @@ package processor
 import (
 	"bytes"
 	"fmt"
+	"net/http"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -296,4 +297,59 @@ func TestDecompressionBombIsAHold(t *testing.T) {
 		require.Empty(t, r.Health().Holds)
 		require.NoError(t, r.stopped())
 	})
+}
+
+// A topic is made anew while requests that were read of it have no end. Nobody can read
+// them again, and brokers have forgotten what was committed: a person is told, by the
+// replica that knows, before anything of the new one is called.
+func TestInputMadeAnewBeforeAllHadEndedIsAHold(t *testing.T) {
+	for name, row := range map[string]struct{ down, accepts bool }{
+		"in an outage": {down: true}, "with calls in flight": {}, "and accepted": {accepts: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				gateway := &switched{}
+				gateway.to(refuses)
+				if !row.down {
+					gateway.to(takes(2*time.Second, new(atomic.Int64)))
+				}
+				counts := countedBy(func(r *http.Request) (*http.Response, error) { return gateway.RoundTrip(r) })
+				s := newShop(t, 1, counts)
+				cfg := s.config("r1")
+				cfg.AcceptLostInput = row.accepts
+				r := s.start(cfg)
+				s.produce(0, nil, s.requests("first", 2)...)
+				if !row.down {
+					s.settled(2)
+				}
+				s.produce(0, nil, s.requests("old", 5)...)
+				time.Sleep(1500 * time.Millisecond)
+				require.NoError(t, s.kafka.DeleteTopic(s.topics.Store))
+				require.NoError(t, s.kafka.CreateTopic(s.topics.Store, 1, nil))
+				gateway.to(grantsAlways)
+				s.produceAnew(s.requests("new", 8)...)
+				s.produceTo(s.topics.Loyalty, 0, nil, s.requests("other", 3)...)
+				time.Sleep(5 * time.Minute)
+				require.Equal(t, 1, counts.of("other-0"), "the others go on")
+				if row.accepts {
+					require.Equal(t, 1, counts.of("new-0"))
+					require.Empty(t, r.Health().Holds)
+					require.NoError(t, r.stopped())
+					return
+				}
+				held := reasons(r.Health().Holds, holdLostInput)
+				require.Contains(t, held, "before all at offsets")
+				require.Contains(t, held, "to 6 of the one before had ended")
+				require.Zero(t, counts.of("new-0"))
+				require.NoError(t, r.stopped())
+
+				cfg.AcceptLostInput = true
+				r = s.start(cfg)
+				time.Sleep(time.Minute)
+				require.Equal(t, 1, counts.of("new-7"))
+				require.Empty(t, r.Health().Holds)
+				require.NoError(t, r.stopped())
+			})
+		})
+	}
 }

@@ -101,7 +101,10 @@ func (s *session) joinedAs(member string) error {
 func (s *session) open(opened opening, member string) {
 	s.drop(opened.partition) // kgo may have swallowed the revocation
 	o := s.windows.Assign(opened.partition, opened.metadata.position)
-	o.member, o.logEnd, o.unseen = member, opened.logEnd, opened.unseen
+	o.member, o.topicID, o.logEnd, o.unseen = member, opened.topicID, opened.logEnd, opened.unseen
+	if opened.settled {
+		delete(s.unended, opened.partition)
+	}
 	s.shown = time.Time{} // what is held is shown at once
 	if opened.note != "" {
 		s.log.Warn("assigned against the odds", "topic", o.topic, "partition", o.number, "note", opened.note)

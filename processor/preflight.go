@@ -37,6 +37,14 @@ type knowledge struct {
 	transactionVersion bool
 	member             string // whom the session before was in the group; empty: it has left
 	cuts               map[partition]cut
+	unended            map[partition]span // what sessions before had read, and not all had ended
+}
+
+// span is the offsets of a topic that were read when not all of them had ended: from the
+// watermark on, up to the next, which is not of it.
+type span struct {
+	topic    kadm.TopicID
+	from, to int64
 }
 
 // cut is that the log was found to be another than the committed one from an offset
@@ -180,9 +188,7 @@ func (p *preflight) schemasRegistered(ctx context.Context) bool {
 	if p.know.schemas {
 		return true // they are kept; a registry outage must not hold up a rebuild
 	}
-	err := p.registry.FetchOwn(ctx, schemas.Topics{
-		Inputs: []string{p.cfg.Topics.Store, p.cfg.Topics.Loyalty}, Granted: p.cfg.Topics.Granted, Failed: p.cfg.Topics.Failed,
-	})
+	err := p.registry.FetchOwn(ctx, p.cfg.Topics.Schemas())
 	var missing *schemas.MissingSubjectsError
 	switch {
 	case err == nil:

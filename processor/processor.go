@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -75,6 +76,7 @@ func New(cfg Config, d Deps) (*Processor, error) {
 		holds: newHolds(log, func(kind string, count int) {
 			m.holds.WithLabelValues(kind).Set(float64(count))
 		}),
+		know:   knowledge{unended: map[partition]span{}},
 		gate:   &gate{guard: &guard{accept: cfg.AcceptRefusals}},
 		sight:  new(sight),
 		recent: newRecent(cfg.Topics, recentPasts),
@@ -194,7 +196,8 @@ func (p *Processor) session(ctx context.Context) error {
 	p.metrics.over()
 	if err != nil {
 		p.refused(err)
-		p.know.member = s.tx.member
+		s.windows.noteUnended(s.unended)
+		p.know.member, p.know.unended = s.tx.member, s.unended
 	}
 	// Leaving is safe after an error too: offsets are fetched with RequireStable,
 	// and the next session's ProducerID ends what is open. A member that does not
@@ -246,9 +249,10 @@ func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error)
 	if s.inflation, err = newInflation(); err != nil {
 		return nil, err
 	}
-	assigned := newAssignments(s.events, p.cfg, p.know.cuts)
+	assigned := newAssignments(s.events, p.cfg, p.know.cuts, maps.Clone(p.know.unended))
 	s.cuts = map[partition]cut{}
 	p.know.cuts = s.cuts
+	s.unended = p.know.unended
 	opts := slices.Concat(p.deps.Kafka, p.options(ctx, c, member), assigned.options(),
 		[]kgo.Opt{kgo.WithHooks(client), kgo.WithDecompressor(s.inflation)})
 	kafka, err := kgo.NewGroupTransactSession(opts...)

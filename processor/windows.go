@@ -1,6 +1,10 @@
 package processor
 
-import "time"
+import (
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+)
 
 // windows are the partitions this replica owns. The session goroutine owns
 // them.
@@ -17,10 +21,11 @@ type windows struct {
 type owned struct {
 	assignment
 	*window
-	member    string    // what the group called us when it was opened
-	paused    bool      // its fetching is paused: the window is full, or a gap is to be gone over
-	withheld  bool      // not to be worked on until a person decides; paused as well
-	overtaken error     // the log begins above what was to be read next; paused, and what was read ends
+	member    string // what the group called us when it was opened
+	paused    bool   // its fetching is paused: the window is full, or a gap is to be gone over
+	withheld  bool   // not to be worked on until a person decides; paused as well
+	overtaken error  // the log begins above what was to be read next; paused, and what was read ends
+	topicID   kadm.TopicID
 	unseen    bool      // opened at 0, as nothing is committed and its log could not be looked at
 	restate   bool      // what is committed is not what it was opened at: to be committed though nothing ends
 	wish      int64     // the ceiling that the scheduler would like
@@ -106,6 +111,18 @@ func (ws *windows) ended() bool {
 		}
 	}
 	return true
+}
+
+// noteUnended brings up to date what of each partition was read and has not all ended.
+func (ws *windows) noteUnended(spans map[partition]span) {
+	for p, o := range ws.open {
+		switch {
+		case !o.allCommitted():
+			spans[p] = span{o.topicID, o.watermark, o.next}
+		case o.topicID == spans[p].topic && o.next >= spans[p].to:
+			delete(spans, p)
+		}
+	}
 }
 
 // noteRead remembers what was read so far, for endedSoFar.

@@ -198,7 +198,7 @@ func (s *site) granted(id string) []byte {
 	registry, err := schemas.NewRegistry(schemas.RegistryConfig{URL: s.reach[3]})
 	require.NoError(s, err)
 	defer registry.Close()
-	require.NoError(s, registry.FetchOwn(s.Context(), ownTopics(defaultConfig().Processor.Topics)))
+	require.NoError(s, registry.FetchOwn(s.Context(), defaultConfig().Processor.Topics.Schemas()))
 	value, err := schemas.NewCodec(registry, schemas.Rules{}).EncodeOutcome(&schemas.Granted{
 		Ending: schemas.Ending{RequestID: id, OccurredAt: time.Unix(1.7e9, 0), EndedAt: time.Unix(1.7e9, 0), BizCode: "b", Channel: "c", CouponCode: "u", CouponType: 247, Attempts: 1},
 		Coupon: schemas.Coupon{InstanceID: 1<<60 + 1},

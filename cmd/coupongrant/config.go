@@ -193,11 +193,6 @@ func checkAddress(key, address string) error {
 
 var exampleAddress = map[string]string{"kafka.brokers": "kafka-1:9092", "admin.listen": "127.0.0.1:8080", "admin.pprof_listen": "127.0.0.1:6060"}
 
-// ownTopics are those whose schemas are the program's own.
-func ownTopics(t processor.Topics) schemas.Topics {
-	return schemas.Topics{Inputs: []string{t.Store, t.Loyalty}, Granted: t.Granted, Failed: t.Failed}
-}
-
 // proofTopics are those of the audit.
 func proofTopics(t processor.Topics) proof.Topics {
 	return proof.Topics{

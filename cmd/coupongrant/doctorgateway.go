@@ -175,7 +175,7 @@ func (d *doctor) askRegistry(ctx context.Context) registryAnswer {
 		return registryAnswer{err: err}
 	}
 	defer registry.Close()
-	subjects, err := registry.Inspect(ctx, ownTopics(d.cfg.Processor.Topics))
+	subjects, err := registry.Inspect(ctx, d.cfg.Processor.Topics.Schemas())
 	return registryAnswer{err, subjects}
 }
 

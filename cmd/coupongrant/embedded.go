@@ -197,7 +197,7 @@ func (e *embedded) prepare(ctx context.Context) error {
 		return err
 	}
 	defer registry.Close()
-	return registry.Register(ctx, ownTopics(cfg.Processor.Topics))
+	return registry.Register(ctx, cfg.Processor.Topics.Schemas())
 }
 
 // stop ends the embedded parts; the broker last, as it is what others need.

@@ -214,7 +214,7 @@ func (r *troubled) underNewSchema(id string) []byte {
 	ours, err := schemas.NewRegistry(schemas.RegistryConfig{URL: r.reach[3]})
 	require.NoError(r, err)
 	defer ours.Close()
-	require.NoError(r, ours.FetchOwn(r.Context(), ownTopics(ourTopics)))
+	require.NoError(r, ours.FetchOwn(r.Context(), ourTopics.Schemas()))
 	value, err := schemas.NewCodec(ours, schemas.Rules{}).EncodeRequest(ourTopics.Store, schemas.Request{
 		RequestID: id, OccurredAt: time.Now(), BizCode: "b", OpenID: schemas.NewOpenID("o"), Channel: "c", CouponCode: "u", CouponType: 247,
 	})

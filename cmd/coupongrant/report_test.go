@@ -27,7 +27,7 @@ func newReportSite(t *testing.T) *reportSite {
 	require.NoError(t, err)
 	t.Cleanup(registry.Close)
 	topics := defaultConfig().Processor.Topics
-	own := ownTopics(topics)
+	own := topics.Schemas()
 	require.NoError(t, registry.FetchOwn(t.Context(), own))
 	s.codec = schemas.NewCodec(registry, schemas.Rules{})
 	return &reportSite{s, proofTopics(topics)}

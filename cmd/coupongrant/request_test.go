@@ -25,7 +25,7 @@ func (s *site) learn() *site {
 	registry, err := schemas.NewRegistry(schemas.RegistryConfig{URL: s.reach[3]})
 	require.NoError(s, err)
 	s.Cleanup(registry.Close)
-	require.NoError(s, registry.FetchOwn(s.Context(), ownTopics(defaultConfig().Processor.Topics)))
+	require.NoError(s, registry.FetchOwn(s.Context(), defaultConfig().Processor.Topics.Schemas()))
 	s.codec = schemas.NewCodec(registry, schemas.Rules{})
 	return s
 }

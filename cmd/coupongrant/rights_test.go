@@ -30,7 +30,7 @@ func TestRunSaysWhichTopicsItMayNotSee(t *testing.T) {
 	registry, err := schemas.NewRegistry(schemas.RegistryConfig{URL: s.reach[3]})
 	require.NoError(t, err)
 	defer registry.Close()
-	require.NoError(t, registry.Register(t.Context(), ownTopics(topics)))
+	require.NoError(t, registry.Register(t.Context(), topics.Schemas()))
 	secret := filepath.Join(t.TempDir(), "secret")
 	(&troubled{site: s}).write(secret, "secret")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -54,7 +54,7 @@ func TestCommandsNameTheRightThatIsLacking(t *testing.T) {
 	registry, err := schemas.NewRegistry(schemas.RegistryConfig{URL: s.reach[3]})
 	require.NoError(t, err)
 	defer registry.Close()
-	require.NoError(t, registry.Register(t.Context(), ownTopics(topics)))
+	require.NoError(t, registry.Register(t.Context(), topics.Schemas()))
 	for command, lacks := range map[string][2]string{
 		"topics create":                   {"CREATE on topic " + topics.Store, "--operation Create --topic " + topics.Store},
 		"audit":                           {"DESCRIBE on group coupongrant", "--operation Describe --group coupongrant"},

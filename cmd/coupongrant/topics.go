@@ -80,7 +80,7 @@ func (c *cli) topicsCreate(ctx context.Context, cfg Config, partitions int32, re
 		return usage(err)
 	}
 	defer registry.Close()
-	if err := registry.Register(ctx, ownTopics(cfg.Processor.Topics)); err != nil {
+	if err := registry.Register(ctx, cfg.Processor.Topics.Schemas()); err != nil {
 		return registryError(cfg, err)
 	}
 	_, err = fmt.Fprintf(c.stdout, "schemas registered at %s\n", cfg.Registry.URL)

@@ -1,4 +1,4 @@
-// Package freeport finds addresses at which tests, or processes of theirs, listen later.
+// Package freeport finds addresses at which tests and the bench, or processes of theirs, listen later.
 package freeport
 
 import (
