@@ -182,7 +182,7 @@ func (s *session) committed(b *batch) {
 	}
 	s.commits.failures, s.commits.notBefore = 0, time.Time{}
 	s.holds.Clear(holdTransaction, "")
-	s.holds.Clear(holdTopic, "results")
+	s.holds.Clear(holdTopic, whereResults)
 	s.holds.Clear(holdMetadata, "")
 }
 
@@ -201,7 +201,7 @@ func (s *session) notCommitted(ctx context.Context, b *batch, err error) error {
 	case errors.Is(err, errMetadataLarge):
 		s.metadataRefused(b, err)
 	case errors.Is(err, errUnwritable):
-		s.holds.Set(holdTopic, "results", fmt.Sprintf("%v: outcomes wait; %s", err, unwritableMend(err)))
+		s.holds.Set(holdTopic, whereResults, fmt.Sprintf("%v: outcomes wait; %s", err, unwritableMend(err)))
 	case errors.As(err, &oversize):
 		if o, ok := s.windows.Get(oversize.end.task.assignment); ok {
 			s.withhold(o, withheld(holdTopic, o.partition, fmt.Sprintf("%v; raise max.message.bytes of the topic above that of the input, then restart", err)))

@@ -79,7 +79,7 @@ func (c *contact) tell(what string) {
 	c.telling.Lock()
 	defer c.telling.Unlock()
 	c.silent.Store(true)
-	c.holds.Set(holdKafka, "brokers", what) // renewed while it lasts
+	c.holds.Set(holdKafka, whereBrokers, what) // renewed while it lasts
 }
 
 // OnBrokerE2E implements kgo.HookBrokerE2E.
@@ -96,6 +96,6 @@ func (c *contact) answered() {
 		c.telling.Lock()
 		defer c.telling.Unlock()
 		c.silent.Store(false)
-		c.holds.Clear(holdKafka, "brokers")
+		c.holds.Clear(holdKafka, whereBrokers)
 	}
 }

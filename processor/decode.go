@@ -156,7 +156,7 @@ func (r *resolver) run(ctx context.Context) {
 			default:
 				late = append(late, id)
 			}
-			r.holds.Set(holdRegistry, "schemas", fmt.Sprintf("%v: records written with it wait, others go on; check registry.url and the registry", err))
+			r.holds.Set(holdRegistry, whereSchemas, fmt.Sprintf("%v: records written with it wait, others go on; check registry.url and the registry", err))
 		}
 		failed := len(denied)+len(late) > 0
 		open = slices.Concat(denied, open, late)
@@ -177,7 +177,7 @@ func (r *resolver) wait(ctx context.Context, failed bool) bool {
 	if failed {
 		wanted, again = nil, time.After(time.Second)
 	} else {
-		r.holds.Clear(holdRegistry, "schemas")
+		r.holds.Clear(holdRegistry, whereSchemas)
 	}
 	select {
 	case <-wanted:

@@ -60,7 +60,7 @@ func (g *gate) tell(holds *holds) {
 		holds.Set(holdApp, "", appMend(g.trouble))
 	}
 	if now := time.Now(); now.Before(g.bannedUntil) {
-		holds.Set(holdGateway, "limit", banMend(now, g.bannedUntil))
+		holds.Set(holdGateway, whereBan, banMend(now, g.bannedUntil))
 	}
 	g.tellGuard(nil, holds)
 }
@@ -68,7 +68,7 @@ func (g *gate) tell(holds *holds) {
 func (g *gate) ban(until time.Time, holds *holds) {
 	if until.After(g.bannedUntil) {
 		g.bannedUntil = until
-		holds.Set(holdGateway, "limit", banMend(time.Now(), until))
+		holds.Set(holdGateway, whereBan, banMend(time.Now(), until))
 	}
 }
 
@@ -93,7 +93,7 @@ func (g *gate) started(now time.Time) {
 // look ends the hold of a ban that is over, also where there is nobody left to call.
 func (g *gate) look(now time.Time, holds *holds) {
 	if !now.Before(g.bannedUntil) {
-		holds.Clear(holdGateway, "limit")
+		holds.Clear(holdGateway, whereBan)
 	}
 }
 

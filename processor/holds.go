@@ -12,7 +12,7 @@ import (
 // goes on by itself, or when a person has done what the sentence says.
 type Hold struct {
 	Kind   string    `json:"kind"`            // one of a fixed few, fit for a label
-	Where  string    `json:"where,omitempty"` // a topic, a partition, or what of the kind it is (such as "group", "budget"); empty: everything
+	Where  string    `json:"where,omitempty"` // a topic, a partition, or what of its kind it is about; empty: everything
 	Reason string    `json:"reason"`          // a sentence that names the mend
 	Since  time.Time `json:"since"`
 }
@@ -30,6 +30,18 @@ const (
 	holdTransaction = "transaction" // transactions fail
 	holdStalled     = "stalled"     // nothing moves, and no other hold says why
 	holdStopping    = "stopping"    // on the way out
+)
+
+// What of its kind a hold is about, where that is neither a topic nor a partition.
+const (
+	whereBrokers = "brokers" // of kafka: none answers
+	whereGroup   = "group"   // it cannot be joined
+	whereRights  = "rights"  // this user lacks some
+	whereQuota   = "quota"   // our share of the rate is no longer known to be ours
+	whereResults = "results" // of topic: those that outcomes go to
+	whereSchemas = "schemas" // of registry: writers' schemas
+	whereBan     = "limit"   // of gateway: the app is banned
+	whereBudget  = "budget"  // the calls of the day are used up
 )
 
 var holdKinds = []string{

@@ -184,7 +184,7 @@ func (s *session) fetchErrors(fetches kgo.Fetches) error {
 		case fe.Topic == "" && s.cfg.GroupProtocol == Classic: // of the group, and told in order with what became of it
 		case fe.Topic == "" && onlyMissed(fe.Err):
 		case fe.Topic == "":
-			s.holds.Set(holdKafka, "group", s.cannotJoin(fe.Err))
+			s.holds.Set(holdKafka, whereGroup, s.cannotJoin(fe.Err))
 		case o == nil: // kgo has left the partition out of the assignment: only a new one brings it back
 			s.holds.Set(holdTopic, p.String(), unreadable(fe.Err))
 			return fmt.Errorf("reading %s: %w", p, fe.Err)

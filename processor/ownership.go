@@ -22,7 +22,7 @@ func (s *session) applyEvents(ctx context.Context) error {
 			s.blocked = true
 			continue
 		case e.failed != nil:
-			s.holds.Set(holdKafka, "group", s.cannotJoin(e.failed))
+			s.holds.Set(holdKafka, whereGroup, s.cannotJoin(e.failed))
 			continue
 		case e.synced != nil:
 			s.synced, s.joining = e.synced, false
@@ -54,8 +54,8 @@ func (s *session) applyEvents(ctx context.Context) error {
 		if e.joined {
 			s.joined = true
 			s.holds.Clear(holdStarting, "")
-			s.holds.Clear(holdKafka, "group")
-			s.holds.Clear(holdKafka, "rights")
+			s.holds.Clear(holdKafka, whereGroup)
+			s.holds.Clear(holdKafka, whereRights)
 		}
 	}
 	return nil

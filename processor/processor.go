@@ -223,7 +223,7 @@ func (p *Processor) refused(err error) {
 		{kerr.ClusterAuthorizationFailed, "the cluster refuses this user: grant IDEMPOTENT_WRITE or use brokers of 2.8 or later"},
 	} {
 		if errors.Is(err, right.err) {
-			p.holds.Set(holdKafka, "rights", right.text)
+			p.holds.Set(holdKafka, whereRights, right.text)
 		}
 	}
 }

@@ -55,13 +55,13 @@ func (q *quota) Take(now time.Time) (wait time.Duration, ok bool) {
 		return 0, true
 	}
 	if !q.lease.valid(now) {
-		q.holds.Set(holdKafka, "quota", fmt.Sprintf("the coordinator of kafka.group has not answered for kafka.session_timeout (%v), and our share of what the fleet may call may be another replica's by now: calls wait until it answers; check the brokers and the way to them if this lasts", q.lease.timeout))
+		q.holds.Set(holdKafka, whereQuota, fmt.Sprintf("the coordinator of kafka.group has not answered for kafka.session_timeout (%v), and our share of what the fleet may call may be another replica's by now: calls wait until it answers; check the brokers and the way to them if this lasts", q.lease.timeout))
 		return recheck, false
 	}
 	q.budget.reckon(now, q.lease.expiry())
 	if wait := q.budget.wait(); wait > 0 {
 		if q.budget.lasts(now, wait) {
-			q.holds.Set(holdGateway, "budget", q.budget.hold(now))
+			q.holds.Set(holdGateway, whereBudget, q.budget.hold(now))
 		}
 		return wait, false
 	}
@@ -86,9 +86,9 @@ func (q *quota) Look(now time.Time) {
 	q.budget.reckon(now, q.lease.expiry())
 	q.budget.look()
 	if q.lease.valid(now) {
-		q.holds.Clear(holdKafka, "quota")
+		q.holds.Clear(holdKafka, whereQuota)
 	}
 	if q.budget.plenty() {
-		q.holds.Clear(holdGateway, "budget")
+		q.holds.Clear(holdGateway, whereBudget)
 	}
 }

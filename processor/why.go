@@ -145,7 +145,7 @@ func (m *moment) whyOldest(p *partitionView) string {
 
 // whyUncommitted says why something has waited for a transaction since then.
 func (m *moment) whyUncommitted(what string, since time.Time) string {
-	for _, reason := range []string{m.hold(holdTransaction), m.hold(holdTopic, "results"), m.hold(holdMetadata, ""), m.hold(holdKafka)} {
+	for _, reason := range []string{m.hold(holdTransaction), m.hold(holdTopic, whereResults), m.hold(holdMetadata, ""), m.hold(holdKafka)} {
 		if reason != "" {
 			return what + ": " + reason
 		}
@@ -188,7 +188,7 @@ func (m *moment) whyTask(t *taskView, name string) string {
 		return fmt.Sprintf("%s is called again in %s, after %d attempts%s", name, spell(t.due.Sub(m.now)), t.attempts, lastAnswer(t))
 	case taskSchema:
 		why := fmt.Sprintf("%s waits for schema %d from the registry", name, t.need)
-		if reason := m.hold(holdRegistry, "schemas"); reason != "" {
+		if reason := m.hold(holdRegistry, whereSchemas); reason != "" {
 			return why + ": " + reason
 		}
 		return m.ifLong(t, why)
@@ -222,7 +222,7 @@ func (m *moment) whyBarrier(t *taskView, name string) string {
 	case barrierGate:
 		return name + " waits, as all do: " + m.whyGate()
 	case barrierQuota:
-		for _, reason := range []string{m.hold(holdKafka, "quota"), m.hold(holdGateway, "budget")} {
+		for _, reason := range []string{m.hold(holdKafka, whereQuota), m.hold(holdGateway, whereBudget)} {
 			if reason != "" {
 				return name + " waits for quota: " + reason
 			}
@@ -239,7 +239,7 @@ func (m *moment) whyBarrier(t *taskView, name string) string {
 
 // whyGate says why all calls are stopped.
 func (m *moment) whyGate() string {
-	if reason := m.hold(holdGateway, "limit"); reason != "" && m.scheduler.bannedUntil.After(m.now) {
+	if reason := m.hold(holdGateway, whereBan); reason != "" && m.scheduler.bannedUntil.After(m.now) {
 		return reason
 	}
 	reason := m.hold(holdApp)
