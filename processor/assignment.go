@@ -29,8 +29,8 @@ type assignments struct {
 	mu      sync.Mutex
 	fetched map[partition]metadata // between OnOffsetsFetched and the adjusting that follows it
 	foreign map[partition]error
-	cuts    map[partition]cut  // that the session before has found; each is for once
-	unended map[partition]span // that sessions before had read
+	cuts    map[partition]cut   // that the session before has found; each is for once
+	unended map[partition]*span // that sessions before had read, and not all had ended
 }
 
 // event is a change of what we own.
@@ -58,7 +58,7 @@ type opening struct {
 	settled  bool // nothing that was read of it before is missing, or a person knows
 }
 
-func newAssignments(events *mailbox[event], cfg Config, cuts map[partition]cut, unended map[partition]span) *assignments {
+func newAssignments(events *mailbox[event], cfg Config, cuts map[partition]cut, unended map[partition]*span) *assignments {
 	return &assignments{
 		events: events, topics: cfg.Topics, protocol: cfg.GroupProtocol, acceptForeign: cfg.AcceptForeignOffsets, acceptLostInput: cfg.AcceptLostInput,
 		fetched: map[partition]metadata{}, foreign: map[partition]error{}, cuts: cuts, unended: unended,
@@ -131,14 +131,16 @@ func (as *assignments) inputs(ctx context.Context, cl *kgo.Client) (weight float
 	ctx, cancel := context.WithTimeout(ctx, preflightTimeout)
 	defer cancel()
 	topics, err := kadm.NewClient(cl).ListTopics(ctx, as.topics.Inputs()...)
-	if err != nil || topics.Error() != nil {
+	if err != nil {
 		return 0, nil
 	}
 	ids = map[string]kadm.TopicID{}
-	topics.EachPartition(func(p kadm.PartitionDetail) {
-		weight += as.topics.weight(p.Topic)
-		ids[p.Topic] = topics[p.Topic].ID
-	})
+	for name, details := range topics {
+		ids[name] = details.ID
+	}
+	if topics.Error() == nil {
+		topics.EachPartition(func(p kadm.PartitionDetail) { weight += as.topics.weight(p.Topic) })
+	}
 	return weight, ids
 }
 
@@ -200,6 +202,9 @@ func (as *assignments) open(ctx context.Context, cl *kgo.Client, offsets map[str
 			log.topicID = ids[topic]
 			o := as.opening(p, log)
 			o.unseen, o.logEnd, o.topicID = log.unseen, log.end, log.topicID
+			if o.settled && o.withheld == nil {
+				delete(as.unended, p)
+			}
 			e.opened = append(e.opened, o)
 			numbers[number] = kgo.NewOffset().At(o.metadata.position.watermark).WithEpoch(o.metadata.position.leaderEpoch)
 		}
@@ -315,7 +320,7 @@ func (as *assignments) anew(p partition, log bound) opening {
 	o := opening{partition: p, metadata: freshAt(log.start)}
 	lost, noted := as.unended[p]
 	switch {
-	case !noted || lost.topic == log.topicID:
+	case !noted || lost.isOf(log.topicID):
 	case as.acceptLostInput:
 		o.note = fmt.Sprintf("input lost: of the topic before not all at offsets %d to %d had ended when it was made anew", lost.from, lost.to-1)
 		o.settled = true

@@ -31,6 +31,8 @@ const (
 	// ceiling, keep a distance from the transaction before.
 	markersTime = 10 * time.Millisecond
 
+	refusedFor = 5 * time.Second // of a partition: between two tries of what a topic's settings refuse
+
 	bareFailures = 20 // in a row take some seconds, and are a hold
 
 	// Every transaction costs the brokers a marker in each partition that it writes
@@ -118,6 +120,9 @@ func (s *session) nextBatch(last bool) *batch {
 		if o.unseen && o.next == 0 { // its log may begin above, which would be a gap then
 			continue
 		}
+		if time.Now().Before(o.notBefore) {
+			continue
+		}
 		pos, ends, fits := o.Ready(s.fits(b.ban))
 		where := o.partition.String()
 		pos.ceiling = s.ceiling(o, pos, len(ends), last)
@@ -176,6 +181,10 @@ func (s *session) committed(b *batch) {
 		raised := pos.ceiling > o.ceiling
 		o.Committed(pos)
 		o.ban, o.restate = b.ban, false
+		if !o.notBefore.IsZero() {
+			o.notBefore = time.Time{}
+			s.holds.Clear(holdTopic, whereResultsOf(o.partition))
+		}
 		if raised {
 			s.scheduler.Raise(a, pos.ceiling)
 		}
@@ -193,6 +202,7 @@ func (s *session) notCommitted(ctx context.Context, b *batch, err error) error {
 	c.failures++
 	c.notBefore = time.Now().Add(min(50*time.Millisecond<<min(c.failures, 6), 2*time.Second))
 	var oversize *oversizeError
+	var refused *refusedError
 	switch {
 	case errors.Is(err, errNotOwned):
 		s.log.Info("transaction given up, a partition has moved", "error", err)
@@ -201,10 +211,15 @@ func (s *session) notCommitted(ctx context.Context, b *batch, err error) error {
 	case errors.Is(err, errMetadataLarge):
 		s.metadataRefused(b, err)
 	case errors.Is(err, errUnwritable):
-		s.holds.Set(holdTopic, whereResults, fmt.Sprintf("%v: outcomes wait; %s", err, unwritableMend(err)))
+		s.holds.Set(holdTopic, whereResults, fmt.Sprintf("%v: outcomes wait; create the topic (`coupongrant topics create`) or grant this user the right to write", err))
 	case errors.As(err, &oversize):
 		if o, ok := s.windows.Get(oversize.end.task.assignment); ok {
 			s.withhold(o, withheld(holdTopic, o.partition, fmt.Sprintf("%v; raise max.message.bytes of the topic above that of the input, then restart", err)))
+		}
+	case errors.As(err, &refused):
+		if o, ok := s.windows.Get(refused.end.task.assignment); ok {
+			o.notBefore = time.Now().Add(refusedFor)
+			s.holds.Set(holdTopic, whereResultsOf(o.partition), fmt.Sprintf("%v: a compacted topic takes no record without a key, and some brokers judge schemas; outcomes of %s wait, and are tried again, until the topic's settings take them (`coupongrant doctor` looks at those that we need)", err, o.partition))
 		}
 	case errors.Is(err, errBareAborted):
 		s.log.Debug("offsets alone were not committed", "error", err)

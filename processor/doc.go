@@ -78,7 +78,7 @@
 //	background    Start          Run returns            nothing; reports a fatal error
 //	resolver      session        told to                nothing; fetches writer's schemas
 //	watchdog      Processor.Run  Run returns            nothing; sees a wedged session goroutine, and that nothing moves
-//	callbacks     kgo            return                 where logs begin and end (mutex); leave messages in the session's mailbox
+//	callbacks     kgo            return                 what they were told is committed (mutex); leave messages in the session's mailbox
 //
 // Session and scheduler share no state: each has a mailbox, and a task belongs
 // to the scheduler from the moment it is handed over until its end comes back.

@@ -44,6 +44,9 @@ const (
 	whereBudget  = "budget"  // the calls of the day are used up
 )
 
+// whereResultsOf is of topic: outcomes of one partition are refused.
+func whereResultsOf(p partition) string { return whereResults + " of " + p.String() }
+
 var holdKinds = []string{
 	holdStarting, holdKafka, holdTopic, holdRegistry, holdGateway,
 	holdApp, holdMetadata, holdLostInput, holdTransaction, holdStalled, holdStopping,

@@ -210,7 +210,6 @@ func (s *session) fetchErrors(fetches kgo.Fetches) error {
 		case errors.As(fe.Err, &bomb):
 			s.holds.Set(holdTopic, p.String(), bombed(bomb))
 		case errors.Is(fe.Err, kerr.UnknownTopicID): // made anew: kgo would ask for the old one, without a pause, for ever
-			s.logUnended(p.topic)
 			return fmt.Errorf("reading %s: %w", p, fe.Err)
 		case errors.Is(fe.Err, kerr.TopicAuthorizationFailed): // the next session says which right is lacking, and begins once it is given
 			return fmt.Errorf("reading %s: %w", p, fe.Err)
@@ -220,17 +219,6 @@ func (s *session) fetchErrors(fetches kgo.Fetches) error {
 		}
 	}
 	return nil
-}
-
-// logUnended names what nobody can read again of a topic that was deleted: who gets its
-// partitions, if it is made anew, may be another replica, which knows nothing of it.
-func (s *session) logUnended(topic string) {
-	for p, o := range s.windows.open {
-		if p.topic == topic && !o.allCommitted() {
-			s.log.Error("input lost: its topic was deleted before all that was read of it had ended",
-				"topic", topic, "partition", p.number, "from", o.watermark, "to", o.next-1)
-		}
-	}
 }
 
 func unreadable(err error) string {

@@ -102,7 +102,7 @@ func (s *session) open(opened opening, member string) {
 	s.drop(opened.partition) // kgo may have swallowed the revocation
 	o := s.windows.Assign(opened.partition, opened.metadata.position)
 	o.member, o.topicID, o.logEnd, o.unseen = member, opened.topicID, opened.logEnd, opened.unseen
-	if opened.settled {
+	if opened.settled && opened.withheld == nil {
 		delete(s.unended, opened.partition)
 	}
 	s.shown = time.Time{} // what is held is shown at once
@@ -169,6 +169,7 @@ func (s *session) drop(p partition) {
 	s.recent.dropped(o.assignment)
 	s.shown = time.Time{}
 	s.holds.ClearWhere(p.String())
+	s.holds.Clear(holdTopic, whereResultsOf(p))
 	if o.paused || o.withheld {
 		s.kafka.Client().ResumeFetchPartitions(map[string][]int32{p.topic: {p.number}})
 	}

@@ -37,14 +37,33 @@ type knowledge struct {
 	transactionVersion bool
 	member             string // whom the session before was in the group; empty: it has left
 	cuts               map[partition]cut
-	unended            map[partition]span // what sessions before had read, and not all had ended
+	unended            map[partition]*span // what sessions before had read, and not all had ended
 }
 
 // span is the offsets of a topic that were read when not all of them had ended: from the
 // watermark on, up to the next, which is not of it.
 type span struct {
-	topic    kadm.TopicID
+	topic    kadm.TopicID // zero: the brokers know no ids
 	from, to int64
+	told     bool // that the topic was made anew
+}
+
+// isOf says that a topic is not known to be another than the one that was read.
+func (s *span) isOf(topic kadm.TopicID) bool {
+	return s.topic == topic || s.topic == kadm.TopicID{} || topic == kadm.TopicID{}
+}
+
+// tellUnended names in the log what nobody can read again, as its topic was made anew: who
+// gets the partition may be another replica, which knows nothing of it.
+func (k *knowledge) tellUnended(topics kadm.TopicDetails, log *slog.Logger) {
+	for p, s := range k.unended {
+		if s.told || s.isOf(topics[p.topic].ID) {
+			continue
+		}
+		s.told = true
+		log.Error("input lost: its topic was made anew before all that was read of it had ended",
+			"topic", p.topic, "partition", p.number, "from", s.from, "to", s.to-1)
+	}
 }
 
 // cut is that the log was found to be another than the committed one from an offset
@@ -103,6 +122,9 @@ func (p *preflight) look(ctx context.Context, client *kgo.Client) (c cluster, ok
 	p.contact.answered()
 	p.leaveGroup(ctx, client)
 	present := p.topicsPresent(topics)
+	if present {
+		p.know.tellUnended(topics, p.log)
+	}
 	registered := p.schemasRegistered(ctx)
 	checked, err := p.transactionVersion(ctx, client)
 	if err != nil {

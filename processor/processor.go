@@ -76,7 +76,7 @@ func New(cfg Config, d Deps) (*Processor, error) {
 		holds: newHolds(log, func(kind string, count int) {
 			m.holds.WithLabelValues(kind).Set(float64(count))
 		}),
-		know:   knowledge{unended: map[partition]span{}},
+		know:   knowledge{unended: map[partition]*span{}},
 		gate:   &gate{guard: &guard{accept: cfg.AcceptRefusals}},
 		sight:  new(sight),
 		recent: newRecent(cfg.Topics, recentPasts),
@@ -196,7 +196,7 @@ func (p *Processor) session(ctx context.Context) error {
 	p.metrics.over()
 	if err != nil {
 		p.refused(err)
-		s.windows.noteUnended(s.unended)
+		s.windows.noteUnended(s.unended, s.joined)
 		p.know.member, p.know.unended = s.tx.member, s.unended
 	}
 	// Leaving is safe after an error too: offsets are fetched with RequireStable,

@@ -9,7 +9,7 @@ import (
 
 // What a refused produce means for the batch that it was in.
 
-// tooLarge is what is known of an end whose record was refused as too large.
+// tooLarge is what is known of an end whose record was refused, mostly as too large.
 type tooLarge uint8
 
 const (
@@ -28,6 +28,18 @@ func (e *oversizeError) Error() string {
 }
 
 func (e *oversizeError) Unwrap() error { return errAborted }
+
+// refusedError: a topic's settings refuse the record of an end, alone as well.
+type refusedError struct {
+	end *end
+	err error
+}
+
+func (e *refusedError) Error() string {
+	return fmt.Sprintf("the end of %s is refused: %v", e.end.task.source, e.err)
+}
+
+func (e *refusedError) Unwrap() error { return errAborted }
 
 // refusals says what failed produces mean for the batch: the worst of them.
 func (tx *transaction) refusals(ends []*end, failures []error) error {
@@ -58,22 +70,20 @@ func (tx *transaction) refusal(e *end, err error) error {
 			tx.oversize[e] = suspect
 		}
 		return fmt.Errorf("%w: %w", errAborted, err)
+	case errors.Is(err, kerr.InvalidRecord):
+		if tx.oversize[e] != 0 {
+			return &refusedError{e, err}
+		}
+		tx.oversize[e] = suspect
+		return fmt.Errorf("%w: %w", errAborted, err)
 	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.TopicAuthorizationFailed),
-		errors.Is(err, kerr.PolicyViolation), errors.Is(err, kerr.InvalidTopicException), errors.Is(err, kerr.InvalidRecord):
+		errors.Is(err, kerr.PolicyViolation), errors.Is(err, kerr.InvalidTopicException):
 		return fmt.Errorf("%w: %w", errUnwritable, err)
 	case isFenced(err), errors.Is(err, kerr.InvalidProducerIDMapping), errors.Is(err, kerr.UnknownTopicID):
 		return err
 	default:
 		return fmt.Errorf("%w: %w", errAborted, err)
 	}
-}
-
-// unwritableMend is what a person does about a result topic that cannot be written.
-func unwritableMend(err error) string {
-	if errors.Is(err, kerr.InvalidRecord) {
-		return "the topic's settings refuse what it gets (a compacted topic takes no record without a key, and some brokers judge schemas): run `coupongrant doctor` and change them"
-	}
-	return "create the topic (`coupongrant topics create`) or grant this user the right to write"
 }
 
 // isFenced says that another producer took over our transactional id, or that

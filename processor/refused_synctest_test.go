@@ -3,6 +3,7 @@
 package processor
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,22 +21,26 @@ func TestRecordThatATopicsSettingsRefuseIsAHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gateway := &switched{}
 		gateway.to(sick)
-		s := newShop(t, 1, gateway)
+		s := newShop(t, 2, gateway)
 		refused := s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.InvalidRecord, Count: -1, Topic: s.topics.Retry})
 		r := s.start(s.config("r1"))
 		s.produce(0, nil, s.request("stuck"))
-		time.Sleep(5 * time.Minute)
+		for i := range 30 {
+			s.produce(1, nil, s.request(fmt.Sprint("other-", i)))
+			time.Sleep(10 * time.Second)
+		}
 		require.Positive(t, refused.Hits())
-		require.Empty(t, s.allEnds(), "neither parked nor anything else")
+		onceEach(t, 30, s.allEnds())
+		require.Len(t, on(s.topics.Granted, s.allEnds()), 30, "the others go on, and it is neither parked nor anything else")
 		held := reasons(r.Health().Holds, holdTopic)
 		require.Contains(t, held, s.topics.Retry)
 		require.Contains(t, held, "a compacted topic takes no record without a key")
 
 		refused.Remove()
 		gateway.to(grantsAlways)
-		ends := s.settled(2)
+		ends := s.settled(32)
 		require.Len(t, on(s.topics.Retry, ends), 1, "parked")
-		require.Len(t, on(s.topics.Granted, ends), 1, "and granted from there")
+		require.Len(t, on(s.topics.Granted, ends), 31, "and granted from there")
 		require.Empty(t, r.Health().Holds)
 		require.NoError(t, r.stopped())
 	})

@@ -27,6 +27,7 @@ type owned struct {
 	overtaken error  // the log begins above what was to be read next; paused, and what was read ends
 	topicID   kadm.TopicID
 	unseen    bool      // opened at 0, as nothing is committed and its log could not be looked at
+	notBefore time.Time // its next commit, as a topic refuses what it published; zero: none does
 	restate   bool      // what is committed is not what it was opened at: to be committed though nothing ends
 	wish      int64     // the ceiling that the scheduler would like
 	ban       time.Time // as last committed
@@ -94,7 +95,7 @@ func (ws *windows) divide() {
 	}
 }
 
-// Get returns a partition if it is owned in this very go of ownership.
+// Get returns a partition if it is owned in this very epoch.
 func (ws *windows) Get(a assignment) (*owned, bool) {
 	o, ok := ws.open[a.partition]
 	if !ok || o.epoch != a.epoch {
@@ -114,13 +115,17 @@ func (ws *windows) ended() bool {
 }
 
 // noteUnended brings up to date what of each partition was read and has not all ended.
-func (ws *windows) noteUnended(spans map[partition]span) {
-	for p, o := range ws.open {
-		switch {
-		case !o.allCommitted():
-			spans[p] = span{o.topicID, o.watermark, o.next}
-		case o.topicID == spans[p].topic && o.next >= spans[p].to:
+// What a member of the group does not have is for others to answer for.
+func (ws *windows) noteUnended(spans map[partition]*span, member bool) {
+	for p, s := range spans {
+		o := ws.open[p]
+		if o == nil && member || o != nil && s.isOf(o.topicID) && o.next >= s.to {
 			delete(spans, p)
+		}
+	}
+	for p, o := range ws.open {
+		if o.live > 0 {
+			spans[p] = &span{topic: o.topicID, from: o.watermark, to: o.next}
 		}
 	}
 }
