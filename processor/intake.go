@@ -145,9 +145,8 @@ func (s *session) decodeSome() {
 	}
 }
 
-// requestOf decodes a task. One whose id has asked for another
-// coupon is no request, unless it may have been called: then what became of that call
-// has to be found out.
+// requestOf decodes a task. One whose id has asked for another coupon is no request,
+// unless it may have been called: then what became of that call has to be found out.
 func (s *session) requestOf(t *task) (request schemas.Request, bad *end, missing int) {
 	request, bad, missing = decode(s.codec, t)
 	if bad != nil || missing != 0 || !s.asked.differs(&request) || t.inDoubt || t.attempts > 0 {
