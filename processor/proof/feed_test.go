@@ -33,9 +33,10 @@ const (
 type sent struct {
 	requestID string
 	flaw      proof.Flaw
-	batch     int  // of an upstream transaction; -1: none
-	hurried   bool // its time may pass before it is called
-	unsure    bool // of a transaction whose end nobody told us
+	batch     int    // of an upstream transaction; -1: none
+	hurried   bool   // its time may pass before it is called
+	unsure    bool   // of a transaction whose end nobody told us
+	source    string // where it is; empty: not known yet
 }
 
 // feed produces known events at a steady rate: most plainly, some in upstream
@@ -52,6 +53,8 @@ type feed struct {
 	aborted map[string]bool // request ids that must never be called
 	batches int
 	plain   int64 // records that are there
+	single  bool  // no request is sent twice at the moment
+	repeats []int // of sent, that repeat others: those that noRepeat has not left out
 	err     error // the first failure of a plain record
 }
 
@@ -87,10 +90,13 @@ func (f *feed) next(batch int) (*kgo.Record, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	e := f.load.Next()
-	for !f.shape(&e) {
+	for !f.shape(&e) || e.Repeat && f.single {
 		e = f.load.Next()
 	}
 	number := len(f.sent)
+	if e.Repeat {
+		f.repeats = append(f.repeats, number)
+	}
 	f.sent = append(f.sent, sent{requestID: e.Request.RequestID, flaw: e.Flaw, batch: batch, hurried: hasLittleTime(e)})
 	return f.record(e, eventHeader, strconv.Itoa(number))
 }
@@ -181,7 +187,7 @@ func (f *feed) flood(ctx context.Context, n int) error {
 	return client.Flush(ctx)
 }
 
-func (f *feed) written(_ *kgo.Record, err error) {
+func (f *feed) written(r *kgo.Record, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err != nil {
@@ -189,6 +195,32 @@ func (f *feed) written(_ *kgo.Record, err error) {
 		return
 	}
 	f.plain++
+	f.locate(r)
+}
+
+// locate notes where an event is. The caller holds mu.
+func (f *feed) locate(r *kgo.Record) {
+	if number, err := strconv.Atoi(headerOf(r, eventHeader)); err == nil {
+		f.sent[number].source = position{topicPartition{r.Topic, r.Partition}, r.Offset}.String()
+	}
+}
+
+// sendSingly has no request sent twice from now on, or lets it be again.
+func (f *feed) sendSingly(singly bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.single = singly
+}
+
+// noRepeat says that there is no record that repeats another, but for those that it may leave out.
+func (f *feed) noRepeat(but func(source string) bool) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.repeats = slices.DeleteFunc(f.repeats, func(number int) bool {
+		e := f.sent[number]
+		return e.unsure || e.source != "" && but(e.source)
+	})
+	return len(f.repeats) == 0
 }
 
 // transactions are the other part of the rate.
@@ -229,10 +261,16 @@ func (f *feed) transaction(ctx context.Context, client *kgo.Client, number int) 
 	if err == nil {
 		err = produceBatch(ctx, client, records, kgo.TryCommit)
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if err != nil {
 		f.doubt(first, batch)
+		return err
 	}
-	return err
+	for _, r := range records {
+		f.locate(r)
+	}
+	return nil
 }
 
 func (f *feed) openBatch() (first, batch int) {
@@ -254,10 +292,8 @@ func (f *feed) batch(batch int) ([]*kgo.Record, error) {
 	return records, nil
 }
 
-// doubt: of this batch either all or nothing is there.
+// doubt: of this batch either all or nothing is there. The caller holds mu.
 func (f *feed) doubt(first, batch int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	for i := first; i < len(f.sent); i++ {
 		f.sent[i].unsure = f.sent[i].unsure || f.sent[i].batch == batch
 	}

@@ -26,6 +26,7 @@ type witness struct {
 	mu    sync.Mutex
 	seen  map[position]string // source of each end and parked copy
 	ends  map[string]position // by source
+	doubt map[string]bool     // by source: parked in doubt, which it stays in
 	last  map[topicPartition]int64
 	waits []*takeOver
 }
@@ -41,7 +42,7 @@ type takeOver struct {
 func newWitness(s *system, found *findings) *witness {
 	return &witness{
 		system: s, found: found,
-		seen: map[position]string{}, ends: map[string]position{}, last: map[topicPartition]int64{},
+		seen: map[position]string{}, ends: map[string]position{}, doubt: map[string]bool{}, last: map[topicPartition]int64{},
 	}
 }
 
@@ -93,6 +94,7 @@ func (w *witness) take(r *kgo.Record, now time.Time) {
 	w.seen[at] = source
 	checkRecord(r, w.system.topics, w.found)
 	if r.Topic == w.system.topics.Retry {
+		w.doubt[source] = w.doubt[source] || headerOf(r, "coupongrant-in-doubt") == "true"
 		return
 	}
 	if before, ok := w.ends[source]; ok {
@@ -125,6 +127,14 @@ func (w *witness) expect(of map[topicPartition]bool, killed time.Time) *takeOver
 	defer w.mu.Unlock()
 	w.waits = append(w.waits, wait)
 	return wait
+}
+
+// cannotFail says that a record has ended, or will not end as failed.
+func (w *witness) cannotFail(source string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, ended := w.ends[source]
+	return ended || w.doubt[source]
 }
 
 func (w *witness) ended() int {
