@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -55,7 +56,6 @@ type opening struct {
 	unseen   bool // nothing is committed, and its log could not be looked at
 	logEnd   int64
 	topicID  kadm.TopicID
-	settled  bool // nothing that was read of it before is missing, or a person knows
 }
 
 func newAssignments(events *mailbox[event], cfg Config, cuts map[partition]cut, unended map[partition]*span) *assignments {
@@ -202,9 +202,6 @@ func (as *assignments) open(ctx context.Context, cl *kgo.Client, offsets map[str
 			log.topicID = ids[topic]
 			o := as.opening(p, log)
 			o.unseen, o.logEnd, o.topicID = log.unseen, log.end, log.topicID
-			if o.settled && o.withheld == nil {
-				delete(as.unended, p)
-			}
 			e.opened = append(e.opened, o)
 			numbers[number] = kgo.NewOffset().At(o.metadata.position.watermark).WithEpoch(o.metadata.position.leaderEpoch)
 		}
@@ -235,6 +232,15 @@ func (as *assignments) boundsOf(p partition, logs map[partition]bound) (bound, e
 	default:
 		return log, fmt.Errorf("listing where %s begins and ends: %w", p, log.err)
 	}
+}
+
+// stillUnended is what was read of each partition and has not all ended, at the end of a
+// session that leaves these windows.
+func (as *assignments) stillUnended(left *windows, member bool) map[partition]*span {
+	as.mu.Lock()
+	defer as.mu.Unlock()
+	left.noteUnended(as.unended, member)
+	return maps.Clone(as.unended) // kgo may call once more
 }
 
 // bound is where a partition's log begins and ends. A partition without a leader
@@ -279,7 +285,7 @@ func (as *assignments) opening(p partition, log bound) opening {
 	if !committed {
 		return as.anew(p, log)
 	}
-	o := opening{partition: p, metadata: m, settled: true}
+	o := opening{partition: p, metadata: m}
 	at := m.position.watermark
 	if c, found := as.cuts[p]; found && c.committed == at {
 		log.end = min(log.end, c.at)
@@ -310,6 +316,9 @@ func (as *assignments) opening(p partition, log bound) opening {
 	case reached > log.end:
 		o.withheld = withheld(holdLostInput, p, fmt.Sprintf("the log ends at offset %d but %d is committed: it was truncated or the topic recreated; to go on at its end start with --accept-lost-input", log.end, reached))
 	}
+	if o.withheld == nil {
+		delete(as.unended, p) // who committed has gone on, or a person knows
+	}
 	return o
 }
 
@@ -323,7 +332,7 @@ func (as *assignments) anew(p partition, log bound) opening {
 	case !noted || lost.isOf(log.topicID):
 	case as.acceptLostInput:
 		o.note = fmt.Sprintf("input lost: of the topic before not all at offsets %d to %d had ended when it was made anew", lost.from, lost.to-1)
-		o.settled = true
+		delete(as.unended, p)
 	default:
 		o.withheld = withheld(holdLostInput, p, fmt.Sprintf("the topic was made anew before all at offsets %d to %d of the one before had ended: what is missing of it has no end, though some may have been granted; to read the new one start with --accept-lost-input", lost.from, lost.to-1))
 	}

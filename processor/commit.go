@@ -109,18 +109,15 @@ func (s *session) commitReady(ctx context.Context, last bool) error {
 
 // nextBatch is what can be committed now.
 func (s *session) nextBatch(last bool) *batch {
-	b := &batch{positions: map[assignment]position{}}
-	if s.banned.After(time.Now()) {
+	b, now := &batch{positions: map[assignment]position{}}, time.Now()
+	if s.banned.After(now) {
 		b.ban = s.banned
 	}
 	for _, o := range s.windows.open {
 		if o.withheld || !o.dirty && !last || len(b.ends) >= batchEnds {
 			continue
 		}
-		if o.unseen && o.next == 0 { // its log may begin above, which would be a gap then
-			continue
-		}
-		if time.Now().Before(o.notBefore) {
+		if o.unseen && o.next == 0 || now.Before(o.notBefore) { // a log that was not seen may begin above: 0 would be a gap then
 			continue
 		}
 		pos, ends, fits := o.Ready(s.fits(b.ban))
@@ -201,8 +198,7 @@ func (s *session) notCommitted(ctx context.Context, b *batch, err error) error {
 	c := &s.commits
 	c.failures++
 	c.notBefore = time.Now().Add(min(50*time.Millisecond<<min(c.failures, 6), 2*time.Second))
-	var oversize *oversizeError
-	var refused *refusedError
+	var unwritable *unwritableError
 	switch {
 	case errors.Is(err, errNotOwned):
 		s.log.Info("transaction given up, a partition has moved", "error", err)
@@ -212,15 +208,8 @@ func (s *session) notCommitted(ctx context.Context, b *batch, err error) error {
 		s.metadataRefused(b, err)
 	case errors.Is(err, errUnwritable):
 		s.holds.Set(holdTopic, whereResults, fmt.Sprintf("%v: outcomes wait; create the topic (`coupongrant topics create`) or grant this user the right to write", err))
-	case errors.As(err, &oversize):
-		if o, ok := s.windows.Get(oversize.end.task.assignment); ok {
-			s.withhold(o, withheld(holdTopic, o.partition, fmt.Sprintf("%v; raise max.message.bytes of the topic above that of the input, then restart", err)))
-		}
-	case errors.As(err, &refused):
-		if o, ok := s.windows.Get(refused.end.task.assignment); ok {
-			o.notBefore = time.Now().Add(refusedFor)
-			s.holds.Set(holdTopic, whereResultsOf(o.partition), fmt.Sprintf("%v: a compacted topic takes no record without a key, and some brokers judge schemas; outcomes of %s wait, and are tried again, until the topic's settings take them (`coupongrant doctor` looks at those that we need)", err, o.partition))
-		}
+	case errors.As(err, &unwritable):
+		s.endNotTaken(unwritable)
 	case errors.Is(err, errBareAborted):
 		s.log.Debug("offsets alone were not committed", "error", err)
 		c.notBefore = c.ended.Add(markersTime << min(c.failures, 4))
@@ -236,6 +225,19 @@ func (s *session) notCommitted(ctx context.Context, b *batch, err error) error {
 		return err
 	}
 	return nil
+}
+
+// endNotTaken holds the partition of an end that its topic does not take: the others go on.
+func (s *session) endNotTaken(e *unwritableError) {
+	o, ok := s.windows.Get(e.end.task.assignment)
+	switch {
+	case !ok:
+	case e.bySettings():
+		o.notBefore = time.Now().Add(refusedFor)
+		s.holds.Set(holdTopic, whereResultsOf(o.partition), fmt.Sprintf("%v: a compacted topic takes no record without a key, and some brokers judge schemas; outcomes of %s wait, and are tried again, until the topic's settings take them (`coupongrant doctor` looks at those that we need)", e, o.partition))
+	default:
+		s.withhold(o, withheld(holdTopic, o.partition, fmt.Sprintf("%v; raise max.message.bytes of the topic above that of the input, then restart", e)))
+	}
 }
 
 func notCommitting(failures int, last string) string {

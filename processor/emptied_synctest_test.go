@@ -81,21 +81,3 @@ func TestRetentionOfTheRetryTopicIsNoLoss(t *testing.T) {
 		require.NoError(t, r.stopped())
 	})
 }
-
-// A topic that is made anew under a running replica is read from its start, and
-// brokers are not asked without a pause for the one that is gone.
-func TestInputMadeAnewWhileRunningIsRead(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var calls atomic.Int64
-		s := newShop(t, 1, takes(time.Millisecond, &calls))
-		r := s.start(s.config("r1"))
-		s.spread("old", 5, 1)
-		s.settled(5)
-		s.madeAnew(s.topics.Store)
-		s.produceAnew(s.requests("new", 3)...)
-		time.Sleep(2 * time.Minute)
-		require.EqualValues(t, 8, calls.Load())
-		require.Empty(t, r.Health().Holds)
-		require.NoError(t, r.stopped())
-	})
-}

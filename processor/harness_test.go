@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 	"time"
 
@@ -99,6 +100,7 @@ type replica struct {
 	done    chan error
 	line    *line
 	scraped *prometheus.Registry
+	log     *transcript
 }
 
 // start runs a Processor until the test ends, or stopped or killed is called.
@@ -112,10 +114,10 @@ func (s *shop) start(cfg Config, with ...func(*line)) *replica {
 	reg := s.newRegistry()
 	client, err := topclient.New(topclient.Config{URL: "http://gateway/router/rest", SignMethod: "hmac-sha256", Timeout: cfg.CallTimeout}, s.gateway)
 	require.NoError(s.t, err)
-	log := slog.New(slog.NewTextHandler(testWriter{s.t}, nil))
+	log := &transcript{t: s.t}
 	metrics := prometheus.NewRegistry()
 	p, err := New(cfg, Deps{
-		Logger: log, Metrics: metrics, Registry: reg,
+		Logger: slog.New(slog.NewTextHandler(log, nil)), Metrics: metrics, Registry: reg,
 		Codec:  schemas.NewCodec(reg, schemas.Rules{CouponTypes: schemas.DefaultCouponTypes()}),
 		Client: client, Credentials: s.credentials,
 		Breaker: breaker.New(s.breaker, nil), Tracer: s.tracer,
@@ -123,7 +125,7 @@ func (s *shop) start(cfg Config, with ...func(*line)) *replica {
 	})
 	require.NoError(s.t, err)
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &replica{Processor: p, stop: cancel, done: make(chan error, 1), line: way, scraped: metrics}
+	r := &replica{Processor: p, stop: cancel, done: make(chan error, 1), line: way, scraped: metrics, log: log}
 	go func() { r.done <- p.Run(ctx) }()
 	s.t.Cleanup(func() { _ = r.stopped() })
 	return r
@@ -144,11 +146,24 @@ func (r *replica) killed() {
 	_ = r.stopped()
 }
 
-type testWriter struct{ t *testing.T }
+// transcript is the log of a replica, kept and shown.
+type transcript struct {
+	t    *testing.T
+	mu   sync.Mutex
+	text bytes.Buffer
+}
 
-func (w testWriter) Write(b []byte) (int, error) {
-	w.t.Logf("%s", bytes.TrimSpace(b))
-	return len(b), nil
+func (l *transcript) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.t.Logf("%s", bytes.TrimSpace(b))
+	return l.text.Write(b)
+}
+
+func (l *transcript) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 func (s *shop) request(id string) schemas.Request {

@@ -83,6 +83,24 @@ func TestRecreatedInputIsReadFromItsStart(t *testing.T) {
 	})
 }
 
+// A topic that is made anew under a running replica is read from its start, and
+// brokers are not asked without a pause for the one that is gone.
+func TestInputMadeAnewWhileRunningIsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		s := newShop(t, 1, takes(time.Millisecond, &calls))
+		r := s.start(s.config("r1"))
+		s.spread("old", 5, 1)
+		s.settled(5)
+		s.madeAnew(s.topics.Store)
+		s.produceAnew(s.requests("new", 3)...)
+		time.Sleep(2 * time.Minute)
+		require.EqualValues(t, 8, calls.Load())
+		require.Empty(t, r.Health().Holds)
+		require.NoError(t, r.stopped())
+	})
+}
+
 // What a transaction that gave up leaves behind is no input: to pass over it
 // between two changes of the leader loses nothing, though kgo says it did.
 func TestLeadersChangeAroundAbortedRequests(t *testing.T) {
@@ -331,6 +349,7 @@ func TestInputMadeAnewBeforeAllHadEndedIsAHold(t *testing.T) {
 				s.produceTo(s.topics.Loyalty, 0, nil, s.requests("other", 3)...)
 				time.Sleep(5 * time.Minute)
 				require.Equal(t, 1, counts.of("other-0"), "the others go on")
+				require.Contains(t, r.log.String(), `"input lost: its topic was made anew before all that was read of it had ended"`)
 				if row.accepts {
 					require.Equal(t, 1, counts.of("new-0"))
 					require.Empty(t, r.Health().Holds)

@@ -102,9 +102,6 @@ func (s *session) open(opened opening, member string) {
 	s.drop(opened.partition) // kgo may have swallowed the revocation
 	o := s.windows.Assign(opened.partition, opened.metadata.position)
 	o.member, o.topicID, o.logEnd, o.unseen = member, opened.topicID, opened.logEnd, opened.unseen
-	if opened.settled && opened.withheld == nil {
-		delete(s.unended, opened.partition)
-	}
 	s.shown = time.Time{} // what is held is shown at once
 	if opened.note != "" {
 		s.log.Warn("assigned against the odds", "topic", o.topic, "partition", o.number, "note", opened.note)
@@ -151,7 +148,7 @@ func (s *session) withhold(o *owned, why *Hold) {
 func (s *session) letGo(of assignment) {
 	s.scheduler.Drop(of)
 	s.tracing.moved(func(a assignment) bool { return a == of })
-	maps.DeleteFunc(s.tx.oversize, func(e *end, _ tooLarge) bool { return e.task.assignment == of })
+	maps.DeleteFunc(s.tx.forms, func(e *end, _ form) bool { return e.task.assignment == of })
 	for schema, waiting := range s.pending {
 		s.pending[schema] = slices.DeleteFunc(waiting, func(t *task) bool { return t.assignment == of })
 		if len(s.pending[schema]) == 0 {

@@ -13,7 +13,7 @@ func leaving() *session {
 	return &session{
 		windows: newWindows(1000, 1<<20, 1<<20), holds: newHolds(log, func(string, int) {}), log: log, recent: newRecent(pastTopics, 10),
 		scheduler: &scheduler{inbox: newMailbox[func()](newBell())}, resolver: &resolver{wanted: newMailbox[int](newBell())},
-		pending: map[int][]*task{}, tx: &transaction{oversize: map[*end]tooLarge{}},
+		pending: map[int][]*task{}, tx: &transaction{forms: map[*end]form{}},
 	}
 }
 
@@ -40,7 +40,7 @@ func TestWhatWasTooLargeLeavesWithItsPartition(t *testing.T) {
 	s := leaving()
 	o, other := s.windows.Assign(partition{"store", 0}, position{}), s.windows.Assign(partition{"store", 1}, position{})
 	leaves, stays := &end{task: keyed(o.assignment, 0)}, &end{task: keyed(other.assignment, 0)}
-	s.tx.oversize[leaves], s.tx.oversize[stays] = suspect, shrunk
+	s.tx.forms[leaves], s.tx.forms[stays] = byItself, shrunk
 	s.drop(o.partition)
-	require.Equal(t, map[*end]tooLarge{stays: shrunk}, s.tx.oversize)
+	require.Equal(t, map[*end]form{stays: shrunk}, s.tx.forms)
 }

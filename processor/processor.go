@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -196,8 +195,7 @@ func (p *Processor) session(ctx context.Context) error {
 	p.metrics.over()
 	if err != nil {
 		p.refused(err)
-		s.windows.noteUnended(s.unended, s.joined)
-		p.know.member, p.know.unended = s.tx.member, s.unended
+		p.know.member, p.know.unended = s.tx.member, s.assigned.stillUnended(s.windows, s.joined)
 	}
 	// Leaving is safe after an error too: offsets are fetched with RequireStable,
 	// and the next session's ProducerID ends what is open. A member that does not
@@ -249,10 +247,10 @@ func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error)
 	if s.inflation, err = newInflation(); err != nil {
 		return nil, err
 	}
-	assigned := newAssignments(s.events, p.cfg, p.know.cuts, maps.Clone(p.know.unended))
+	assigned := newAssignments(s.events, p.cfg, p.know.cuts, p.know.unended)
 	s.cuts = map[partition]cut{}
 	p.know.cuts = s.cuts
-	s.unended = p.know.unended
+	s.assigned = assigned
 	opts := slices.Concat(p.deps.Kafka, p.options(ctx, c, member), assigned.options(),
 		[]kgo.Opt{kgo.WithHooks(client), kgo.WithDecompressor(s.inflation)})
 	kafka, err := kgo.NewGroupTransactSession(opts...)
@@ -264,7 +262,7 @@ func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error)
 	s.tx = &transaction{
 		kafka: kafka, group: p.cfg.Group, log: s.log, metrics: p.metrics, tracing: tracing,
 		publish: publisher{topics: p.cfg.Topics, codec: p.deps.Codec, version: p.cfg.Version},
-		timeout: p.cfg.TransactionTimeout, deadline: endBound(p.cfg), nonce: newNonce(), oversize: map[*end]tooLarge{},
+		timeout: p.cfg.TransactionTimeout, deadline: endBound(p.cfg), nonce: newNonce(), forms: map[*end]form{},
 	}
 	return s, nil
 }

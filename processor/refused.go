@@ -9,37 +9,33 @@ import (
 
 // What a refused produce means for the batch that it was in.
 
-// tooLarge is what is known of an end whose record was refused, mostly as too large.
-type tooLarge uint8
+// form is how an end goes out the next time whose record was refused for what it is.
+type form uint8
 
 const (
-	suspect tooLarge = iota + 1 // refused in a batch with others: goes alone the next time
-	shrunk                      // refused alone: goes without what is optional
+	byItself form = iota + 1 // refused in a batch with others: which of them it was shows alone
+	shrunk                   // refused alone as too large: goes without what is optional
 )
 
-// oversizeError: the smallest form of an end is larger than its topic takes.
-type oversizeError struct {
+// unwritableError: the record of an end is refused for what it is, in each form that it has.
+type unwritableError struct {
 	end *end
 	err error
 }
 
-func (e *oversizeError) Error() string {
-	return fmt.Sprintf("the end of %s is too large in its smallest form: %v", e.end.task.source, e.err)
+func (e *unwritableError) Error() string {
+	why := "is too large in its smallest form"
+	if e.bySettings() {
+		why = "is refused"
+	}
+	return fmt.Sprintf("the end of %s %s: %v", e.end.task.source, why, e.err)
 }
 
-func (e *oversizeError) Unwrap() error { return errAborted }
+func (e *unwritableError) Unwrap() error { return errAborted }
 
-// refusedError: a topic's settings refuse the record of an end, alone as well.
-type refusedError struct {
-	end *end
-	err error
-}
-
-func (e *refusedError) Error() string {
-	return fmt.Sprintf("the end of %s is refused: %v", e.end.task.source, e.err)
-}
-
-func (e *refusedError) Unwrap() error { return errAborted }
+// bySettings says that it is no matter of size: the topic is compacted, and there is no
+// key, or the brokers judge what is in it. Once that is changed the record is taken.
+func (e *unwritableError) bySettings() bool { return errors.Is(e.err, kerr.InvalidRecord) }
 
 // refusals says what failed produces mean for the batch: the worst of them.
 func (tx *transaction) refusals(ends []*end, failures []error) error {
@@ -56,25 +52,18 @@ func (tx *transaction) refusals(ends []*end, failures []error) error {
 }
 
 // refusal says what one failed produce means. What is too large goes out smaller
-// the next time; it never becomes another kind of event. INVALID_RECORD is no matter of
-// size: the topic is compacted, and there is no key, or the brokers judge what is in it.
+// the next time; it never becomes another kind of event.
 func (tx *transaction) refusal(e *end, err error) error {
 	switch {
-	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge):
-		if tx.oversize[e] == shrunk {
-			return &oversizeError{e, err}
+	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge), errors.Is(err, kerr.InvalidRecord):
+		switch form := tx.forms[e]; {
+		case form == 0:
+			tx.forms[e] = byItself
+		case form == shrunk, errors.Is(err, kerr.InvalidRecord):
+			return &unwritableError{e, err}
+		default:
+			tx.forms[e] = shrunk
 		}
-		if tx.oversize[e] == suspect {
-			tx.oversize[e] = shrunk
-		} else {
-			tx.oversize[e] = suspect
-		}
-		return fmt.Errorf("%w: %w", errAborted, err)
-	case errors.Is(err, kerr.InvalidRecord):
-		if tx.oversize[e] != 0 {
-			return &refusedError{e, err}
-		}
-		tx.oversize[e] = suspect
 		return fmt.Errorf("%w: %w", errAborted, err)
 	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.TopicAuthorizationFailed),
 		errors.Is(err, kerr.PolicyViolation), errors.Is(err, kerr.InvalidTopicException):

@@ -38,6 +38,8 @@ func TestRecordThatATopicsSettingsRefuseIsAHold(t *testing.T) {
 
 		refused.Remove()
 		gateway.to(grantsAlways)
+		time.Sleep(2 * refusedFor)
+		require.Len(t, on(s.topics.Retry, s.allEnds()), 1, "soon")
 		ends := s.settled(32)
 		require.Len(t, on(s.topics.Retry, ends), 1, "parked")
 		require.Len(t, on(s.topics.Granted, ends), 31, "and granted from there")

@@ -37,11 +37,11 @@ type session struct {
 	inflation *inflation
 	undecoded *undecoded
 	asked     *asked
-	cuts      map[partition]cut   // found while reading, for the next session
-	unended   map[partition]*span // what sessions before had read, and not all had ended
-	pending   map[int][]*task     // by the id of the schema that is being fetched
-	joined    bool                // the group, once
-	joining   bool                // between leaving one generation of the group and being given a part in the next
+	assigned  *assignments
+	cuts      map[partition]cut // found while reading, for the next session
+	pending   map[int][]*task   // by the id of the schema that is being fetched
+	joined    bool              // the group, once
+	joining   bool              // between leaving one generation of the group and being given a part in the next
 
 	blocked  bool               // a rebalance waits for us
 	synced   map[string][]int32 // what the newest generation gives us, until it is acted on

@@ -27,9 +27,9 @@ type transaction struct {
 	deadline time.Duration // for everything from Begin to the proof
 	nonce    nonce
 
-	metadataSize int               // bytes of commit metadata of the last one: of the partition that has most
-	howCommitted string            // of the last one: committed, or unknown until it was looked up
-	oversize     map[*end]tooLarge // ends whose record was refused as too large (rule 9)
+	metadataSize int           // bytes of commit metadata of the last one: of the partition that has most
+	howCommitted string        // of the last one: committed, or unknown until it was looked up
+	forms        map[*end]form // of ends whose record was refused (rule 9)
 }
 
 // batch is what one transaction publishes and commits: exactly the ends that
@@ -96,10 +96,10 @@ func (tx *transaction) commit(ctx context.Context, b *batch) error {
 // settle has a committed batch say what was published.
 func (tx *transaction) settle(b *batch) {
 	for i, e := range b.ends {
-		if tx.oversize[e] == shrunk {
+		if tx.forms[e] == shrunk {
 			b.ends[i] = smallest(e)
 		}
-		delete(tx.oversize, e)
+		delete(tx.forms, e)
 	}
 }
 
@@ -131,7 +131,7 @@ func (tx *transaction) run(ctx context.Context, b *batch) error {
 func (tx *transaction) records(ctx context.Context, b *batch) ([]*kgo.Record, error) {
 	records := make([]*kgo.Record, len(b.ends))
 	for i, e := range b.ends {
-		r, err := tx.publish.record(e, tx.oversize[e] == shrunk)
+		r, err := tx.publish.record(e, tx.forms[e] == shrunk)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errAborted, err)
 		}
@@ -159,13 +159,13 @@ func (tx *transaction) produce(ctx context.Context, ends []*end, records []*kgo.
 	}
 	flush := func() error { return tx.kafka.Client().Flush(ctx) }
 	for i, e := range ends {
-		if tx.oversize[e] == 0 {
+		if tx.forms[e] == 0 {
 			send(i)
 		}
 	}
 	err := flush()
 	for i, e := range ends {
-		if tx.oversize[e] != 0 && err == nil {
+		if tx.forms[e] != 0 && err == nil {
 			send(i)
 			err = flush()
 		}
