@@ -26,6 +26,7 @@ type assignments struct {
 	protocol        GroupProtocol
 	acceptForeign   bool
 	acceptLostInput bool
+	earlier         *recollection
 
 	mu      sync.Mutex
 	fetched map[partition]metadata // between OnOffsetsFetched and the adjusting that follows it
@@ -54,14 +55,15 @@ type opening struct {
 	withheld *Hold // it must not be worked on, and why
 	note     string
 	unseen   bool // nothing is committed, and its log could not be looked at
+	earlier  []earlier
 	logEnd   int64
 	topicID  kadm.TopicID
 }
 
-func newAssignments(events *mailbox[event], cfg Config, cuts map[partition]cut, unended map[partition]*span) *assignments {
+func newAssignments(events *mailbox[event], cfg Config, cuts map[partition]cut, unended map[partition]*span, earlier *recollection) *assignments {
 	return &assignments{
 		events: events, topics: cfg.Topics, protocol: cfg.GroupProtocol, acceptForeign: cfg.AcceptForeignOffsets, acceptLostInput: cfg.AcceptLostInput,
-		fetched: map[partition]metadata{}, foreign: map[partition]error{}, cuts: cuts, unended: unended,
+		fetched: map[partition]metadata{}, foreign: map[partition]error{}, cuts: cuts, unended: unended, earlier: earlier,
 	}
 }
 
@@ -184,20 +186,30 @@ func (as *assignments) open(ctx context.Context, cl *kgo.Client, offsets map[str
 		return nil, err
 	}
 	inputs, ids := as.inputs(ctx, cl)
+	e, err := as.openAll(logs, ids, offsets)
+	if err != nil {
+		return nil, err
+	}
+	e.inputs = max(inputs, e.inputs)
+	e.member, _ = cl.GroupMetadata()
+	as.recall(ctx, logs, e.opened)
+	as.events.put(e)
+	return offsets, nil
+}
+
+// openAll sets where the new partitions are read from.
+func (as *assignments) openAll(logs map[partition]bound, ids map[string]kadm.TopicID, offsets map[string]map[int32]kgo.Offset) (e event, err error) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
-	listed := 0.0 // without those of a broker that does not answer
 	for p := range logs {
-		listed += as.topics.weight(p.topic)
+		e.inputs += as.topics.weight(p.topic) // without those of a broker that does not answer
 	}
-	e := event{inputs: max(inputs, listed)}
-	e.member, _ = cl.GroupMetadata()
 	for topic, numbers := range offsets {
 		for number := range numbers {
 			p := partition{topic, number}
 			log, err := as.boundsOf(p, logs)
 			if err != nil {
-				return nil, err
+				return event{}, err
 			}
 			log.topicID = ids[topic]
 			o := as.opening(p, log)
@@ -206,8 +218,22 @@ func (as *assignments) open(ctx context.Context, cl *kgo.Client, offsets map[str
 			numbers[number] = kgo.NewOffset().At(o.metadata.position.watermark).WithEpoch(o.metadata.position.leaderEpoch)
 		}
 	}
-	as.events.put(e)
-	return offsets, nil
+	return e, nil
+}
+
+// recall reads back what was asked for in partitions that are worked on, of those whose
+// logs could be looked at: others have no leader who could be asked.
+func (as *assignments) recall(ctx context.Context, logs map[partition]bound, opened []opening) {
+	reaches := map[partition]reach{}
+	for _, o := range opened {
+		if log, listed := logs[o.partition]; listed && log.err == nil && o.withheld == nil {
+			reaches[o.partition] = reachOf(o.metadata.position, log.start, len(opened))
+		}
+	}
+	found := as.earlier.of(ctx, reaches)
+	for i := range opened {
+		opened[i].earlier = found[opened[i].partition]
+	}
 }
 
 // boundsOf is where the log of a partition begins and ends. Of one that cannot be

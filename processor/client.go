@@ -7,9 +7,21 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
+// reading are the options of whoever reads the input, so that all see the same records.
+func reading() []kgo.Opt {
+	return []kgo.Opt{
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), // or aborted upstream requests would be granted
+		kgo.KeepControlRecords(),                     // which the watermark has to pass
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),  // a gap is a hold, never a silent skip
+		kgo.FetchMaxWait(fetchMaxWait),
+		kgo.FetchMaxBytes(fetchMaxBytes),
+		kgo.FetchMaxPartitionBytes(fetchMaxPartitionBytes),
+	}
+}
+
 // options are those that the promises need.
 func (p *Processor) options(ctx context.Context, c cluster, member *lease) []kgo.Opt {
-	return []kgo.Opt{
+	return append(reading(),
 		kgo.WithContext(ctx),
 		kgo.MetadataMinAge(metadataMinAge),
 		kgo.WithHooks(p.contact, member),
@@ -19,13 +31,7 @@ func (p *Processor) options(ctx context.Context, c cluster, member *lease) []kgo
 		kgo.SessionTimeout(p.cfg.SessionTimeout),
 		kgo.HeartbeatInterval(p.cfg.HeartbeatInterval),
 		kgo.BlockRebalanceOnPoll(),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), // or aborted upstream requests would be granted
-		kgo.KeepControlRecords(),                     // which the watermark has to pass
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
-		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // a gap is a hold, never a silent skip
-		kgo.FetchMaxWait(fetchMaxWait),
-		kgo.FetchMaxBytes(fetchMaxBytes),
-		kgo.FetchMaxPartitionBytes(fetchMaxPartitionBytes),
 
 		kgo.TransactionalID(p.cfg.TransactionalID),
 		kgo.TransactionTimeout(p.cfg.TransactionTimeout),
@@ -36,7 +42,7 @@ func (p *Processor) options(ctx context.Context, c cluster, member *lease) []kgo
 			}
 			return defaultMaxMessageBytes
 		}),
-	}
+	)
 }
 
 const (

@@ -31,6 +31,7 @@ func TestPlantedBugsAreSeen(t *testing.T) {
 		{"share-kept", "TestFleetKeepsWithinItsRate/classic"},
 		{"nothing-lent", "TestHotKeyLeavesTheOthersOfItsPartitionAlone"},
 		{"heartbeat", "TestReplicaThatGetsNowhereIsNotReady"},
+		{"recollection", "TestRefusedRepeatOfWhatAnotherWasGrantedIsNotFailed"},
 	} {
 		t.Run(control.patch, func(t *testing.T) {
 			out, err := runPatched(t, control.patch, "synctests", control.test)

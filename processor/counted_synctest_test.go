@@ -33,7 +33,7 @@ func TestPartitionsThatAreNotListedCount(t *testing.T) {
 		require.NotEmpty(t, l)
 
 		events := newMailbox[event](newBell())
-		as := newAssignments(events, s.config("r1"), nil, nil)
+		as := newAssignments(events, s.config("r1"), nil, nil, nil)
 		all, held := map[string]map[int32]kgo.Offset{}, 0.0
 		for _, topic := range s.topics.Inputs() {
 			all[topic] = map[int32]kgo.Offset{}

@@ -105,7 +105,7 @@ func (s *scheduler) recall(t *task) {
 	if t.inDoubt {
 		return
 	}
-	if since, known := s.grants.since(t.request.RequestID); known {
+	if since, known := s.grants.since(t); known {
 		t.inDoubt, t.granted = true, since
 	}
 }

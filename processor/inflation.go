@@ -20,6 +20,7 @@ import (
 // fetch. Only one that no fetch could hold is refused for good.
 type inflation struct {
 	batches   kgo.Decompressor
+	most      int64
 	spent     atomic.Int64
 	stretched atomic.Int64 // when last, in nanoseconds of Unix; 0: nothing that has not been polled
 }
@@ -39,7 +40,8 @@ const (
 	stretch     = 8           // by how much requests, which differ, can be compressed
 )
 
-func newInflation() (*inflation, error) {
+// newInflation bounds what fetches grow to by most bytes.
+func newInflation(most int64) (*inflation, error) {
 	// kgo bounds its own decompressor, and gives it out only to who asks a client for it.
 	client, err := kgo.NewClient(kgo.MaxDecompressBatchBytes(MaxDecompressed))
 	if err != nil {
@@ -50,12 +52,12 @@ func newInflation() (*inflation, error) {
 	if !ok {
 		return nil, errors.New("preparing to decompress: the Kafka client gives no decompressor")
 	}
-	return &inflation{batches: batches}, nil
+	return &inflation{batches: batches, most: most}, nil
 }
 
 // Decompress implements kgo.Decompressor.
 func (i *inflation) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
-	if i.spent.Load() >= maxInflated {
+	if i.spent.Load() >= i.most {
 		return nil, errInflated
 	}
 	out, err := i.batches.Decompress(src, codec)
@@ -63,10 +65,10 @@ func (i *inflation) Decompress(src []byte, codec kgo.CompressionCodecType) ([]by
 		return nil, err
 	}
 	cost := costOf(out)
-	if cost > maxInflated {
+	if cost > i.most {
 		return nil, kgo.ErrMaxDecompress
 	}
-	if i.spent.Add(cost) > maxInflated {
+	if i.spent.Add(cost) > i.most {
 		i.spent.Add(-cost)
 		return nil, errInflated
 	}

@@ -45,7 +45,7 @@ func TestCostOfABatchIsWhatItsRecordsTakeInMemory(t *testing.T) {
 }
 
 func TestAttackBatchesThatGrowAreRefusedForTheMomentOrForGood(t *testing.T) {
-	i, err := newInflation()
+	i, err := newInflation(maxInflated)
 	require.NoError(t, err)
 	zstd, err := kgo.DefaultCompressor(kgo.ZstdCompression())
 	require.NoError(t, err)

@@ -112,7 +112,10 @@ func (s *session) open(opened opening, member string) {
 		return
 	}
 	s.commits.taken = max(s.commits.taken, len(opened.metadata.encode())) // the brokers took it once
-	s.scheduler.Assign(o.assignment, o.ceiling)
+	for _, e := range opened.earlier {
+		s.asked.differs(&e.request)
+	}
+	s.scheduler.Assign(o.assignment, o.ceiling, opened.earlier)
 	if ban := opened.metadata.ban; ban.After(time.Now()) {
 		o.ban = ban
 		s.learnBan(ban)
@@ -127,13 +130,14 @@ func (s *session) logOpened(opened []opening) {
 	if len(opened) == 0 {
 		return
 	}
-	inDoubt, finished := int64(0), 0
+	inDoubt, finished, recalled := int64(0), 0, 0
 	for _, o := range opened {
 		pos := o.metadata.position
 		inDoubt += pos.ceiling - pos.watermark
 		finished += len(pos.finished)
+		recalled += len(o.earlier)
 	}
-	s.log.Info("partitions assigned", "partitions", len(opened), "offsets_in_doubt", inDoubt, "finished_above", finished)
+	s.log.Info("partitions assigned", "partitions", len(opened), "offsets_in_doubt", inDoubt, "finished_above", finished, "asked_before", recalled)
 }
 
 // withhold keeps a partition from being worked on until a person has decided.

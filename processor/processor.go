@@ -244,10 +244,11 @@ func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error)
 	s.learnBan(p.gate.bannedUntil) // its commit may have failed
 	client := newClientMetrics()
 	var err error
-	if s.inflation, err = newInflation(); err != nil {
+	if s.inflation, err = newInflation(maxInflated); err != nil {
 		return nil, err
 	}
-	assigned := newAssignments(s.events, p.cfg, p.know.cuts, p.know.unended)
+	assigned := newAssignments(s.events, p.cfg, p.know.cuts, p.know.unended,
+		&recollection{cfg: p.cfg, log: s.log, kafka: p.deps.Kafka, codec: p.deps.Codec, registry: p.deps.Registry})
 	s.cuts = map[partition]cut{}
 	p.know.cuts = s.cuts
 	s.assigned = assigned

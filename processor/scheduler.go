@@ -120,9 +120,15 @@ func newScheduler(cfg Config, d Deps, with surroundings) *scheduler {
 	return s
 }
 
-// Assign opens an assignment at its committed ceiling.
-func (s *scheduler) Assign(a assignment, ceiling int64) {
-	s.inbox.put(func() { s.supplies[a] = newSupply(a, ceiling) })
+// Assign opens an assignment at its committed ceiling, and notes what was asked for in
+// it before.
+func (s *scheduler) Assign(a assignment, ceiling int64, before []earlier) {
+	s.inbox.put(func() {
+		s.supplies[a] = newSupply(a, ceiling)
+		for _, e := range before {
+			s.grants.recall(e)
+		}
+	})
 }
 
 // Drop forgets an assignment. Calls in flight end, and their answers with them.

@@ -67,7 +67,7 @@ func newWay(tb testing.TB, keys int) *way {
 		metrics: m, holds: w.holds, reports: w.reports, lease: newLease(cfg.SessionTimeout),
 	})
 	w.owned = w.windows.Assign(partition{cfg.Topics.Store, 0}, position{})
-	w.scheduler.Assign(w.owned.assignment, 1<<60)
+	w.scheduler.Assign(w.owned.assignment, 1<<60, nil)
 	for i := range wayPoll {
 		store, receipt := "S042", "S042-20261126-00017"
 		value, err := publish.codec.EncodeRequest(cfg.Topics.Store, schemas.Request{

@@ -1,0 +1,172 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupongrant/coupongrant/schemas"
+)
+
+// recollection reads back what the newest records that have ended asked for, when their
+// partition comes to us. Others called them, and one that comes now may repeat one of
+// those: what is refused to it may have been granted then, and a request id that is used
+// for another coupon is to be seen here too.
+//
+// It reads with a client of its own, before the first poll of the partition, and for no
+// longer than recalledFor: what cannot be read by then is not known, and requests do not
+// wait for it. Whether a record was granted it does not ask: the results are not for us to
+// read, and who was refused is not called by chance again.
+type recollection struct {
+	cfg      Config
+	log      *slog.Logger
+	kafka    []kgo.Opt
+	codec    *schemas.Codec
+	registry *schemas.Registry
+}
+
+const (
+	recalledRecords  = 4096     // of one partition, in offsets
+	recalledAtOnce   = 1 << 14  // of all that come together: they are decoded within a quarter of a second
+	recalledInflated = 16 << 20 // of what a fetch may grow to; twice that is not there at once
+	recalledSchemas  = 16       // that are asked for
+	recalledFor      = 3 * time.Second
+)
+
+// earlier is what a record asked for that has ended.
+type earlier struct {
+	source  string // of the original record
+	request schemas.Request
+	since   time.Time // it may have been called
+}
+
+// reach is the offsets of a partition to read back, and which of them have ended.
+type reach struct {
+	from, to int64 // to is not of them
+	position position
+}
+
+// reachOf is how far a partition is read back, of several that come together.
+func reachOf(pos position, start int64, together int) reach {
+	to := pos.reached()
+	return reach{from: max(start, to-int64(min(recalledRecords, recalledAtOnce/max(together, 1)))), to: to, position: pos}
+}
+
+// ended says that a record has an end.
+func (r reach) ended(offset int64) bool {
+	_, found := slices.BinarySearch(r.position.finished, offset)
+	return offset < r.position.watermark || found
+}
+
+// of reads back. What it could not read it names in the log.
+func (r *recollection) of(ctx context.Context, reaches map[partition]reach) map[partition][]earlier {
+	maps.DeleteFunc(reaches, func(_ partition, at reach) bool { return at.from >= at.to })
+	if len(reaches) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, recalledFor)
+	defer cancel()
+	read, err := r.read(ctx, reaches)
+	if err != nil {
+		r.log.Warn("what was asked for before could not all be read back: a request that repeats such a one is not known as a repeat", "partitions", len(reaches), "error", err)
+	}
+	return read
+}
+
+// read returns what it has read with an error too; reaches keeps what is left to read.
+func (r *recollection) read(ctx context.Context, reaches map[partition]reach) (map[partition][]earlier, error) {
+	inflation, err := newInflation(recalledInflated)
+	if err != nil {
+		return nil, err
+	}
+	starts := map[string]map[int32]kgo.Offset{}
+	for p, at := range reaches {
+		if starts[p.topic] == nil {
+			starts[p.topic] = map[int32]kgo.Offset{}
+		}
+		starts[p.topic][p.number] = kgo.NewOffset().At(at.from)
+	}
+	client, err := kgo.NewClient(slices.Concat(r.kafka, reading(), []kgo.Opt{
+		kgo.WithContext(ctx), kgo.MetadataMinAge(metadataMinAge), kgo.ConsumePartitions(starts), kgo.WithDecompressor(inflation),
+	})...)
+	if err != nil {
+		return nil, fmt.Errorf("preparing a Kafka client: %w", err)
+	}
+	defer client.Close()
+	found, decoder := map[partition][]earlier{}, recalling{recollection: r, now: time.Now(), asked: map[int]bool{}}
+	var failed error
+	for len(reaches) > 0 {
+		fetches := client.PollRecords(ctx, pollRecords)
+		if ctx.Err() != nil {
+			return found, errors.Join(failed, ctx.Err())
+		}
+		inflation.polled(fetches.NumRecords() < pollRecords)
+		done := map[string][]int32{}
+		over := func(p partition) {
+			delete(reaches, p)
+			done[p.topic] = append(done[p.topic], p.number)
+		}
+		for _, fe := range fetches.Errors() {
+			if p := (partition{fe.Topic, fe.Partition}); !errors.Is(fe.Err, errInflated) {
+				failed = fmt.Errorf("reading %s: %w", p, fe.Err)
+				over(p)
+			}
+		}
+		fetches.EachPartition(func(ftp kgo.FetchTopicPartition) {
+			p := partition{ftp.Topic, ftp.Partition}
+			at, wanted := reaches[p]
+			if !wanted {
+				return
+			}
+			for _, record := range ftp.Records {
+				if record.Offset < at.to && at.ended(record.Offset) && !record.Attrs.IsControl() {
+					if e, known := decoder.decode(ctx, p, record); known {
+						found[p] = append(found[p], e)
+					}
+				}
+				if record.Offset >= at.to-1 {
+					over(p)
+					return
+				}
+			}
+		})
+		client.PauseFetchPartitions(done)
+	}
+	return found, failed
+}
+
+// recalling decodes records of one recollection.
+type recalling struct {
+	*recollection
+	now   time.Time
+	asked map[int]bool // schemas that the registry was asked for
+}
+
+// decode is what a record asked for; false: it cannot be told, or it is no request. Of a
+// record nothing is kept but what tells repeats: it may be large.
+func (r *recalling) decode(ctx context.Context, p partition, record *kgo.Record) (e earlier, known bool) {
+	t := newTask(assignment{partition: p}, record, r.cfg.Topics.Retry, 2*r.cfg.Retry.Delay)
+	t.taken = r.now
+	q, bad, missing := decode(r.codec, t)
+	if missing != 0 && !r.asked[missing] && len(r.asked) < recalledSchemas {
+		r.asked[missing] = true
+		if err := r.registry.Fetch(ctx, missing); err != nil {
+			return e, false // the records that come now say so too
+		}
+		q, bad, missing = decode(r.codec, t)
+	}
+	if bad != nil || missing != 0 {
+		return e, false
+	}
+	t.foundInDoubt()
+	return earlier{
+		source: t.source, since: firstKnown(t),
+		request: schemas.Request{RequestID: q.RequestID, OpenID: q.OpenID, CouponCode: q.CouponCode, CouponType: q.CouponType},
+	}, true
+}
