@@ -94,6 +94,7 @@ func (s *scheduler) parkBehind(first *task, parked *end) {
 	stay := max(s.cfg.WindowRecords/laneShare, sup.roll.size/2)
 	for _, t := range first.lane.takeBehind(func(t *task, left int) bool { return t.missing == 0 && left > stay }) {
 		s.answering.count(t)
+		s.recall(t) // who calls it then does not know whom it repeats
 		sup.ended(t)
 		s.tell(&end{task: t, kind: endParked, at: parked.at, next: parked.next})
 	}

@@ -46,16 +46,17 @@ type feed struct {
 	every  time.Duration
 	shape  func(*proof.Event) (wanted bool) // what becomes of an event before it is sent
 
-	mu      sync.Mutex
-	load    *proof.Load
-	phantom *proof.Load // what is aborted
-	sent    []sent
-	aborted map[string]bool // request ids that must never be called
-	batches int
-	plain   int64 // records that are there
-	single  bool  // no request is sent twice at the moment
-	repeats []int // of sent, that repeat others: those that noRepeat has not left out
-	err     error // the first failure of a plain record
+	mu        sync.Mutex
+	load      *proof.Load
+	phantom   *proof.Load // what is aborted
+	sent      []sent
+	aborted   map[string]bool // request ids that must never be called
+	batches   int
+	plain     int64                // records that are there
+	strayless bool                 // no stray is sent at the moment
+	strays    []int                // of sent, the strays that noStray has not left out
+	expiry    map[string]time.Time // of the hurried, by request id
+	err       error                // the first failure of a plain record
 }
 
 func newFeed(s *system, seed uint64, rate int) *feed {
@@ -66,9 +67,11 @@ func newFeed(s *system, seed uint64, rate int) *feed {
 	}
 	other := cfg
 	other.Seed = ^seed
-	return &feed{
-		system: s, every: cfg.Every, shape: hurry, load: proof.NewLoad(cfg), phantom: proof.NewLoad(other), aborted: map[string]bool{},
+	f := &feed{
+		system: s, every: cfg.Every, load: proof.NewLoad(cfg), phantom: proof.NewLoad(other), aborted: map[string]bool{}, expiry: map[string]time.Time{},
 	}
+	f.shape = f.hurry
+	return f
 }
 
 // run produces until ctx ends, and returns when all is written.
@@ -90,12 +93,12 @@ func (f *feed) next(batch int) (*kgo.Record, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	e := f.load.Next()
-	for !f.shape(&e) || e.Repeat && f.single {
+	for !f.shape(&e) || isStray(e) && f.strayless {
 		e = f.load.Next()
 	}
 	number := len(f.sent)
-	if e.Repeat {
-		f.repeats = append(f.repeats, number)
+	if isStray(e) {
+		f.strays = append(f.strays, number)
 	}
 	f.sent = append(f.sent, sent{requestID: e.Request.RequestID, flaw: e.Flaw, batch: batch, hurried: hasLittleTime(e)})
 	return f.record(e, eventHeader, strconv.Itoa(number))
@@ -117,16 +120,24 @@ func isHurried(e proof.Event) bool {
 	return e.Request.Trigger.Kind == "store-checkout" && lot(e)%expiringOf == 0
 }
 
-// hurry gives some requests so little time that it passes in a fault. Repeats
-// that would truly be refused are not wanted: what is promised of them ends with the
-// replica that called the first, and here replicas die.
-func hurry(e *proof.Event) (wanted bool) {
+// isStray says that an event repeats another and may stand in another partition, as it has
+// no key: of such a one replicas do not learn from one another whom it repeats.
+func isStray(e proof.Event) bool { return e.Repeat && e.Key == nil }
+
+// hurry gives some requests so little time that it passes in a fault. Strays that would
+// truly be refused are not wanted, as nothing is promised of them.
+func (f *feed) hurry(e *proof.Event) (wanted bool) {
 	hurried := isHurried(*e)
-	if e.Repeat && (slices.Contains(limitedCoupons(), e.Request.CouponCode) || hurried) {
+	if isStray(*e) && (slices.Contains(limitedCoupons(), e.Request.CouponCode) || hurried) {
 		return false
 	}
-	if hurried {
+	at, repeats := f.expiry[e.Request.RequestID]
+	switch {
+	case repeats:
+		e.Request.ExpiresAt = at
+	case hurried:
 		expireIn(e, time.Duration(300+lot(*e)%4000)*time.Millisecond)
+		f.expiry[e.Request.RequestID] = e.Request.ExpiresAt
 	}
 	return true
 }
@@ -205,22 +216,22 @@ func (f *feed) locate(r *kgo.Record) {
 	}
 }
 
-// sendSingly has no request sent twice from now on, or lets it be again.
-func (f *feed) sendSingly(singly bool) {
+// sendNoStrays has none sent from now on, or lets them be again.
+func (f *feed) sendNoStrays(none bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.single = singly
+	f.strayless = none
 }
 
-// noRepeat says that there is no record that repeats another, but for those that it may leave out.
-func (f *feed) noRepeat(but func(source string) bool) bool {
+// noStray says that there is none, but for those that it may leave out.
+func (f *feed) noStray(but func(source string) bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.repeats = slices.DeleteFunc(f.repeats, func(number int) bool {
+	f.strays = slices.DeleteFunc(f.strays, func(number int) bool {
 		e := f.sent[number]
 		return e.unsure || e.source != "" && but(e.source)
 	})
-	return len(f.repeats) == 0
+	return len(f.strays) == 0
 }
 
 // transactions are the other part of the rate.

@@ -35,12 +35,11 @@ func (c *chaos) gatewayHangs(s step) error {
 func (c *chaos) ban(s step) error { return c.misbehave(s, map[string]any{"fault": "ban 2s"}) }
 
 // refusals are of everybody, as if all that we send were wrong: of records too that repeat
-// what was granted. What is promised of those ends with the replica that called the first,
-// as of those whose second call is refused by right (hurry), so there are none meanwhile.
+// what was granted. Nothing is promised of strays, so there are none meanwhile.
 func (c *chaos) refusals(s step) error {
-	c.feed.sendSingly(true)
-	defer c.feed.sendSingly(false)
-	err := within(2*time.Minute, "records that repeat others could still fail", func() bool { return c.feed.noRepeat(c.witness.cannotFail) })
+	c.feed.sendNoStrays(true)
+	defer c.feed.sendNoStrays(false)
+	err := within(2*time.Minute, "records that repeat others of other partitions could still fail", func() bool { return c.feed.noStray(c.witness.cannotFail) })
 	if err != nil {
 		return err
 	}

@@ -155,7 +155,8 @@ func waysShape(ways []repeatWay) func(*proof.Event) bool {
 		way := ways[draw%uint64(len(ways))]
 		draw /= uint64(len(ways))
 		kind := kindOf(draw % 100)
-		if e.Repeat && (!way.recognises() || kind != calmKind) {
+		limited := way.PerMember > 0 && member != nil && draw/100%20 == 0
+		if isStray(*e) && !way.recognises() || e.Repeat && (limited || kind != calmKind) {
 			return false // it would truly be refused, or differ from the first
 		}
 		e.Request.RequestID = way.Name + "." + kind + "." + e.Request.RequestID
@@ -164,7 +165,7 @@ func waysShape(ways []repeatWay) func(*proof.Event) bool {
 			e.Request.CouponCode = "only-" + e.Request.RequestID
 		}
 		if way.PerMember > 0 {
-			if member != nil && draw/100%20 == 0 { // has that coupon, or is refused if the other comes later
+			if limited { // has that coupon, or is refused if the other comes later
 				e.Request.OpenID = member.Request.OpenID
 				e.Request.CouponCode, e.Request.CouponType = member.Request.CouponCode, member.Request.CouponType
 			}
