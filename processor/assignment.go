@@ -192,7 +192,7 @@ func (as *assignments) open(ctx context.Context, cl *kgo.Client, offsets map[str
 	}
 	e.inputs = max(inputs, e.inputs)
 	e.member, _ = cl.GroupMetadata()
-	as.recall(ctx, logs, e.opened)
+	as.recollect(ctx, logs, e.opened)
 	as.events.put(e)
 	return offsets, nil
 }
@@ -221,9 +221,9 @@ func (as *assignments) openAll(logs map[partition]bound, ids map[string]kadm.Top
 	return e, nil
 }
 
-// recall reads back what was asked for in partitions that are worked on, of those whose
+// recollect reads back what was asked for in partitions that are worked on, of those whose
 // logs could be looked at: others have no leader who could be asked.
-func (as *assignments) recall(ctx context.Context, logs map[partition]bound, opened []opening) {
+func (as *assignments) recollect(ctx context.Context, logs map[partition]bound, opened []opening) {
 	reaches := map[partition]reach{}
 	for _, o := range opened {
 		if log, listed := logs[o.partition]; listed && log.err == nil && o.withheld == nil {

@@ -63,6 +63,12 @@ func (s *scheduler) dispatch(ctx context.Context, now time.Time) time.Duration {
 		if t == nil {
 			return idle
 		}
+		if s.repeats(t) {
+			s.turns.drop()
+			t.due = now.Add(repeatWait)
+			s.enqueue(t)
+			continue
+		}
 		s.recall(t)
 		if v, ended := s.policy.beforeCall(t, now); ended {
 			s.turns.drop()
@@ -70,12 +76,6 @@ func (s *scheduler) dispatch(ctx context.Context, now time.Time) time.Duration {
 			sup.forget(t)
 			s.touch(sup)
 			s.conclude(t, v, answered{})
-			continue
-		}
-		if _, once := s.calling[t.request.RequestID]; once { // a repeat: what it may be told depends on the answer
-			s.turns.drop()
-			t.due = now.Add(repeatWait)
-			s.enqueue(t)
 			continue
 		}
 		if wait, ok := s.gate.open(now, s.turns.inFlight); !ok {
@@ -97,6 +97,13 @@ func (s *scheduler) dispatch(ctx context.Context, now time.Time) time.Duration {
 		return s.stoppedBy(barrierStopping, idle)
 	}
 	return s.stoppedBy(barrierSlots, idle)
+}
+
+// repeats says that a task's request is called for another at this moment: what it may be
+// told depends on the answer.
+func (s *scheduler) repeats(t *task) bool {
+	_, once := s.calling[t.request.RequestID]
+	return once
 }
 
 // recall finds a task in doubt whose request another record has brought before, if a

@@ -61,12 +61,13 @@
 // predecessor may have called for it.
 //
 // A partition (assignment.go): unassigned ─▶ assigned (an epoch opens when its
-// committed offset and metadata are read, before its first poll) ─▶ dropped
-// (revoked, lost, or found missing when a commit looked). Work of an older epoch
-// is counted and thrown away. Held: its metadata cannot be read, its input has a
-// gap, or an end is too large for its topic; it is paused until a person decides.
-// Overtaken: retention took what was to be read next; it is paused, what was read
-// ends, and then it is held, or gone over with --accept-lost-input.
+// committed offset and metadata are read, and what its newest ended records asked
+// for, before its first poll) ─▶ dropped (revoked, lost, or found missing when a
+// commit looked). Work of an older epoch is counted and thrown away. Held: its
+// metadata cannot be read, its input has a gap, or an end is too large for its
+// topic; it is paused until a person decides. Overtaken: retention took what was
+// to be read next; it is paused, what was read ends, and then it is held, or gone
+// over with --accept-lost-input.
 //
 // # Who owns what
 //

@@ -32,9 +32,9 @@ func newGrants(places int) *grants {
 // note keeps the earlier time of an id that is known.
 func (g *grants) note(requestID string, since time.Time) { g.keep(requestID, 0, since) }
 
-// recall notes what another replica may have called. It may have parked it as well, so
+// noteRecord notes a record that others may have called. They may have parked it as well, so
 // that the record in the retry topic is no repeat: it is the same one.
-func (g *grants) recall(e earlier) {
+func (g *grants) noteRecord(e earlier) {
 	g.keep(e.request.RequestID, maphash.String(g.seed, e.source), e.since)
 }
 

@@ -104,19 +104,23 @@ func TestRepeatOfAGrantThatIsRefusedForAMomentIsGranted(t *testing.T) {
 }
 
 func TestExpiredRepeatOfAGrantIsAskedFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop(t, 1, always(func(*http.Request) (*http.Response, error) {
-			time.Sleep(2 * time.Second)
-			return granted(1), nil
-		}))
-		r := s.start(s.config("r1"))
-		q := s.request("id")
-		q.ExpiresAt = q.OccurredAt.Add(1500 * time.Millisecond)
-		s.produce(0, []byte("key"), q, q)
-		ends := s.settled(2)
-		require.Len(t, on(s.topics.Granted, ends), 2, "the second was granted before it expired, by the first")
-		require.NoError(t, r.stopped())
-	})
+	for name, key := range map[string][]byte{"with a key": []byte("key"), "without a key": nil} { // which waits while the first is called
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newShop(t, 1, always(func(*http.Request) (*http.Response, error) {
+					time.Sleep(4 * time.Second)
+					return granted(1), nil
+				}))
+				r := s.start(s.config("r1"))
+				q := s.request("id")
+				q.ExpiresAt = q.OccurredAt.Add(1500 * time.Millisecond)
+				s.produce(0, key, q, q)
+				ends := s.settled(2)
+				require.Len(t, on(s.topics.Granted, ends), 2, "the second was granted before it expired, by the first")
+				require.NoError(t, r.stopped())
+			})
+		})
+	}
 }
 
 // The opposite: where nothing was granted a repeat is refused like any other.

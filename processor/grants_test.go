@@ -29,7 +29,7 @@ func TestRecordIsNoRepeatOfItself(t *testing.T) {
 	at := time.UnixMilli(1_762_848_000_000)
 	recalled := func(source string) func(*grants) {
 		return func(g *grants) {
-			g.recall(earlier{source: source, request: schemas.Request{RequestID: "id"}, since: at})
+			g.noteRecord(earlier{source: source, request: schemas.Request{RequestID: "id"}, since: at})
 		}
 	}
 	called := func(g *grants) { g.note("id", at) }

@@ -71,6 +71,14 @@ func (s *scheduler) noteGrant(ans answered) {
 	}
 }
 
+// noteDoubt remembers that for a task that comes in doubt a coupon may have been granted:
+// it may wait for longer than one that repeats it.
+func (s *scheduler) noteDoubt(t *task) {
+	if t.inDoubt && t.missing == 0 {
+		s.grants.noteRecord(earlier{source: t.source, request: t.request, since: firstKnown(t)})
+	}
+}
+
 // parked says that a task came from the retry topic.
 func (s *scheduler) parked(t *task) bool { return t.topic == s.cfg.Topics.Retry }
 

@@ -43,6 +43,7 @@ func (s *scheduler) sweep(now time.Time) {
 		if over {
 			s.recall(t) // which ends nobody: it may be called after all
 			v, over = s.policy.beforeCall(t, now)
+			over = over && !s.repeats(t)
 		}
 		if !over && othersEnd {
 			v, over = s.overdue(t)

@@ -122,6 +122,30 @@ func TestParkedRequestIsNoRepeatOfItself(t *testing.T) {
 	}
 }
 
+// Nor is one that waits in the retry topic, in doubt, forgotten while it waits.
+func TestRefusedRepeatOfWhatWaitsInDoubtIsNotFailed(t *testing.T) {
+	for _, doubt := range []bool{true, false} {
+		t.Run(fmt.Sprint(doubt), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newShop(t, 1, always(func(*http.Request) (*http.Response, error) { return refused("-7"), nil }))
+				q := s.request("id")
+				value, err := s.codec.EncodeRequest(s.topics.Store, q)
+				require.NoError(t, err)
+				require.NoError(t, s.client.ProduceSync(t.Context(), &kgo.Record{Topic: s.topics.Retry, Value: value, Headers: []kgo.RecordHeader{
+					{Key: headerSource, Value: []byte(s.topics.Store + "/1/0")}, {Key: headerInDoubt, Value: fmt.Append(nil, doubt)},
+					{Key: headerNextAt, Value: []byte(rfc3339(time.Now().Add(5 * time.Minute)))},
+				}}).FirstErr())
+				r := s.start(s.config("r1"))
+				time.Sleep(time.Minute)
+				s.produce(0, nil, q)
+				time.Sleep(time.Minute)
+				require.Equal(t, doubt, len(on(s.topics.Failed, s.allEnds())) == 0)
+				require.NoError(t, r.stopped())
+			})
+		})
+	}
+}
+
 // An id that another replica has called for one coupon is not called for another.
 func TestConflictWithWhatAnotherReadIsSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -126,7 +126,7 @@ func (s *scheduler) Assign(a assignment, ceiling int64, before []earlier) {
 	s.inbox.put(func() {
 		s.supplies[a] = newSupply(a, ceiling)
 		for _, e := range before {
-			s.grants.recall(e)
+			s.grants.noteRecord(e)
 		}
 	})
 }
@@ -177,6 +177,7 @@ func (s *scheduler) Add(tasks []*task) {
 				continue
 			}
 			sup.admit(t)
+			s.noteDoubt(t)
 			if s.lanes.join(t, s.cfg.Topics.Retry) {
 				s.enqueue(t)
 			}
@@ -192,6 +193,7 @@ func (s *scheduler) Decoded(t *task, request schemas.Request, bad *end) {
 			return
 		}
 		t.request, t.missing = request, 0
+		s.noteDoubt(t)
 		first := t.lane == nil || t.lane.tasks[0] == t
 		switch {
 		case bad != nil && first:
