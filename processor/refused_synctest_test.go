@@ -4,6 +4,7 @@ package processor
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,6 +36,9 @@ func TestRecordThatATopicsSettingsRefuseIsAHold(t *testing.T) {
 		held := reasons(r.Health().Holds, holdTopic)
 		require.Contains(t, held, s.topics.Retry)
 		require.Contains(t, held, "a compacted topic takes no record without a key")
+		for _, p := range r.Status().Partitions {
+			require.Equal(t, p.Topic == s.topics.Store && p.Partition == 0, strings.HasPrefix(p.Why, "held: "), "%s/%d: %s", p.Topic, p.Partition, p.Why)
+		}
 
 		refused.Remove()
 		gateway.to(grantsAlways)

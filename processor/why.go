@@ -91,11 +91,11 @@ func (m *moment) untaken(p *partitionView) int64 {
 	return p.logEnd - p.next
 }
 
-// heldAt is why a partition by itself is held.
+// heldAt is why a partition by itself is held, or its outcomes are.
 func (m *moment) heldAt(p partition) string {
-	where := p.String()
+	where, results := p.String(), whereResultsOf(p)
 	for _, h := range m.holds {
-		if h.Where == where {
+		if h.Where == where || h.Where == results {
 			return h.Reason
 		}
 	}
