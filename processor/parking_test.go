@@ -30,14 +30,17 @@ func TestOnlyALaneThatCrowdsTheOthersOutIsParkedBehind(t *testing.T) {
 				gate: &gate{guard: new(guard)},
 				cfg:  cfg, policy: policy{cfg: cfg}, breaker: breaker.New(breaker.DefaultConfig(), nil), reports: newMailbox[report](newBell()),
 				supplies: map[assignment]*supply{a: newSupply(assignment{}, 0)}, lanes: lanes{}, answered: time.Now(),
-				sight: new(sight), recent: newRecent(cfg.Topics, 1),
+				sight: new(sight), recent: newRecent(cfg.Topics, 1), grants: newGrants(64),
 			}
+			s.grants.note("granted", time.Now())
 			var offset int64
 			fill := func(key string, n int) *task {
 				var first *task
 				for range n {
 					t := &task{assignment: a, offset: offset, record: &kgo.Record{Key: []byte(key)}}
-					offset++
+					if offset++; offset%2 == 0 {
+						t.request.RequestID = "granted"
+					}
 					s.supplies[a].admit(t)
 					if s.lanes.join(t, cfg.Topics.Retry) {
 						first = t
@@ -53,7 +56,11 @@ func TestOnlyALaneThatCrowdsTheOthersOutIsParkedBehind(t *testing.T) {
 
 			s.parkBehind(first, &end{task: first, kind: endParked})
 
-			require.Len(t, s.reports.take(), row.parked)
+			parked := s.reports.take()
+			require.Len(t, parked, row.parked)
+			for _, r := range parked {
+				require.Equal(t, r.end.task.request.RequestID == "granted", r.end.task.inDoubt, "who repeats another takes that along")
+			}
 			require.Len(t, first.lane.tasks, row.trouble-row.parked)
 			require.Equal(t, int(offset)-row.parked, s.supplies[a].roll.size)
 		})
