@@ -26,7 +26,7 @@ type assignments struct {
 	protocol        GroupProtocol
 	acceptForeign   bool
 	acceptLostInput bool
-	earlier         *recollection
+	recollection    *recollection
 
 	mu      sync.Mutex
 	fetched map[partition]metadata // between OnOffsetsFetched and the adjusting that follows it
@@ -54,16 +54,16 @@ type opening struct {
 	metadata metadata
 	withheld *Hold // it must not be worked on, and why
 	note     string
-	unseen   bool // nothing is committed, and its log could not be looked at
-	earlier  []earlier
+	unseen   bool      // nothing is committed, and its log could not be looked at
+	before   []earlier // what was asked for in it
 	logEnd   int64
 	topicID  kadm.TopicID
 }
 
-func newAssignments(events *mailbox[event], cfg Config, cuts map[partition]cut, unended map[partition]*span, earlier *recollection) *assignments {
+func newAssignments(events *mailbox[event], cfg Config, cuts map[partition]cut, unended map[partition]*span, recollection *recollection) *assignments {
 	return &assignments{
 		events: events, topics: cfg.Topics, protocol: cfg.GroupProtocol, acceptForeign: cfg.AcceptForeignOffsets, acceptLostInput: cfg.AcceptLostInput,
-		fetched: map[partition]metadata{}, foreign: map[partition]error{}, cuts: cuts, unended: unended, earlier: earlier,
+		fetched: map[partition]metadata{}, foreign: map[partition]error{}, cuts: cuts, unended: unended, recollection: recollection,
 	}
 }
 
@@ -193,6 +193,9 @@ func (as *assignments) open(ctx context.Context, cl *kgo.Client, offsets map[str
 	e.inputs = max(inputs, e.inputs)
 	e.member, _ = cl.GroupMetadata()
 	as.recollect(ctx, logs, e.opened)
+	if err := ctx.Err(); err != nil {
+		return nil, err // a rebalance: kgo comes back for these
+	}
 	as.events.put(e)
 	return offsets, nil
 }
@@ -230,9 +233,9 @@ func (as *assignments) recollect(ctx context.Context, logs map[partition]bound, 
 			reaches[o.partition] = reachOf(o.metadata.position, log.start, len(opened))
 		}
 	}
-	found := as.earlier.of(ctx, reaches)
+	found := as.recollection.of(ctx, reaches)
 	for i := range opened {
-		opened[i].earlier = found[opened[i].partition]
+		opened[i].before = found[opened[i].partition]
 	}
 }
 

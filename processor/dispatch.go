@@ -65,7 +65,7 @@ func (s *scheduler) dispatch(ctx context.Context, now time.Time) time.Duration {
 		}
 		if s.repeats(t) {
 			s.turns.drop()
-			t.due = now.Add(repeatWait)
+			t.due = time.Now().Add(repeatWait) // now may be of before this process was stopped
 			s.enqueue(t)
 			continue
 		}

@@ -21,7 +21,7 @@ type grants struct {
 
 type grantPlace struct {
 	id    uint64
-	only  uint64 // the one record that is known to have asked; 0: any may have
+	only  uint64 // the origin of all records that are known to have asked; 0: of several, or one was called here
 	since int64  // milliseconds of Unix
 }
 
@@ -30,33 +30,38 @@ func newGrants(places int) *grants {
 }
 
 // note keeps the earlier time of an id that is known.
-func (g *grants) note(requestID string, since time.Time) { g.keep(requestID, 0, since) }
-
-// noteRecord notes a record that others may have called. They may have parked it as well, so
-// that the record in the retry topic is no repeat: it is the same one.
-func (g *grants) noteRecord(e earlier) {
-	g.keep(e.request.RequestID, maphash.String(g.seed, e.source), e.since)
+func (g *grants) note(requestID string, since time.Time) {
+	g.keep(maphash.String(g.seed, requestID), 0, since.UnixMilli())
 }
 
-func (g *grants) keep(requestID string, only uint64, since time.Time) {
-	id := maphash.String(g.seed, requestID)
+// noteRecord notes a record that others may have called. They may have parked it as well, so
+// that the record in the retry topic is no repeat: it is the same one. It takes the place
+// of none that is newer.
+func (g *grants) noteRecord(e earlier) {
+	id, since := maphash.String(g.seed, e.requestID), e.since.UnixMilli()
+	if place := g.place(id); place.id == id || place.since <= since {
+		g.keep(id, maphash.String(g.seed, e.origin), since)
+	}
+}
+
+func (g *grants) keep(id, only uint64, since int64) {
 	place := g.place(id)
 	if place.id != id {
-		*place = grantPlace{id: id, only: only, since: since.UnixMilli()}
+		*place = grantPlace{id, only, since}
 		return
 	}
 	if place.only != only {
 		place.only = 0
 	}
-	place.since = min(place.since, since.UnixMilli())
+	place.since = min(place.since, since)
 }
 
-// since is when the id of a task may have been granted first, to another record if it
-// was not called here; false: nothing is known.
+// since is when the id of a task may have been granted first; false: nothing is known but
+// of the very record that it is, or is put back for.
 func (g *grants) since(t *task) (at time.Time, known bool) {
 	id := maphash.String(g.seed, t.request.RequestID)
 	place := g.place(id)
-	if place.id != id || place.only != 0 && place.only == maphash.String(g.seed, t.source) {
+	if place.id != id || place.only != 0 && place.only == maphash.String(g.seed, t.origin()) {
 		return at, false
 	}
 	return time.UnixMilli(place.since), true

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/coupongrant/coupongrant/schemas"
 )
@@ -29,7 +30,7 @@ func TestRecordIsNoRepeatOfItself(t *testing.T) {
 	at := time.UnixMilli(1_762_848_000_000)
 	recalled := func(source string) func(*grants) {
 		return func(g *grants) {
-			g.noteRecord(earlier{source: source, request: schemas.Request{RequestID: "id"}, since: at})
+			g.noteRecord(earlier{requestID: "id", origin: source, since: at})
 		}
 	}
 	called := func(g *grants) { g.note("id", at) }
@@ -52,8 +53,29 @@ func TestRecordIsNoRepeatOfItself(t *testing.T) {
 			for _, step := range row.steps {
 				step(g)
 			}
-			_, known := g.since(&task{source: "store/0/1", request: schemas.Request{RequestID: "id"}})
-			require.Equal(t, row.known, known)
+			it := &task{source: "store/0/1", request: schemas.Request{RequestID: "id"}, record: &kgo.Record{}}
+			back := &task{source: "store/0/9", request: it.request, record: &kgo.Record{Headers: []kgo.RecordHeader{{Key: headerReplayOf, Value: []byte(it.source)}}}}
+			for _, one := range []*task{it, back} { // put back it is as much in doubt as its headers say
+				_, known := g.since(one)
+				require.Equal(t, row.known, known)
+			}
 		})
 	}
+}
+
+// What is read back of long ago takes no place of what was called here a moment ago.
+func TestOlderRecordTakesNoPlaceOfANewer(t *testing.T) {
+	at := time.UnixMilli(1_762_848_000_000)
+	g := newGrants(1)
+	knows := func(id string) bool {
+		_, known := g.since(&task{request: schemas.Request{RequestID: id}, record: &kgo.Record{}})
+		return known
+	}
+	g.note("new", at)
+	g.noteRecord(earlier{requestID: "old", origin: "store/0/1", since: at.Add(-time.Minute)})
+	require.True(t, knows("new"))
+	g.noteRecord(earlier{requestID: "newer", origin: "store/0/2", since: at.Add(time.Minute)})
+	require.True(t, knows("newer"))
+	g.note("newest", at)
+	require.True(t, knows("newest"))
 }

@@ -75,7 +75,7 @@ func (s *scheduler) noteGrant(ans answered) {
 // it may wait for longer than one that repeats it.
 func (s *scheduler) noteDoubt(t *task) {
 	if t.inDoubt && t.missing == 0 {
-		s.grants.noteRecord(earlier{source: t.source, request: t.request, since: firstKnown(t)})
+		s.grants.noteRecord(earlier{requestID: t.request.RequestID, origin: t.origin(), since: firstKnown(t)})
 	}
 }
 

@@ -29,6 +29,7 @@ const (
 	headerVersion      = "coupongrant-version"
 	headerValueSize    = "coupongrant-value-size"
 	headerValueSHA256  = "coupongrant-value-sha256"
+	headerReplayOf     = "coupongrant-replay-of" // of what a person puts back: `dead-letters replay` writes it
 
 	headerTraceParent = "traceparent" // W3C trace context
 	headerTraceState  = "tracestate"

@@ -112,10 +112,7 @@ func (s *session) open(opened opening, member string) {
 		return
 	}
 	s.commits.taken = max(s.commits.taken, len(opened.metadata.encode())) // the brokers took it once
-	for _, e := range opened.earlier {
-		s.asked.differs(&e.request)
-	}
-	s.scheduler.Assign(o.assignment, o.ceiling, opened.earlier)
+	s.scheduler.Assign(o.assignment, o.ceiling, opened.before)
 	if ban := opened.metadata.ban; ban.After(time.Now()) {
 		o.ban = ban
 		s.learnBan(ban)
@@ -135,7 +132,7 @@ func (s *session) logOpened(opened []opening) {
 		pos := o.metadata.position
 		inDoubt += pos.ceiling - pos.watermark
 		finished += len(pos.finished)
-		recalled += len(o.earlier)
+		recalled += len(o.before)
 	}
 	s.log.Info("partitions assigned", "partitions", len(opened), "offsets_in_doubt", inDoubt, "finished_above", finished, "asked_before", recalled)
 }

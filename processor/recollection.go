@@ -14,15 +14,14 @@ import (
 	"github.com/coupongrant/coupongrant/schemas"
 )
 
-// recollection reads back what the newest records that have ended asked for, when their
-// partition comes to us. Others called them, and one that comes now may repeat one of
-// those: what is refused to it may have been granted then, and a request id that is used
-// for another coupon is to be seen here too.
+// recollection reads back the request ids of the newest records that have ended, when
+// their partition comes to us. Others called them, and one that comes now may repeat one
+// of those: what is refused to it may have been granted then (grants).
 //
 // It reads with a client of its own, before the first poll of the partition, and for no
 // longer than recalledFor: what cannot be read by then is not known, and requests do not
-// wait for it. Whether a record was granted it does not ask: the results are not for us to
-// read, and who was refused is not called by chance again.
+// wait for it. What a record ended as it does not know: to read results takes rights that
+// nothing else here needs.
 type recollection struct {
 	cfg      Config
 	log      *slog.Logger
@@ -32,18 +31,19 @@ type recollection struct {
 }
 
 const (
-	recalledRecords  = 4096     // of one partition, in offsets
+	recalledRecords  = 4096     // of one partition, in offsets below its watermark
 	recalledAtOnce   = 1 << 14  // of all that come together: they are decoded within a quarter of a second
-	recalledInflated = 16 << 20 // of what a fetch may grow to; twice that is not there at once
+	recalledInflated = 16 << 20 // to which what is fetched may grow until it is polled
 	recalledSchemas  = 16       // that are asked for
+	recalledSchema   = time.Second
 	recalledFor      = 3 * time.Second
 )
 
-// earlier is what a record asked for that has ended.
+// earlier is a record that may have been called, by others.
 type earlier struct {
-	source  string // of the original record
-	request schemas.Request
-	since   time.Time // it may have been called
+	requestID string
+	origin    string // as that of a task
+	since     time.Time
 }
 
 // reach is the offsets of a partition to read back, and which of them have ended.
@@ -54,8 +54,8 @@ type reach struct {
 
 // reachOf is how far a partition is read back, of several that come together.
 func reachOf(pos position, start int64, together int) reach {
-	to := pos.reached()
-	return reach{from: max(start, to-int64(min(recalledRecords, recalledAtOnce/max(together, 1)))), to: to, position: pos}
+	below := int64(min(recalledRecords, recalledAtOnce/max(together, 1)))
+	return reach{from: max(start, pos.watermark-below), to: pos.reached(), position: pos}
 }
 
 // ended says that a record has an end.
@@ -64,16 +64,16 @@ func (r reach) ended(offset int64) bool {
 	return offset < r.position.watermark || found
 }
 
-// of reads back. What it could not read it names in the log.
+// of reads back. What it could not read it names in the log, unless ctx has ended.
 func (r *recollection) of(ctx context.Context, reaches map[partition]reach) map[partition][]earlier {
 	maps.DeleteFunc(reaches, func(_ partition, at reach) bool { return at.from >= at.to })
 	if len(reaches) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, recalledFor)
+	reading, cancel := context.WithTimeout(ctx, recalledFor)
 	defer cancel()
-	read, err := r.read(ctx, reaches)
-	if err != nil {
+	read, err := r.read(reading, reaches)
+	if err != nil && ctx.Err() == nil {
 		r.log.Warn("what was asked for before could not all be read back: a request that repeats such a one is not known as a repeat", "partitions", len(reaches), "error", err)
 	}
 	return read
@@ -94,17 +94,18 @@ func (r *recollection) read(ctx context.Context, reaches map[partition]reach) (m
 	}
 	client, err := kgo.NewClient(slices.Concat(r.kafka, reading(), []kgo.Opt{
 		kgo.WithContext(ctx), kgo.MetadataMinAge(metadataMinAge), kgo.ConsumePartitions(starts), kgo.WithDecompressor(inflation),
+		kgo.DisableClientMetrics(), // Close would wait for brokers to take them
 	})...)
 	if err != nil {
 		return nil, fmt.Errorf("preparing a Kafka client: %w", err)
 	}
 	defer client.Close()
-	found, decoder := map[partition][]earlier{}, recalling{recollection: r, now: time.Now(), asked: map[int]bool{}}
+	found, decoder := map[partition][]earlier{}, recalling{recollection: r, now: time.Now()}
 	var failed error
 	for len(reaches) > 0 {
 		fetches := client.PollRecords(ctx, pollRecords)
 		if ctx.Err() != nil {
-			return found, errors.Join(failed, ctx.Err())
+			return found, errors.Join(failed, decoder.unfetched, ctx.Err())
 		}
 		inflation.polled(fetches.NumRecords() < pollRecords)
 		done := map[string][]int32{}
@@ -138,35 +139,49 @@ func (r *recollection) read(ctx context.Context, reaches map[partition]reach) (m
 		})
 		client.PauseFetchPartitions(done)
 	}
-	return found, failed
+	return found, errors.Join(failed, decoder.unfetched)
 }
 
 // recalling decodes records of one recollection.
 type recalling struct {
 	*recollection
-	now   time.Time
-	asked map[int]bool // schemas that the registry was asked for
+	now       time.Time
+	fetches   int   // of schemas
+	unfetched error // the first schema that could not be fetched
 }
 
-// decode is what a record asked for; false: it cannot be told, or it is no request. Of a
-// record nothing is kept but what tells repeats: it may be large.
+// decode is false for what cannot be told, or is no request. Of a record nothing is kept
+// but what tells repeats: it may be large.
 func (r *recalling) decode(ctx context.Context, p partition, record *kgo.Record) (e earlier, known bool) {
 	t := newTask(assignment{partition: p}, record, r.cfg.Topics.Retry, 2*r.cfg.Retry.Delay)
 	t.taken = r.now
 	q, bad, missing := decode(r.codec, t)
-	if missing != 0 && !r.asked[missing] && len(r.asked) < recalledSchemas {
-		r.asked[missing] = true
-		if err := r.registry.Fetch(ctx, missing); err != nil {
-			return e, false // the records that come now say so too
-		}
+	if missing != 0 && r.fetch(ctx, missing) {
 		q, bad, missing = decode(r.codec, t)
 	}
 	if bad != nil || missing != 0 {
 		return e, false
 	}
 	t.foundInDoubt()
-	return earlier{
-		source: t.source, since: firstKnown(t),
-		request: schemas.Request{RequestID: q.RequestID, OpenID: q.OpenID, CouponCode: q.CouponCode, CouponType: q.CouponType},
-	}, true
+	return earlier{requestID: q.RequestID, origin: t.origin(), since: firstKnown(t)}, true
+}
+
+// fetch asks for a schema. A registry that gives no answer is not asked again.
+func (r *recalling) fetch(ctx context.Context, schema int) bool {
+	if r.fetches++; r.fetches > recalledSchemas {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, recalledSchema)
+	defer cancel()
+	err := r.registry.Fetch(ctx, schema)
+	if err == nil {
+		return true
+	}
+	if r.unfetched == nil {
+		r.unfetched = err
+	}
+	if !errors.Is(err, schemas.ErrDenied) {
+		r.fetches = recalledSchemas
+	}
+	return false
 }

@@ -4,10 +4,12 @@ package processor
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -132,7 +134,8 @@ func TestRefusedRepeatOfWhatWaitsInDoubtIsNotFailed(t *testing.T) {
 				value, err := s.codec.EncodeRequest(s.topics.Store, q)
 				require.NoError(t, err)
 				require.NoError(t, s.client.ProduceSync(t.Context(), &kgo.Record{Topic: s.topics.Retry, Value: value, Headers: []kgo.RecordHeader{
-					{Key: headerSource, Value: []byte(s.topics.Store + "/1/0")}, {Key: headerInDoubt, Value: fmt.Append(nil, doubt)},
+					{Key: headerSource, Value: []byte(s.topics.Store + "/1/0")},
+					{Key: headerInDoubt, Value: fmt.Append(nil, doubt)},
 					{Key: headerNextAt, Value: []byte(rfc3339(time.Now().Add(5 * time.Minute)))},
 				}}).FirstErr())
 				r := s.start(s.config("r1"))
@@ -146,22 +149,26 @@ func TestRefusedRepeatOfWhatWaitsInDoubtIsNotFailed(t *testing.T) {
 	}
 }
 
-// An id that another replica has called for one coupon is not called for another.
-func TestConflictWithWhatAnotherReadIsSeen(t *testing.T) {
+// A dead letter that was never called, and is put back when what was wrong is mended, is no
+// repeat of itself, however long ago it was written.
+func TestReplayIsNoRepeatOfWhatItIsPutBackFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop(t, 1, always(grantsAlways))
-		first := s.start(s.config("r1"))
 		q := s.request("id")
 		s.produce(0, nil, q)
-		s.settled(1)
-		require.NoError(t, first.stopped())
-		second := s.start(s.config("r2"))
-		q.CouponCode += "x"
-		s.produce(0, nil, q)
-		letters := on(s.topics.DeadLetter, s.settled(2))
-		require.Len(t, letters, 1)
-		require.Equal(t, string(schemas.ConflictingRequest), headerText(letters[0], headerReason))
-		require.NoError(t, second.stopped())
+		m := freshAt(1)
+		m.nonce = newNonce()
+		s.commit(partition{s.topics.Store, 0}, 1, m.encode())
+		time.Sleep(s.config("r1").IdempotencyWindow + time.Hour)
+		value, err := s.codec.EncodeRequest(s.topics.Store, q)
+		require.NoError(t, err)
+		require.NoError(t, s.client.ProduceSync(t.Context(), &kgo.Record{Topic: s.topics.Store, Value: value, Headers: []kgo.RecordHeader{
+			{Key: headerReplayOf, Value: []byte(s.topics.Store + "/0/0")},
+		}}).FirstErr())
+		r := s.start(s.config("r1"))
+		require.Len(t, on(s.topics.Granted, s.settled(1)), 1)
+		require.Contains(t, r.log.String(), "asked_before=1")
+		require.NoError(t, r.stopped())
 	})
 }
 
@@ -199,7 +206,7 @@ func TestRecollectionReadsWhatHasEnded(t *testing.T) {
 			ids := map[partition][]string{}
 			for p, all := range r.of(t.Context(), of) {
 				for _, e := range all {
-					ids[p] = append(ids[p], e.source+" "+e.request.RequestID)
+					ids[p] = append(ids[p], e.origin+" "+e.requestID)
 				}
 			}
 			return ids
@@ -265,10 +272,78 @@ func TestRequestsDoNotWaitForARecollection(t *testing.T) {
 	})
 }
 
+// A registry that is down is asked for one schema, and the log says what came of it.
+func TestRecollectionWithoutARegistrySaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(t, 1, always(grantsAlways))
+		s.produce(0, nil, s.requests("early", 3)...)
+		asked := 0
+		s.registry = always(func(r *http.Request) (*http.Response, error) {
+			asked++
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		})
+		log, reg := &transcript{t: t}, s.newRegistry()
+		r := &recollection{
+			cfg: s.config("r1"), log: slog.New(slog.NewTextHandler(log, nil)), kafka: s.options(), registry: reg,
+			codec: schemas.NewCodec(reg, schemas.Rules{CouponTypes: schemas.DefaultCouponTypes()}),
+		}
+		began := time.Now()
+		require.Empty(t, r.of(t.Context(), map[partition]reach{{s.topics.Store, 0}: reachOf(position{watermark: 3}, 0, 1)}))
+		require.Less(t, time.Since(began), 2*recalledSchema)
+		require.Equal(t, 1, asked)
+		require.Contains(t, log.String(), "could not all be read back")
+		require.Contains(t, log.String(), "schema")
+	})
+}
+
+// A rebalance while it is read back: kgo asks again, and nothing was opened.
+func TestRecollectionThatARebalanceEndsIsMadeAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(t, 1, always(grantsAlways))
+		s.produce(0, nil, s.requests("early", 3)...)
+		var slow atomic.Bool
+		slow.Store(true)
+		s.kafka.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
+			s.kafka.KeepControl()
+			if slow.Load() {
+				s.kafka.SleepControl(func() { time.Sleep(2 * time.Second) })
+			}
+			return nil, nil, false
+		})
+		events := newMailbox[event](newBell())
+		as := newAssignments(events, s.config("r1"), nil, nil, &recollection{
+			cfg: s.config("r1"), log: slog.New(slog.DiscardHandler), kafka: s.options(), codec: s.codec, registry: s.newRegistry(),
+		})
+		zero := partition{s.topics.Store, 0}
+		as.fetched[zero] = freshAt(3)
+		client, err := kgo.NewClient(s.options()...)
+		require.NoError(t, err)
+		defer client.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		offsets := func() map[string]map[int32]kgo.Offset {
+			return map[string]map[int32]kgo.Offset{zero.topic: {zero.number: kgo.NewOffset()}}
+		}
+		_, err = as.open(ctx, client, offsets())
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Empty(t, events.take())
+		slow.Store(false)
+		_, err = as.open(t.Context(), client, offsets())
+		require.NoError(t, err)
+		told := events.take()
+		require.Len(t, told, 1)
+		require.Len(t, told[0].opened[0].before, 3)
+		time.Sleep(time.Minute) // by then the brokers have woken
+	})
+}
+
 func TestReachIsShorterWhereMuchComesTogether(t *testing.T) {
 	at := position{watermark: 100_000}
 	require.EqualValues(t, 100_000-recalledRecords, reachOf(at, 0, 1).from)
 	require.EqualValues(t, 100_000-recalledRecords, reachOf(at, 0, 4).from)
 	require.EqualValues(t, 100_000-recalledAtOnce/64, reachOf(at, 0, 64).from)
 	require.EqualValues(t, 99_999, reachOf(at, 99_999, 64).from)
+	at.finished = []int64{200_000}
+	require.Equal(t, reach{from: 100_000 - recalledRecords, to: 200_001, position: at}, reachOf(at, 0, 1), "what ended far above hides nothing below")
 }

@@ -193,7 +193,9 @@ func (s *scheduler) Decoded(t *task, request schemas.Request, bad *end) {
 			return
 		}
 		t.request, t.missing = request, 0
-		s.noteDoubt(t)
+		if bad == nil {
+			s.noteDoubt(t)
+		}
 		first := t.lane == nil || t.lane.tasks[0] == t
 		switch {
 		case bad != nil && first:

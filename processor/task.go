@@ -107,6 +107,15 @@ func (t *task) foundInDoubt() {
 	}
 }
 
+// origin is the record that a task is or, if a person has put it back, is put back for:
+// its headers say whether that may have been granted.
+func (t *task) origin() string {
+	if of := headerText(t.record, headerReplayOf); of != "" {
+		return of
+	}
+	return t.source
+}
+
 // firstAttempt is when its request was called first, as far as anyone told us, for this
 // record or another; zero: it was not.
 func (t *task) firstAttempt() time.Time {
