@@ -128,12 +128,14 @@ func TestReplayInDoubtIsNotFailedByARefusal(t *testing.T) {
 	p.ask(id)
 	p.during(func() bool { return len(p.visible(topics.Granted)) == 1 })
 	require.Equal(t, 1, p.sim.Ledger().Grants(id))
-	// As if the answer had been lost: the control is the same dead letter without its doubt.
-	doubtful, control := p.ask(id), p.ask(id)
+	// As if the answer had been lost: the control is such a dead letter, of a request of the same
+	// member, without its doubt.
+	const other = "request-refused"
+	doubtful, control := p.ask(id), p.ask(other)
 	p.committed(topics.Store)
 	since := time.Now().Add(-time.Minute).Truncate(time.Millisecond)
 	p.dead(doubtful, "grant-unknown", p.value(id, 247), head(headerInDoubt, "true"), head(headerFirstAttempt, rfc3339(since)))
-	p.dead(control, "invalid-request", p.value(id, 247), head(headerInDoubt, "false"))
+	p.dead(control, "invalid-request", p.value(other, 247), head(headerInDoubt, "false"))
 
 	replayed := func(reason string) (as string) {
 		got := p.run("", "dead-letters", "replay", "--yes", "--json", "--reason", reason)
@@ -143,7 +145,6 @@ func TestReplayInDoubtIsNotFailedByARefusal(t *testing.T) {
 		require.Equal(t, actionReplay, d.Action, d.Why)
 		return d.ReplayedAs
 	}
-	// Each has a replica of its own, which remembers nothing of the other.
 	as := replayed("invalid-request")
 	p.during(func() bool { return len(p.visible(topics.Failed)) == 1 })
 	require.Equal(t, as, header(p.visible(topics.Failed)[0], headerSource), "without doubt a refusal is an outcome")
