@@ -199,3 +199,26 @@ func TestWhoSteppedBackIsCalledAtOnceWithNewCredentials(t *testing.T) {
 		require.NoError(t, r.stopped())
 	})
 }
+
+// One request alone has a time of its own to wait, and nothing else is there to do: that
+// is no trouble of this replica.
+func TestQuietReplicaIsReadyWhileOneRequestWaitsByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gateway := newBystanders(func(*http.Request) (*http.Response, error) { return refused("isv.BUSINESS_LIMIT_CONTROL"), nil })
+		s := newShop(t, 1, gateway)
+		cfg := s.config("r1")
+		r := s.start(cfg)
+		gateway.writes(s, "alone")
+		for i := range 63 { // the word stops all once, and it alone has it then
+			gateway.writes(s, fmt.Sprint("other-", i))
+			time.Sleep(time.Second)
+		}
+		waited := 0
+		for ; len(on(s.topics.Retry, s.allEnds())) == 0; waited++ {
+			time.Sleep(time.Second)
+			require.Empty(t, r.Health().Holds)
+		}
+		require.Greater(t, time.Duration(waited)*time.Second, cfg.CallTimeout+slack, "in less it would not be seen")
+		require.NoError(t, r.stopped())
+	})
+}

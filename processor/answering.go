@@ -39,7 +39,7 @@ func (c *answering) from(moment time.Time) time.Duration {
 	if moment.Before(c.since) {
 		moment = c.since
 	}
-	return max(c.at.Sub(moment), 0)
+	return max(min(c.at.Sub(moment), c.at.Sub(c.since)), 0) // a wall clock that is set has not let more pass
 }
 
 // arrive begins the count of a task that is handed over. What it waited in the

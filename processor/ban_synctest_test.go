@@ -70,6 +70,26 @@ func banUntilMidnight(t *testing.T, atOnce int) {
 	}
 }
 
+// A predecessor whose clock was wrong keeps nobody from calling.
+func TestBanLongerThanAnyIsNotObeyed(t *testing.T) {
+	for _, ban := range []time.Duration{24 * time.Hour, 48 * time.Hour} {
+		t.Run(ban.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				gateway := countedBy(grantsAlways)
+				s := newShop(t, 1, gateway)
+				m := freshAt(0)
+				m.nonce, m.ban = newNonce(), time.Now().Add(ban)
+				s.commit(partition{s.topics.Store, 0}, 0, m.encode())
+				r := s.start(s.config("r1"))
+				s.produce(0, nil, s.request("id"))
+				time.Sleep(time.Minute)
+				require.Equal(t, ban > longestBan, gateway.total() == 1)
+				require.NoError(t, r.stopped())
+			})
+		})
+	}
+}
+
 // Who waited for the end of a ban has expired meanwhile, so that nobody calls after it:
 // the replica is ready again all the same.
 func TestBanIsOverThoughNobodyCalls(t *testing.T) {

@@ -29,7 +29,7 @@ func newTask(a assignment, r *kgo.Record, retryTopic string, longestDelay time.D
 	if t.topic != retryTopic {
 		return t
 	}
-	if source := headerText(r, headerSource); source != "" && len(source) <= maxSourceBytes && isASCII([]byte(source)) {
+	if source := namedIn(r, headerSource); source != "" {
 		t.source = source
 	}
 	if n, err := strconv.Atoi(headerText(r, headerAttempts)); err == nil && n > 0 {
@@ -49,6 +49,15 @@ func newTask(a assignment, r *kgo.Record, retryTopic string, longestDelay time.D
 // maxSourceBytes is what the name of a record takes at most: a topic has 249 characters.
 // What is longer is not ours, and would have to fit into the result.
 const maxSourceBytes = 300
+
+// namedIn is the record that a header names; empty: none.
+func namedIn(r *kgo.Record, key string) string {
+	text := headerText(r, key)
+	if len(text) > maxSourceBytes || !isASCII([]byte(text)) {
+		return ""
+	}
+	return text
+}
 
 // headerText is the first value of a header, as the commands and the audit take it;
 // empty: there is none.

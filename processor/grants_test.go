@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/coupongrant/coupongrant/schemas"
+	"github.com/coupongrant/coupongrant/topclient"
 )
 
 // gateway.idempotency_window counts from the first call that anybody told us of, in
@@ -78,4 +79,43 @@ func TestOlderRecordTakesNoPlaceOfANewer(t *testing.T) {
 	require.True(t, knows("newer"))
 	g.note("newest", at)
 	require.True(t, knows("newest"))
+}
+
+// A session is thrown away while a call is out: its answer counts for whoever comes
+// with the same id, though nobody is told of it.
+func TestAnswersOfASessionThatIsThrownAwayAreRemembered(t *testing.T) {
+	topics := DefaultConfig().Topics
+	s := &scheduler{turns: newTurns(4, topics), results: make(chan answered, 2), grants: newGrants(64)}
+	for id, err := range map[string]*topclient.Error{"granted": nil, "refused": {About: topclient.AboutRequest}} {
+		it := &task{assignment: assignment{partition: partition{topics.Store, 0}}, request: schemas.Request{RequestID: id}}
+		s.turns.push(it)
+		require.Same(t, it, s.turns.peek())
+		s.turns.start()
+		s.results <- answered{task: it, err: err, at: time.Now()}
+	}
+	s.abandon()
+	for id, want := range map[string]bool{"granted": true, "refused": false} {
+		_, known := s.grants.since(&task{request: schemas.Request{RequestID: id}, record: &kgo.Record{}})
+		require.Equal(t, want, known, id)
+	}
+}
+
+// Who is parked takes along that another with its id may have been granted meanwhile.
+func TestParkedRepeatIsInDoubt(t *testing.T) {
+	for _, meanwhile := range []bool{true, false} {
+		a := assignment{partition{"store", 0}, 1}
+		s := &scheduler{
+			cfg: DefaultConfig(), supplies: map[assignment]*supply{a: newSupply(a, 10)}, lanes: lanes{}, grants: newGrants(64),
+			reports: newMailbox[report](newBell()), sight: new(sight), recent: newRecent(DefaultConfig().Topics, 1),
+		}
+		it := &task{assignment: a, request: schemas.Request{RequestID: "id"}, record: &kgo.Record{}}
+		s.supplies[a].admit(it)
+		if meanwhile {
+			s.grants.note("id", time.Now())
+		}
+		s.conclude(it, verdict{action: actPark}, answered{})
+		ends := s.reports.take()
+		require.Len(t, ends, 1)
+		require.Equal(t, meanwhile, ends[0].end.task.inDoubt)
+	}
 }

@@ -172,6 +172,7 @@ func (s *scheduler) conclude(t *task, v verdict, ans answered) {
 	case actDeadLetter:
 		e.kind, e.reason, e.detail = endDeadLetter, schemas.GrantUnknown, v.detail
 	case actPark:
+		s.recall(t) // who calls it then does not know whom it repeats
 		e.kind, e.next = endParked, e.at.Add(s.cfg.Retry.Delay)
 		s.parkBehind(t, e)
 	case actBan:

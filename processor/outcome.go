@@ -139,6 +139,9 @@ func (p publisher) parked(e *end) *kgo.Record {
 	headers := append(p.history(e.task),
 		kgo.RecordHeader{Key: headerNextAt, Value: []byte(rfc3339(e.next))},
 		kgo.RecordHeader{Key: headerWaited, Value: []byte(e.task.waited.Round(time.Millisecond).String())})
+	if of := namedIn(e.task.record, headerReplayOf); of != "" {
+		headers = append(headers, kgo.RecordHeader{Key: headerReplayOf, Value: []byte(of)}) // it stays the same request
+	}
 	return &kgo.Record{
 		Topic: p.topics.Retry, Key: e.task.record.Key, Value: e.task.record.Value,
 		Headers: append(headers, traceContext(e.task.record)...),

@@ -126,6 +126,16 @@ func TestGrantedIsPublishedWithTheCoupon(t *testing.T) {
 	}, outcome)
 }
 
+// A parked request stays what a person has put back, and for which record.
+func TestParkedReplayKeepsWhatItIsPutBackFor(t *testing.T) {
+	p := testPublisher(t)
+	for of, want := range map[string]string{"store/0/7": "store/0/7", "": "", strings.Repeat("x", maxSourceBytes+1): ""} {
+		it := calledTask(t, p)
+		it.record.Headers = append(it.record.Headers, kgo.RecordHeader{Key: headerReplayOf, Value: []byte(of)})
+		require.Equal(t, want, headers(t, published(t, p, &end{task: it, kind: endParked, at: second(4), next: second(5)}, false))[headerReplayOf])
+	}
+}
+
 func TestFailedIsPublishedWithTheAnswer(t *testing.T) {
 	p := testPublisher(t)
 	request := calledTask(t, p)

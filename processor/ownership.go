@@ -98,6 +98,9 @@ func (s *session) joinedAs(member string) error {
 	return nil
 }
 
+// longestBan is what the gateway client makes of an answer at the most.
+const longestBan = 25 * time.Hour
+
 func (s *session) open(opened opening, member string) {
 	s.drop(opened.partition) // kgo may have swallowed the revocation
 	o := s.windows.Assign(opened.partition, opened.metadata.position)
@@ -113,7 +116,7 @@ func (s *session) open(opened opening, member string) {
 	}
 	s.commits.taken = max(s.commits.taken, len(opened.metadata.encode())) // the brokers took it once
 	s.scheduler.Assign(o.assignment, o.ceiling, opened.before)
-	if ban := opened.metadata.ban; ban.After(time.Now()) {
+	if ban := opened.metadata.ban; ban.After(time.Now()) && time.Until(ban) <= longestBan { // a later one is of a clock that was wrong
 		o.ban = ban
 		s.learnBan(ban)
 		s.scheduler.Ban(ban)

@@ -45,7 +45,7 @@ func (s *scheduler) sweep(now time.Time) {
 			v, over = s.policy.beforeCall(t, now)
 			over = over && !s.repeats(t)
 		}
-		if !over && othersEnd {
+		if !over && othersEnd && !s.repeats(t) {
 			v, over = s.overdue(t)
 		}
 		if over {
@@ -93,7 +93,7 @@ func (s *scheduler) parkBehind(first *task, parked *end) {
 	}
 	sup := s.supplies[first.assignment]
 	stay := max(s.cfg.WindowRecords/laneShare, sup.roll.size/2)
-	for _, t := range first.lane.takeBehind(func(t *task, left int) bool { return t.missing == 0 && left > stay }) {
+	for _, t := range first.lane.takeBehind(func(t *task, left int) bool { return t.missing == 0 && left > stay && !s.repeats(t) }) {
 		s.answering.count(t)
 		s.recall(t) // who calls it then does not know whom it repeats
 		sup.ended(t)

@@ -265,10 +265,13 @@ func (s *scheduler) run(ctx context.Context) {
 }
 
 // abandon waits for the calls that ctx has just ended, so that no goroutine
-// outlives the scheduler.
+// outlives the scheduler. Who may have been granted is remembered: the next scheduler
+// may be given a record that repeats it.
 func (s *scheduler) abandon() {
 	for s.turns.inFlight > 0 {
-		s.turns.ended((<-s.results).task.topic) // and its caller need not be known of any more
+		ans := <-s.results
+		s.turns.ended(ans.task.topic) // and its caller need not be known of any more
+		s.noteGrant(ans)
 	}
 }
 

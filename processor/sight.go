@@ -195,9 +195,10 @@ func (s *scheduler) view(now time.Time) *schedulerView {
 	}
 	parked := map[assignment]int{}
 	for _, t := range s.timers.tasks {
-		if s.parked(t) && !t.called {
+		switch {
+		case s.parked(t) && !t.called:
 			parked[t.assignment]++
-		} else {
+		case t.due.Sub(now) <= s.cfg.Retry.MaxBackoff: // else it waits by itself, for a time of its own
 			v.callable++
 		}
 	}

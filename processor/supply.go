@@ -1,6 +1,9 @@
 package processor
 
-import "sort"
+import (
+	"slices"
+	"sort"
+)
 
 // supply is what one assignment can give the callers: which first tasks are
 // below the committed ceiling, and which wait for it to be raised. The
@@ -83,8 +86,8 @@ func (s *supply) raise(ceiling int64) []*task {
 	}
 	s.ceiling, s.calls = ceiling, 0
 	n := sort.Search(len(s.blocked), func(i int) bool { return s.blocked[i].offset >= ceiling })
-	freed := s.blocked[:n:n]
-	s.blocked = s.blocked[n:]
+	freed := slices.Clone(s.blocked[:n])
+	s.blocked = slices.Delete(s.blocked, 0, n) // or they would stay in memory for as long as others wait behind them
 	return freed
 }
 

@@ -1,7 +1,9 @@
 package processor
 
 import (
+	"runtime"
 	"testing"
+	"weak"
 
 	"github.com/stretchr/testify/require"
 )
@@ -109,4 +111,15 @@ func TestSupplyKnowsWhoWasCalledAndHasNoEnd(t *testing.T) {
 	s.ended(first)
 	require.NotContains(t, s.called, int64(3))
 	require.Contains(t, s.called, int64(4))
+}
+
+// What a raised ceiling frees is held by whoever calls it, and not by who waits behind it.
+func TestFreedTasksCanGo(t *testing.T) {
+	s := blockedSupply(0, 100)
+	first := weak.Make(s.blocked[0])
+	require.Len(t, s.raise(50), 50)
+	runtime.GC()
+	require.Nil(t, first.Value())
+	require.Len(t, s.blocked, 50)
+	require.EqualValues(t, 50, s.blocked[0].offset)
 }

@@ -110,7 +110,7 @@ func (t *task) foundInDoubt() {
 // origin is the record that a task is or, if a person has put it back, is put back for:
 // its headers say whether that may have been granted.
 func (t *task) origin() string {
-	if of := headerText(t.record, headerReplayOf); of != "" {
+	if of := namedIn(t.record, headerReplayOf); of != "" {
 		return of
 	}
 	return t.source
