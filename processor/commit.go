@@ -144,12 +144,12 @@ func (s *session) nextBatch(last bool) *batch {
 // record need not wait for a transaction of its own.
 func (s *session) ceiling(o *owned, pos position, ends int, last bool) int64 {
 	if last {
-		return o.LowestCeiling(pos, s.scheduler.calledUnfinished(o.assignment))
+		return o.LowestCeiling(pos, s.scheduler.doubtful(o.assignment))
 	}
 	if left := s.handOver.left(o.assignment); left != nil {
 		return o.LowestCeiling(pos, func(offset int64) bool {
-			_, called := left.called[offset]
-			return called
+			_, doubts := left.doubtful[offset]
+			return doubts
 		})
 	}
 	ceiling := max(pos.ceiling, o.wish)

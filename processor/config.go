@@ -3,6 +3,7 @@ package processor
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/coupongrant/coupongrant/schemas"
@@ -191,6 +192,9 @@ func (t Topics) validate() []error {
 			errs = append(errs, fmt.Errorf("%s is empty: name the topic", topic.key))
 			continue
 		}
+		if !isTopicName(topic.name) {
+			errs = append(errs, fmt.Errorf("%s is %q, which can be no topic's name: use 1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-'", topic.key, topic.name))
+		}
 		if other, ok := seen[topic.name]; ok {
 			errs = append(errs, fmt.Errorf("%s is %q, as is %s: each topic needs a name of its own", topic.key, topic.name, other))
 		}
@@ -217,4 +221,11 @@ func (r Retry) validate() []error {
 	check(r.ParkAfter > 0, "retry.park_after is %v: use a positive duration such as 30s", r.ParkAfter)
 	check(r.GiveUpAfter >= r.Delay, "retry.give_up_after is %v: it must not be below retry.delay (%v)", r.GiveUpAfter, r.Delay)
 	return errs
+}
+
+// isTopicName says that brokers take a name (org.apache.kafka.common.internals.Topic).
+func isTopicName(name string) bool {
+	return len(name) <= 249 && name != "." && name != ".." && !strings.ContainsFunc(name, func(r rune) bool {
+		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", r)
+	})
 }

@@ -11,7 +11,8 @@ import (
 // OnPartitionsRevoked only after AllowRebalance, and from then on End can only
 // abort. So we wait with that: no new calls for these partitions, those in
 // flight get a moment to end, and one last transaction commits what they came
-// to, with the ceiling lowered. The successor finds nothing in doubt.
+// to, with the ceiling lowered. The successor finds in doubt what is, and what is
+// below that.
 //
 // The story of one rebalance, as kgo tells it: revoked (nothing: a join begins),
 // synced (our new assignment, by sensingBalancer), blocked, revoked (what we
@@ -22,8 +23,8 @@ type handOver struct {
 }
 
 // drained is what the scheduler knows of an assignment that it was told to
-// release: the offsets that were called and have no end.
-type drained struct{ called map[int64]struct{} }
+// release: the offsets without an end that may have been granted.
+type drained struct{ doubtful map[int64]struct{} }
 
 const (
 	handOverTime = 3 * time.Second  // bounds how long a rebalance waits for calls in flight

@@ -69,7 +69,10 @@ func smallest(e *end) *end {
 	}
 	small := *e
 	small.kind, small.reason = endDeadLetter, schemas.TooLarge
-	small.detail = strings.TrimRight("the record is larger than the topic takes; "+strings.TrimSpace(string(e.reason)+" "+e.detail), "; ")
+	small.detail = "the record is larger than the topic takes"
+	if e.kind == endDeadLetter {
+		small.detail += fmt.Sprintf("; it was to be %s: %s", e.reason, e.detail)
+	}
 	return &small
 }
 

@@ -291,7 +291,7 @@ func TestRecordThatFitsNowhereIsADeadLetterWithoutValue(t *testing.T) {
 		"parked": {&end{kind: endParked, at: second(4), next: second(5)}, "the record is larger than the topic takes"},
 		"dead letter": {
 			&end{kind: endDeadLetter, at: second(4), reason: schemas.InvalidRequest, detail: "channel is empty"},
-			"the record is larger than the topic takes; invalid-request channel is empty",
+			"the record is larger than the topic takes; it was to be invalid-request: channel is empty",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -3,7 +3,6 @@ package processor
 import (
 	"context"
 	"log/slog"
-	"maps"
 	"time"
 
 	"github.com/coupongrant/coupongrant/breaker"
@@ -163,7 +162,7 @@ func (s *scheduler) Release(a assignment) {
 
 func (s *scheduler) reportDrained(a assignment, sup *supply) {
 	if sup.released && sup.inFlight == 0 {
-		s.reports.put(report{assignment: a, drained: &drained{called: maps.Clone(sup.called)}}) // ended goes on with its own
+		s.reports.put(report{assignment: a, drained: &drained{doubtful: sup.doubtful()}})
 	}
 }
 
@@ -275,15 +274,16 @@ func (s *scheduler) abandon() {
 	}
 }
 
-// calledUnfinished tells which offsets of an assignment were called and have no
-// end. Only after run has returned.
-func (s *scheduler) calledUnfinished(a assignment) func(offset int64) bool {
+// doubtful tells which offsets of an assignment may have been granted and have no end.
+// Only after run has returned.
+func (s *scheduler) doubtful(a assignment) func(offset int64) bool {
+	sup, ok := s.supplies[a]
+	if !ok {
+		return func(int64) bool { return true }
+	}
+	doubtful := sup.doubtful()
 	return func(offset int64) bool {
-		sup, ok := s.supplies[a]
-		if !ok {
-			return true
-		}
-		_, called := sup.called[offset]
-		return called
+		_, doubts := doubtful[offset]
+		return doubts
 	}
 }

@@ -14,6 +14,7 @@ func TestWhatIsToldOfCallsIsTheSessions(t *testing.T) {
 	s := &scheduler{reports: newMailbox[report](newBell())}
 	sup := newSupply(a, 3)
 	called, undecoded := keyed(a, 1), keyed(a, 2)
+	called.inDoubt = true
 	sup.admit(called)
 	sup.admit(undecoded)
 	sup.firstCall(called)
@@ -24,6 +25,6 @@ func TestWhatIsToldOfCallsIsTheSessions(t *testing.T) {
 	require.Len(t, told, 1)
 	sup.ended(undecoded)
 	sup.ended(called)
-	require.Contains(t, told[0].drained.called, called.offset)
+	require.Contains(t, told[0].drained.doubtful, called.offset)
 	require.Empty(t, sup.called)
 }

@@ -3,9 +3,11 @@
 package processor
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,6 +63,60 @@ func TestGracefulStopCommitsAllThatEnded(t *testing.T) {
 		first, last := began(t, on(s.topics.DeadLetter, ends))
 		require.Less(t, last.Sub(first), viewEvery, "a transaction waits for nothing but the one before")
 	})
+}
+
+// Who was called and only told that there is no coupon is not in doubt: its successor takes
+// a refusal for what it is. Who stands before it in its partition, and was never called,
+// even less.
+func TestStopAndHandOverPutNobodyInDoubtWhoWasOnlyToldNo(t *testing.T) {
+	words := map[string]struct {
+		say   always
+		doubt bool
+	}{
+		"a ban":        {platform(7, `,"sub_msg":"This ban will last for 8 more seconds"`), false},
+		"-11":          {func(*http.Request) (*http.Response, error) { return refused("-11"), nil }, false},
+		"unreachable":  {func(*http.Request) (*http.Response, error) { return nil, syscall.ECONNREFUSED }, false},
+		"maybe, a 503": {platform(10, ""), true},
+	}
+	leave := map[string]func(*shop, *replica) *replica{
+		"a stop": func(s *shop, r *replica) *replica {
+			require.NoError(s.t, r.stopped())
+			return s.start(s.config("r2"))
+		},
+		"a hand-over": func(s *shop, r *replica) *replica {
+			second := s.start(s.config("r2"))
+			time.Sleep(10 * time.Second)
+			return second
+		},
+	}
+	for word, row := range words {
+		for way, goes := range leave {
+			t.Run(word+", "+way, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					gateway := &switched{}
+					gateway.to(row.say)
+					s := newShop(t, 2, gateway)
+					cfg := s.config("r1")
+					cfg.Retry.MinBackoff, cfg.Retry.MaxBackoff, cfg.Retry.ParkAfter = 20*time.Second, time.Minute, time.Hour
+					first := s.start(cfg)
+					for _, topic := range []string{s.topics.Store, s.topics.Loyalty} { // half of the partitions move
+						for number := range int32(2) {
+							id := fmt.Sprint(topic, number)
+							s.produceTo(topic, number, []byte("a"), s.request("a0"+id), s.request("a1"+id))
+							s.produceTo(topic, number, []byte("b"), s.request("b2"+id))
+						}
+					}
+					time.Sleep(time.Second)
+					second := goes(s, first)
+					gateway.to(func(*http.Request) (*http.Response, error) { return refused("-7"), nil })
+					time.Sleep(4 * time.Minute) // of back-off
+					require.Equal(t, row.doubt, len(on(s.topics.Failed, s.allEnds())) < 2*2*3)
+					require.NoError(t, first.stopped())
+					require.NoError(t, second.stopped())
+				})
+			})
+		}
+	}
 }
 
 // began is when the first and the last of some records were produced.

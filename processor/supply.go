@@ -25,12 +25,12 @@ type supply struct {
 	roll      roll  // handed over, without an end
 
 	inFlight int
-	released bool               // on its way to another replica: no more calls
-	called   map[int64]struct{} // offsets that were called and have no end yet
+	released bool            // on its way to another replica: no more calls
+	called   map[int64]*task // by offset, those that were called and have no end yet
 }
 
 func newSupply(a assignment, ceiling int64) *supply {
-	return &supply{assignment: a, ceiling: ceiling, called: map[int64]struct{}{}}
+	return &supply{assignment: a, ceiling: ceiling, called: map[int64]*task{}}
 }
 
 // leastAhead is how many tasks a ceiling is raised by at least: enough for a
@@ -56,7 +56,7 @@ func (s *supply) enter(t *task) {
 func (s *supply) firstCall(t *task) {
 	s.forget(t)
 	s.calls++
-	s.called[t.offset] = struct{}{}
+	s.called[t.offset] = t
 }
 
 // admit counts a task that was handed over.
@@ -69,6 +69,18 @@ func (s *supply) admit(t *task) {
 func (s *supply) ended(t *task) {
 	delete(s.called, t.offset)
 	s.roll.remove(t)
+}
+
+// doubtful are the offsets without an end for which a grant may have happened: they were
+// called, and not every answer said that there was none.
+func (s *supply) doubtful() map[int64]struct{} {
+	doubtful := map[int64]struct{}{}
+	for offset, t := range s.called {
+		if t.inDoubt || !t.began.IsZero() {
+			doubtful[offset] = struct{}{}
+		}
+	}
+	return doubtful
 }
 
 // forget takes a task out of what is available: it is called, or ended without a call.

@@ -310,16 +310,16 @@ func (w *window) Resize(maxBytes int) {
 }
 
 // LowestCeiling is the ceiling that a graceful stop may leave at pos: above the
-// last record that may have been called, by a predecessor or, as called says, by
-// us, and whose end pos does not cover; else the watermark.
-func (w *window) LowestCeiling(pos position, called func(offset int64) bool) int64 {
+// last record that may have been granted, by a predecessor's call or, as doubtful
+// says, by ours, and whose end pos does not cover; else the watermark.
+func (w *window) LowestCeiling(pos position, doubtful func(offset int64) bool) int64 {
 	if w.next < w.doubtBelow {
 		return w.doubtBelow // records that were not polled again are in doubt as before
 	}
 	for _, e := range slices.Backward(w.entries) {
 		_, covered := slices.BinarySearch(pos.finished, e.offset)
 		left := e.state == finished && e.offset >= pos.watermark && !covered
-		if left || e.state == unfinished && (e.offset < w.doubtBelow || called(e.offset)) {
+		if left || e.state == unfinished && (e.offset < w.doubtBelow || doubtful(e.offset)) {
 			return e.offset + 1
 		}
 	}

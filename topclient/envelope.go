@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Coupon is a granted coupon as the gateway describes it, with raw numbers: the
@@ -38,6 +39,7 @@ type answer struct {
 var (
 	codeNames    = []string{"code", "err_code", "errcode", "error_code", "result_code"}
 	messageNames = []string{"message", "msg", "err_msg", "errmsg", "error_msg", "error_message", "sub_msg"}
+	successNames = []string{"success", "succ", "is_success"} // false: it failed
 )
 
 const instanceID = "coupon_instance_id"
@@ -131,8 +133,27 @@ func (r *reading) success(root node) answer {
 		a.msg = r.message(root, result, model, inner)
 		return a
 	}
-	a.ambiguous = a.ambiguous || len(outside) > 0
+	a.ambiguous = a.ambiguous || len(outside) > 0 || a.coupon.InstanceID > 0 && r.denies(root, result, model, inner)
 	return a
+}
+
+// denies says that an answer with a coupon says as well that there is none.
+func (r *reading) denies(nodes ...node) bool {
+	for _, n := range nodes {
+		for _, name := range successNames {
+			if strings.EqualFold(r.text(n, name), "false") {
+				return true
+			}
+		}
+	}
+	for _, model := range nodes[len(nodes)-2:] { // any other code may be the coupon's
+		for _, code := range r.codes(model) {
+			if _, listed := judgeBusiness(code); listed {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // claimsCoupon says whether a model has, or may have, the id of a coupon: then
@@ -163,17 +184,26 @@ func (r *reading) coupon(model node) Coupon {
 	if r.number(&id, model, instanceID) != nil && id > 0 {
 		c.InstanceID = id
 	}
-	if name := r.get(model, "coupon_name"); name.kind == scalar {
+	// Bytes that are no UTF-8 were replaced: it was written in another encoding.
+	if name := r.get(model, "coupon_name"); name.kind == scalar && !strings.ContainsRune(name.text, utf8.RuneError) {
 		c.Name = &name.text
 	}
 	return c
 }
 
 // number reads an integer, bare or quoted, to where it is told, or gives nil.
-// "1.2e18" is none: somebody rounded it.
+// "1.2e18" is none, and neither is "9007199254740992.0": somebody rounded it.
 func (r *reading) number(to *int64, n node, name string) *int64 {
-	v, err := strconv.ParseInt(r.text(n, name), 10, 64)
-	if err != nil {
+	const exact = 1 << 53 // below it a number with a point is what it was
+	text := r.text(n, name)
+	whole, fraction, point := strings.Cut(text, ".")
+	if point && fraction != "" && strings.Trim(fraction, "0") == "" {
+		text = whole
+	} else {
+		point = false
+	}
+	v, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || point && (v >= exact || v <= -exact) {
 		return nil
 	}
 	*to = v

@@ -71,6 +71,31 @@ func TestOptionalMembersAreNoReasonForDoubt(t *testing.T) {
 	require.Equal(t, Coupon{InstanceID: 1}, got)
 }
 
+func TestNumbersWithAPointAreWholeIfNobodyRoundedThem(t *testing.T) {
+	got, err := judgeBody(http.StatusOK, `{"tmall_nrt_coupon_send_response":{"success":true,"model":{"code":"SPRING","coupon_instance_id":12345.0,`+
+		`"discount":"10.00","start_fee":-9007199254740991.0,"end_time":9007199254740992.0,"start_time":"1.","coupon_template_id":".0"}}}`)
+	require.Nil(t, err)
+	require.Equal(t, Coupon{InstanceID: 12345, Discount: int64p(10), StartFee: int64p(-9007199254740991)}, got)
+}
+
+// A name is what Tmall calls the coupon, or none: not what another encoding made of it, and
+// nothing that acts on a terminal.
+func TestNameIsFitToBeShown(t *testing.T) {
+	for name, want := range map[string]string{
+		"满100减10\u3000元":               "满100减10\u3000元",
+		`a\u001b]0;pwn\u0007`:          `a\u001b]0;pwn\u0007`,
+		"\xc2\xfa100\xbc\xf510 in GBK": "",
+	} {
+		got, err := judgeBody(http.StatusOK, `{"tmall_nrt_coupon_send_response":{"model":{"coupon_instance_id":1,"coupon_name":"`+name+`"}}}`)
+		require.Nil(t, err)
+		if want == "" {
+			require.Nil(t, got.Name)
+			continue
+		}
+		require.Equal(t, want, *got.Name)
+	}
+}
+
 // None of these says that a coupon was granted, and none that it was not.
 func TestDoubtfulAnswers(t *testing.T) {
 	success := func(inner string) string { return `{"tmall_nrt_coupon_send_response":{` + inner + `}}` }
@@ -120,6 +145,10 @@ func TestDoubtfulAnswers(t *testing.T) {
 		{"a platform code at the success root", success(`"code":27`), "27", AboutUnknown},
 
 		{"coupon and a code", success(`"model":` + modelJSON + `,"code":-7`), CodeAmbiguous, AboutUnknown},
+		{"coupon and a denial", success(`"success":false,"model":` + modelJSON), CodeAmbiguous, AboutUnknown},
+		{"coupon and a denial in F5", success(`"result":{"succ":"False","model":` + modelJSON + `}`), CodeAmbiguous, AboutUnknown},
+		{"coupon and a denial in the model", success(`"model":{"is_success":false,"coupon_instance_id":1}`), CodeAmbiguous, AboutUnknown},
+		{"coupon and a code of this API in the model", success(`"model":{"code":-7,"coupon_instance_id":1}`), CodeAmbiguous, AboutUnknown},
 		{"coupon and a code in F5", success(`"result":{"code":"1","model":` + modelJSON + `}`), CodeAmbiguous, AboutUnknown},
 		{"two codes", success(`"code":-7,"err_code":-6`), CodeAmbiguous, AboutUnknown},
 		{"two coupons", success(`"model":` + modelJSON + `,"result":{"model":` + modelJSON + `}`), CodeAmbiguous, AboutUnknown},

@@ -13,7 +13,7 @@ func (c *cli) runCommand() *cobra.Command {
 		Use:   "run",
 		Short: "The processor, against the configured brokers, registry and gateway",
 		Long: `Reads requests, has Tmall grant each coupon, publishes one outcome or dead letter for each,
-until it is asked to stop (SIGTERM, Ctrl-C). What it waits for stands in the log, at /readyz
+until it is asked to stop (SIGTERM, Ctrl-C, SIGHUP). What it waits for stands in the log, at /readyz
 and in the metric coupongrant_holds. A second signal ends it at once; nothing is lost by that.`,
 		Example: `  coupongrant run --config /etc/coupongrant.yaml
   COUPONGRANT_KAFKA_BROKERS=kafka-1:9092,kafka-2:9092 coupongrant run --gateway.rate 50`,
