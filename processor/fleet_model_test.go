@@ -24,8 +24,8 @@ import (
 //   - no record has two ends, a parking being one, and none below the committed
 //     offset has none;
 //   - what a commit says of a partition is what its next owner reads;
-//   - a record that someone may have called for is in doubt with the next owner,
-//     and with whoever gets it after it was parked;
+//   - a record that someone may have called for, and was not only told no, is in doubt
+//     with the next owner, and with whoever gets it after it was parked;
 //   - in the end every request has one outcome.
 func TestFleetKeepsItsPromisesInRandomHistories(t *testing.T) {
 	const histories, steps = 1000, 1000
@@ -38,11 +38,13 @@ func TestFleetKeepsItsPromisesInRandomHistories(t *testing.T) {
 		}
 		seen.add(runFleet(t, program).fleetCounts)
 	}
-	require.Greater(t, seen.parked, 10*histories, "parkings")
+	require.Greater(t, seen.parked, 9*histories, "parkings")
 	require.Greater(t, seen.stale, histories, "results of an earlier ownership")
 	require.Greater(t, seen.refused, histories, "commits of who did not own a partition any more")
 	require.Greater(t, seen.doubts, histories, "records found in doubt")
 	require.Greater(t, seen.endedAgain, histories, "records found ended above the watermark")
+	require.Greater(t, seen.toldNo, 10*histories, "calls that were told no")
+	require.Greater(t, seen.cleared, histories/20, "records that were told no, and are not in doubt with the next owner")
 }
 
 func FuzzFleet(f *testing.F) {
@@ -64,7 +66,7 @@ func runFleet(t testing.TB, program []byte) *fleet {
 	return f
 }
 
-type fleetCounts struct{ parked, stale, refused, doubts, endedAgain int }
+type fleetCounts struct{ parked, stale, refused, doubts, endedAgain, toldNo, cleared int }
 
 func (c *fleetCounts) add(other fleetCounts) {
 	c.parked += other.parked
@@ -72,6 +74,8 @@ func (c *fleetCounts) add(other fleetCounts) {
 	c.refused += other.refused
 	c.doubts += other.doubts
 	c.endedAgain += other.endedAgain
+	c.toldNo += other.toldNo
+	c.cleared += other.cleared
 }
 
 // fleet is the replicas, Kafka, and what the model remembers.
@@ -91,7 +95,7 @@ type modelPartition struct {
 	partition
 	log    []*kgo.Record
 	ends   map[int64]int  // committed: outcomes and parkings
-	called map[int64]bool // by anyone, and not parked since
+	called map[int64]bool // by anyone, not parked since, and not only told no
 	offset int64          // committed
 	text   string         // beside it
 	owner  int            // who it is assigned to
@@ -259,6 +263,9 @@ func (f *fleet) poll(r *modelReplica, p *modelPartition, n int) {
 			f.assert(len(tasks) == 1, "offset %d is skipped", record.Offset)
 			f.assert(!p.called[record.Offset] || tasks[0].inDoubt, "offset %d was called for and is not in doubt", record.Offset)
 			f.assert(header(record, headerInDoubt) != "true" || tasks[0].inDoubt, "doubt is lost by parking")
+			if told, ever := p.called[record.Offset]; ever && !told && !tasks[0].inDoubt {
+				f.cleared++
+			}
 			if tasks[0].inDoubt {
 				f.doubts++
 			}
@@ -282,6 +289,7 @@ func (f *fleet) call(r *modelReplica, arg int) {
 	t := open[arg%len(open)]
 	r.tasks = slices.DeleteFunc(r.tasks, func(other *task) bool { return other == t })
 	r.calls = append(r.calls, t)
+	t.began = time.Unix(1, 0)
 	r.scheduler.supplies[t.assignment].firstCall(t)
 	f.of(t.partition).called[t.offset] = true
 }
@@ -290,15 +298,29 @@ func (f *fleet) of(p partition) *modelPartition {
 	return f.inputs[slices.IndexFunc(f.inputs, func(in *modelPartition) bool { return in.partition == p })]
 }
 
-// finish ends a call: a grant, or a doubt that is parked.
+// finish ends a call: a grant, a doubt that is parked, or a doubt or a no, to be called
+// again.
 func (f *fleet) finish(r *modelReplica, arg int) {
 	if len(r.calls) == 0 {
 		return
 	}
 	t := r.calls[arg%len(r.calls)]
 	r.calls = slices.DeleteFunc(r.calls, func(other *task) bool { return other == t })
+	t.began = time.Time{}
 	e := &end{task: t, kind: endGranted}
-	if arg%2 == 1 {
+	switch arg % 8 {
+	case 6:
+		if _, ours := r.scheduler.supplies[t.assignment]; ours {
+			f.of(t.partition).called[t.offset] = t.inDoubt
+			f.toldNo++
+		}
+		r.tasks = append(r.tasks, t)
+		return
+	case 7:
+		t.inDoubt = true
+		r.tasks = append(r.tasks, t)
+		return
+	case 1, 3, 5:
 		t.inDoubt = true
 		e = &end{task: t, kind: endParked, next: time.Unix(0, 0)}
 	}
