@@ -43,8 +43,8 @@ func TestFleetKeepsItsPromisesInRandomHistories(t *testing.T) {
 	require.Greater(t, seen.refused, histories, "commits of who did not own a partition any more")
 	require.Greater(t, seen.doubts, histories, "records found in doubt")
 	require.Greater(t, seen.endedAgain, histories, "records found ended above the watermark")
-	require.Greater(t, seen.toldNo, 10*histories, "calls that were told no")
-	require.Greater(t, seen.cleared, histories/20, "records that were told no, and are not in doubt with the next owner")
+	require.Greater(t, seen.toldNo, 4*histories, "calls that were told no")
+	require.Greater(t, seen.cleared, histories/50, "records that were told no, and are not in doubt with the next owner")
 }
 
 func FuzzFleet(f *testing.F) {
