@@ -208,6 +208,8 @@ func (s *session) notCommitted(ctx context.Context, b *batch, err error) error {
 		s.metadataRefused(b, err)
 	case errors.Is(err, errUnwritable):
 		s.holds.Set(holdTopic, whereResults, fmt.Sprintf("%v: outcomes wait; create the topic (`coupongrant topics create`) or grant this user the right to write", err))
+	case errors.Is(err, errNotTaken):
+		s.holds.Set(holdTopic, whereResults, fmt.Sprintf("%v: outcomes wait and go out again; look at the leaders of these topics, and at min.insync.replicas", err))
 	case errors.As(err, &unwritable):
 		s.endNotTaken(unwritable)
 	case errors.Is(err, errBareAborted):

@@ -200,6 +200,11 @@ func (s *session) fetchErrors(fetches kgo.Fetches) error {
 			s.withhold(o, vanished(o, fe.Err))
 		case errors.Is(fe.Err, kerr.OffsetOutOfRange) && o.unseen && o.next == 0: // it begins elsewhere: the next session sees where
 			return fmt.Errorf("reading %s: %w", p, fe.Err)
+		case errors.Is(fe.Err, kerr.OffsetOutOfRange) && o.sought != o.next:
+			// After an abort kgo reads again from where it believes that was committed. Retention may have taken that, and
+			// only that: so what is missing is asked for by its offset.
+			o.sought = o.next
+			s.kafka.Client().SetOffsets(map[string]map[int32]kgo.EpochOffset{o.topic: {o.number: {Epoch: -1, Offset: o.next}}})
 		case errors.Is(fe.Err, kerr.OffsetOutOfRange):
 			if o.overtaken == nil {
 				s.windows.noteRead()
@@ -207,6 +212,7 @@ func (s *session) fetchErrors(fetches kgo.Fetches) error {
 			o.overtaken = fe.Err
 			s.holds.Set(holdLostInput, p.String(), fmt.Sprintf("%v at offset %d: input vanished before it was read; what was read ends first, do not restart before that", fe.Err, o.next))
 		case errors.As(fe.Err, &bomb):
+			o.complained = time.Now()
 			s.holds.Set(holdTopic, p.String(), bombed(bomb))
 		case errors.Is(fe.Err, kerr.UnknownTopicID): // made anew: kgo would ask for the old one, without a pause, for ever
 			return fmt.Errorf("reading %s: %w", p, fe.Err)

@@ -82,6 +82,7 @@ var errOldBrokers = errors.New("kafka.require_tv2 is true, but the brokers do no
 const (
 	preflightEvery   = time.Second
 	preflightTimeout = 5 * time.Second
+	preflightAll     = 4 * preflightTimeout // of all that one look asks, one after the other: brokers may be slow
 )
 
 // wait returns when all is there, or with an error when ctx ends or waiting
@@ -110,10 +111,12 @@ func (p *preflight) wait(ctx context.Context) (cluster, error) {
 
 // look checks everything once; ok is false when something is missing.
 func (p *preflight) look(ctx context.Context, client *kgo.Client) (c cluster, ok bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, preflightTimeout)
+	ctx, cancel := context.WithTimeout(ctx, preflightAll)
 	defer cancel()
 	adm := kadm.NewClient(client)
-	topics, err := topicsSeen(kadm.WithAuthorizedOps(ctx), adm, p.cfg.Topics.All())
+	asking, over := context.WithTimeout(ctx, preflightTimeout)
+	defer over()
+	topics, err := topicsSeen(kadm.WithAuthorizedOps(asking), adm, p.cfg.Topics.All())
 	if err != nil {
 		p.holds.Set(holdKafka, "", Unreachable(err).Error())
 		return c, false, nil

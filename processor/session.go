@@ -66,6 +66,7 @@ const (
 	pollWait      = time.Second // at most: holds and retries are looked at again
 
 	complaintLasts = 15 * time.Second // a trouble with reading is believed in that no fetch renews
+	complaintRest  = time.Second      // between a fetch that failed and the next: kgo makes none
 )
 
 // begin fences whoever used our transactional id before, and ends what it left
@@ -303,7 +304,8 @@ func (s *session) pauseAndResume() {
 	pause, resume := map[string][]int32{}, map[string][]int32{}
 	stepsOver := s.cfg.AcceptLostInput && s.windows.overtaken()
 	for _, o := range s.windows.open {
-		halt := o.Full() || o.overtaken != nil || stepsOver
+		resting := !o.complained.IsZero() && time.Since(o.complained) < complaintRest
+		halt := o.Full() || o.overtaken != nil || stepsOver || resting
 		switch {
 		case o.withheld:
 		case halt && !o.paused:

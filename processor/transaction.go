@@ -5,6 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -48,6 +52,7 @@ var (
 	errNotOwned      = errors.New("a partition is not ours any more") // look at the assignment first
 	errMetadataLarge = errors.New("commit metadata is larger than the broker takes")
 	errUnwritable    = errors.New("a result topic cannot be written")
+	errNotTaken      = errors.New("the brokers did not take all results in time")
 	errBareAborted   = errors.New("a transaction of offsets alone was aborted")
 )
 
@@ -55,7 +60,7 @@ var (
 // they tell us as if another producer had our transactional id.
 var errOutlived = errors.New("the transaction took longer than kafka.transaction_timeout")
 
-// commit publishes a batch. nil: it is committed. An error of the five above: it
+// commit publishes a batch. nil: it is committed. An error of the six above: it
 // is not, as far as anyone can tell from it, everything in memory is as it was,
 // and it can be tried again. Any other: the session must be thrown away and the
 // committed state read back (rule 8).
@@ -108,13 +113,17 @@ func (tx *transaction) settle(b *batch) {
 // says again what they did, and nobody is called by a ceiling of unknown fate.
 func retriable(err error) bool {
 	return errors.Is(err, errAborted) || errors.Is(err, errNotOwned) || errors.Is(err, errMetadataLarge) ||
-		errors.Is(err, errUnwritable) || errors.Is(err, errBareAborted)
+		errors.Is(err, errUnwritable) || errors.Is(err, errNotTaken) || errors.Is(err, errBareAborted)
 }
 
 func (tx *transaction) run(ctx context.Context, b *batch) error {
 	records, err := tx.records(ctx, b)
 	if err != nil {
 		return err
+	}
+	// Begin would wait for the brokers for ever, should the producer id have to be asked for again.
+	if _, _, err := tx.kafka.Client().ProducerID(ctx); err != nil && ctx.Err() != nil {
+		return fmt.Errorf("asking for the producer id: %w", err)
 	}
 	if err := tx.kafka.Begin(); err != nil {
 		return fmt.Errorf("beginning a transaction: %w", err)
@@ -145,10 +154,17 @@ func (tx *transaction) records(ctx context.Context, b *batch) ([]*kgo.Record, er
 // succeeded if asked to (its own comment says so), so every promise is looked
 // at here, before End (rule 9). A broker refuses a batch as a whole: what was in
 // one that was too large is sent alone, to see which record it was.
+//
+// They have half of the time that the transaction may take: what is not taken by then
+// is aborted while there is time for that, and goes out again. Without it all ends
+// would be forgotten with the session, and everybody called again.
 func (tx *transaction) produce(ctx context.Context, ends []*end, records []*kgo.Record) error {
 	failures := make([]error, len(records)) // each promise has its own place
+	var left outstanding
 	send := func(i int) {
+		left.add(records[i].Topic, 1)
 		tx.kafka.Produce(ctx, records[i], func(r *kgo.Record, err error) {
+			left.add(r.Topic, -1)
 			switch {
 			case errors.Is(err, kerr.TopicAuthorizationFailed):
 				failures[i] = fmt.Errorf("this user lacks WRITE on topic %s (%w)", r.Topic, err)
@@ -157,7 +173,9 @@ func (tx *transaction) produce(ctx context.Context, ends []*end, records []*kgo.
 			}
 		})
 	}
-	flush := func() error { return tx.kafka.Client().Flush(ctx) }
+	flushing, cancel := context.WithTimeout(ctx, tx.timeout/2)
+	defer cancel()
+	flush := func() error { return tx.kafka.Client().Flush(flushing) }
 	for i, e := range ends {
 		if tx.forms[e] == 0 {
 			send(i)
@@ -171,9 +189,32 @@ func (tx *transaction) produce(ctx context.Context, ends []*end, records []*kgo.
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("flushing: %w", err)
+		return fmt.Errorf("%w (%v): %s", errNotTaken, tx.timeout/2, left.topics())
 	}
 	return tx.refusals(ends, failures)
+}
+
+// outstanding counts records that no broker has taken yet, by topic.
+type outstanding struct {
+	mu      sync.Mutex
+	records map[string]int
+}
+
+func (o *outstanding) add(topic string, n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.records == nil {
+		o.records = map[string]int{}
+	}
+	if o.records[topic] += n; o.records[topic] == 0 {
+		delete(o.records, topic)
+	}
+}
+
+func (o *outstanding) topics() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return strings.Join(slices.Sorted(maps.Keys(o.records)), ", ")
 }
 
 // end commits, with the offsets rewritten, and makes sure of the outcome.

@@ -34,6 +34,7 @@ type owned struct {
 	logEnd    int64     // the brokers' last stable offset as last seen; -1: not seen
 	newest    time.Time // when records of it came last, or it was opened
 
+	sought     int64     // the offset that was asked for by itself last; -1: none was
 	complained time.Time // when a fetch of it failed last, of which the hold tells; zero: none did
 	readBefore int64     // next, when one of the replica's partitions was last found overtaken
 }
@@ -45,7 +46,7 @@ func newWindows(maxRecords, maxBytes, totalBytes int) *windows {
 // Assign opens a partition under a new epoch at its committed position.
 func (ws *windows) Assign(p partition, pos position) *owned {
 	ws.lastEpoch++
-	o := &owned{assignment: assignment{p, ws.lastEpoch}, window: newWindow(pos, ws.maxRecords, ws.maxBytes), logEnd: -1, newest: time.Now()}
+	o := &owned{assignment: assignment{p, ws.lastEpoch}, window: newWindow(pos, ws.maxRecords, ws.maxBytes), logEnd: -1, sought: -1, newest: time.Now()}
 	ws.open[p] = o
 	ws.divide()
 	return o

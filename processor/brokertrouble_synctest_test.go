@@ -1,0 +1,169 @@
+//go:build synctests
+
+package processor
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Brokers take no result for minutes, with an error that is tried again: the results are
+// kept all the while, a hold names the topic, and nobody is called again, which this
+// gateway would refuse.
+func TestResultsAreKeptWhileBrokersDoNotTakeThem(t *testing.T) {
+	for _, err := range []*kerr.Error{kerr.NotEnoughReplicas, kerr.NotLeaderForPartition, kerr.KafkaStorageError} {
+		t.Run(err.Message, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				gateway := countedBy(limitFirst(20 * time.Millisecond))
+				s := newShop(t, 1, gateway)
+				r := s.start(s.config("r1"))
+				s.produce(0, nil, s.requests("first", 1)...)
+				s.settled(1)
+				refused := s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: err, Count: -1, Topic: s.topics.Granted})
+				s.produce(0, nil, s.requests("id", 20)...)
+				ready := 0
+				for second := range 240 {
+					time.Sleep(time.Second)
+					if second >= 20 && r.Health().Ready() {
+						ready++
+					}
+				}
+				require.Positive(t, refused.Hits())
+				require.Zero(t, ready, "seconds in which it said that all was well")
+				require.Contains(t, reasons(r.Health().Holds, holdTopic), s.topics.Granted)
+				refused.Remove()
+				onceEach(t, 21, s.settled(21))
+				require.Len(t, on(s.topics.Granted, s.allEnds()), 21)
+				require.Equal(t, 21, gateway.total(), "each once")
+				time.Sleep(10 * time.Second)
+				require.Empty(t, r.Health().Holds)
+				require.NoError(t, r.stopped())
+			})
+		})
+	}
+}
+
+// The producer id is to be asked for again, and the brokers do not give it: that is waited
+// for, and no reason to end.
+func TestProducerIDThatIsNotGivenIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(t, 1, always(grantsAlways))
+		r := s.start(s.config("r1"))
+		s.produce(0, nil, s.requests("first", 1)...)
+		s.settled(1)
+		s.fault(kmsg.Produce, kerr.UnknownProducerID)
+		busy := s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, Err: kerr.ConcurrentTransactions, Count: -1, TopLevel: true})
+		s.produce(0, nil, s.requests("id", 5)...)
+		time.Sleep(5 * time.Minute)
+		require.Positive(t, busy.Hits())
+		require.True(t, r.Health().Live)
+		require.NotEmpty(t, r.Health().Holds)
+		busy.Remove()
+		onceEach(t, 6, s.settled(6))
+		require.NoError(t, r.stopped())
+	})
+}
+
+// Retention takes some of what was read, and a transaction aborts: kgo reads again from
+// below where the log begins now. Nothing that was not read is missing.
+func TestAbortAfterRetentionIsNoLoss(t *testing.T) {
+	for _, lost := range []bool{false, true} {
+		t.Run(fmt.Sprint("lost: ", lost), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				gateway := &switched{}
+				gateway.to(silentToAll)
+				s := newShop(t, 1, gateway)
+				cfg := s.config("r1")
+				cfg.WindowRecords, cfg.MaxInFlight = 45, 4
+				r := s.start(cfg)
+				s.produce(0, nil, s.requests("id", 40)...)
+				time.Sleep(5 * time.Second)
+				s.produce(0, nil, s.requests("full", 10)...) // read after the last transaction
+				time.Sleep(time.Second)
+				s.produce(0, nil, s.requests("behind", 10)...) // and not read
+				time.Sleep(time.Second)
+				store := r.Status().Partitions[slices.IndexFunc(r.Status().Partitions, func(p PartitionStatus) bool { return p.Topic == s.topics.Store })]
+				require.EqualValues(t, 50, store.Next)
+				begin := int64(45)
+				if lost {
+					begin = 55
+				}
+				require.NoError(t, s.kafka.DeleteRecords(s.topics.Store, 0, begin))
+				s.fault(kmsg.Produce, kerr.OutOfOrderSequenceNumber)
+				gateway.to(grantsAlways)
+				time.Sleep(5 * time.Minute)
+				require.Equal(t, lost, reasons(r.Health().Holds, holdLostInput) != "", "%v", r.Health().Holds)
+				if !lost {
+					onceEach(t, 60, s.allEnds())
+					require.Empty(t, r.Health().Holds)
+				}
+				require.NoError(t, r.stopped())
+			})
+		})
+	}
+}
+
+func silentToAll(r *http.Request) (*http.Response, error) {
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+// A partition cannot be read for as long as it lasts: it is asked for now and then, and the
+// others are read.
+func TestPartitionThatCannotBeReadIsAskedForNowAndThen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(t, 2, always(grantsAlways))
+		r := s.start(s.config("r1"))
+		s.spread("first", 2, 2)
+		s.settled(2)
+		fetches := 0
+		s.kafka.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
+			s.kafka.KeepControl()
+			fetches++
+			s.kafka.SleepControl(func() { time.Sleep(2 * time.Millisecond) }) // or no time would pass
+			return nil, nil, false
+		})
+		damaged := s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: kerr.UnknownServerError, Count: -1, Topic: s.topics.Store})
+		s.produceTo(s.topics.Loyalty, 0, nil, s.requests("loyal", 5)...)
+		time.Sleep(20 * time.Second)
+		require.Positive(t, damaged.Hits())
+		require.Less(t, damaged.Hits(), 20*2*4, "of two partitions, in twenty seconds")
+		require.Contains(t, reasons(r.Health().Holds, holdTopic), "UNKNOWN_SERVER_ERROR")
+		require.Len(t, on(s.topics.Granted, s.allEnds()), 2+5)
+		damaged.Remove()
+		s.spread("then", 2, 2)
+		onceEach(t, 2+5+2, s.settled(2+5+2))
+		time.Sleep(complaintLasts + 5*time.Second)
+		require.Empty(t, r.Health().Holds)
+		require.Zero(t, testutil.ToFloat64(r.metrics.rebuilds))
+		require.NoError(t, r.stopped())
+		time.Sleep(time.Minute)
+	})
+}
+
+// The watchdog tells a session that does not pass from a process that is not let run.
+func TestWatchdogDoesNotCountTimeInWhichTheProcessWasStopped(t *testing.T) {
+	for stopped, want := range map[time.Duration]error{0: errWedged, longestTick + time.Second: nil} {
+		t.Run(stopped.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var w *watchdog
+				until := time.Now().Add(10 * time.Minute)
+				w = newWatchdog(3*time.Second, func() { time.Sleep(stopped) })
+				ctx, cancel := context.WithDeadline(t.Context(), until)
+				defer cancel()
+				require.ErrorIs(t, w.run(ctx), want)
+			})
+		})
+	}
+}
