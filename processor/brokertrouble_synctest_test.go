@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,6 +47,48 @@ func TestResultsAreKeptWhileBrokersDoNotTakeThem(t *testing.T) {
 				onceEach(t, 21, s.settled(21))
 				require.Len(t, on(s.topics.Granted, s.allEnds()), 21)
 				require.Equal(t, 21, gateway.total(), "each once")
+				time.Sleep(10 * time.Second)
+				require.Empty(t, r.Health().Holds)
+				require.NoError(t, r.stopped())
+			})
+		})
+	}
+}
+
+// No transaction commits for minutes, so that one session after the other is thrown away.
+// Who may have been called waits for one that does, and is not called once for each.
+func TestNobodyIsCalledAgainWhileNothingCommits(t *testing.T) {
+	for _, row := range []struct {
+		key kmsg.Key
+		err *kerr.Error
+	}{
+		{kmsg.TxnOffsetCommit, kerr.NotCoordinator},
+		{kmsg.TxnOffsetCommit, kerr.CoordinatorNotAvailable},
+		{kmsg.TxnOffsetCommit, kerr.RequestTimedOut},
+		{kmsg.EndTxn, kerr.CoordinatorNotAvailable},
+	} {
+		t.Run(row.key.Name()+", "+row.err.Message, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				gateway := countedBy(takes(2*time.Second, new(atomic.Int64)))
+				s := newShop(t, 1, gateway)
+				r := s.start(s.config("r1"))
+				s.produce(0, nil, s.requests("id", 20)...)
+				time.Sleep(time.Second)
+				require.Equal(t, 20, gateway.total())
+				refused := s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{row.key}, Err: row.err, Count: -1, TopLevel: row.key == kmsg.EndTxn})
+				ready := 0
+				for second := range 300 {
+					time.Sleep(time.Second)
+					if second > 60 && r.Health().Ready() {
+						ready++
+					}
+				}
+				require.Positive(t, refused.Hits())
+				require.Zero(t, ready, "seconds in which it said that all was well")
+				require.Equal(t, 20, gateway.total(), "nobody is called a second time meanwhile")
+				refused.Remove()
+				onceEach(t, 20, s.settled(20))
+				require.LessOrEqual(t, gateway.total(), 2*20)
 				time.Sleep(10 * time.Second)
 				require.Empty(t, r.Health().Holds)
 				require.NoError(t, r.stopped())

@@ -175,9 +175,9 @@ func (s *session) committed(b *batch) {
 		if !ok {
 			continue
 		}
-		raised := pos.ceiling > o.ceiling
+		raised := pos.ceiling > o.ceiling || o.unproven
 		o.Committed(pos)
-		o.ban, o.restate = b.ban, false
+		o.ban, o.restate, o.unproven = b.ban, false, false
 		if !o.notBefore.IsZero() {
 			o.notBefore = time.Time{}
 			s.holds.Clear(holdTopic, whereResultsOf(o.partition))
@@ -187,6 +187,8 @@ func (s *session) committed(b *batch) {
 		}
 	}
 	s.commits.failures, s.commits.notBefore = 0, time.Time{}
+	s.unproven = false
+	s.tellUnproven()
 	s.holds.Clear(holdTransaction, "")
 	s.holds.Clear(holdTopic, whereResults)
 	s.holds.Clear(holdMetadata, "")
@@ -224,10 +226,27 @@ func (s *session) notCommitted(ctx context.Context, b *batch, err error) error {
 			s.holds.Set(holdTransaction, "", notCommitting(c.failures, err.Error()))
 		}
 	default:
-		return err
+		return fmt.Errorf("%w: %w", errUncommitted, err)
 	}
 	return nil
 }
+
+// errUncommitted: the session ended in a transaction, and its ends are forgotten. The next
+// one finds them in doubt, and would call all of them again only to lose what they come to
+// in the same way: so it calls nobody of whom that is to be feared before it has committed.
+var errUncommitted = errors.New("a transaction failed")
+
+// tellUnproven ends the hold that says so when no request waits for that.
+func (s *session) tellUnproven() {
+	for _, o := range s.windows.open {
+		if o.unproven {
+			return
+		}
+	}
+	s.holds.Clear(holdTransaction, whereFirst)
+}
+
+const unproven = "the last transaction failed and none has committed since: requests that may have been called are called again when one has; look at the brokers' group and transaction coordinators if this lasts"
 
 // endNotTaken holds the partition of an end that its topic does not take: the others go on.
 func (s *session) endNotTaken(e *unwritableError) {

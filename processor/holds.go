@@ -42,6 +42,7 @@ const (
 	whereSchemas = "schemas" // of registry: writers' schemas
 	whereBan     = "limit"   // of gateway: the app is banned
 	whereBudget  = "budget"  // the calls of the day are used up
+	whereFirst   = "first"   // of transaction: that of a session after one that failed
 )
 
 // whereResultsOf is of topic: outcomes of one partition are refused.

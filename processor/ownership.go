@@ -47,6 +47,9 @@ func (s *session) applyEvents(ctx context.Context) error {
 			}
 		}
 		s.logOpened(e.opened)
+		if e.nothing || len(e.opened) > 0 {
+			s.tellUnproven()
+		}
 		if e.inputs > 0 {
 			s.windows.inputs = e.inputs
 		}
@@ -115,7 +118,13 @@ func (s *session) open(opened opening, member string) {
 		return
 	}
 	s.commits.taken = max(s.commits.taken, len(opened.metadata.encode())) // the brokers took it once
-	s.scheduler.Assign(o.assignment, o.ceiling, opened.before)
+	callable := o.ceiling
+	if s.unproven && o.ceiling > o.watermark {
+		o.unproven, o.dirty, o.restate = true, true, true
+		callable = o.watermark
+		s.holds.Set(holdTransaction, whereFirst, unproven)
+	}
+	s.scheduler.Assign(o.assignment, callable, opened.before)
 	if ban := opened.metadata.ban; ban.After(time.Now()) && time.Until(ban) <= longestBan { // a later one is of a clock that was wrong
 		o.ban = ban
 		s.learnBan(ban)
@@ -171,6 +180,7 @@ func (s *session) drop(p partition) {
 	s.shown = time.Time{}
 	s.holds.ClearWhere(p.String())
 	s.holds.Clear(holdTopic, whereResultsOf(p))
+	s.tellUnproven()
 	if o.paused || o.withheld {
 		s.kafka.Client().ResumeFetchPartitions(map[string][]int32{p.topic: {p.number}})
 	}

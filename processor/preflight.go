@@ -38,6 +38,7 @@ type knowledge struct {
 	member             string // whom the session before was in the group; empty: it has left
 	cuts               map[partition]cut
 	unended            map[partition]*span // what sessions before had read, and not all had ended
+	unproven           bool                // the session before ended in a transaction, or none has been made since one did
 }
 
 // span is the offsets of a topic that were read when not all of them had ended: from the

@@ -196,6 +196,7 @@ func (p *Processor) session(ctx context.Context) error {
 	if err != nil {
 		p.refused(err)
 		p.know.member, p.know.unended = s.tx.member, s.assigned.stillUnended(s.windows, s.joined)
+		p.know.unproven = s.unproven || errors.Is(err, errUncommitted)
 	}
 	// Leaving is safe after an error too: offsets are fetched with RequireStable,
 	// and the next session's ProducerID ends what is open. A member that does not
@@ -233,10 +234,13 @@ func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error)
 		codec: p.deps.Codec, tracing: tracing, windows: newWindows(p.cfg.WindowRecords, p.cfg.WindowBytes, p.cfg.WindowTotalBytes),
 		bell: bell, events: newMailbox[event](bell), reports: newMailbox[report](bell), resolved: newMailbox[int](bell),
 		undecoded: newUndecoded(), asked: newAsked(), pending: map[int][]*task{}, commits: commits{budget: metadataBudget}, passed: p.watchdog.passed,
-		sight: p.sight, recent: p.recent,
+		sight: p.sight, recent: p.recent, unproven: p.know.unproven,
 	}
 	s.resolver = &resolver{registry: p.deps.Registry, holds: p.holds, wanted: newMailbox[int](newBell()), resolved: s.resolved}
 	p.holds.ClearKind(holdTopic, holdGateway, holdApp, holdMetadata, holdLostInput, holdTransaction, holdRegistry) // of the session before
+	if s.unproven {
+		p.holds.Set(holdTransaction, whereFirst, unproven)
+	}
 	s.scheduler = newScheduler(p.cfg, p.deps, surroundings{
 		kept:    kept{gate: p.gate, sight: p.sight, recent: p.recent, grants: p.grants},
 		metrics: p.metrics, holds: p.holds, reports: s.reports, lease: member, tracing: tracing,
