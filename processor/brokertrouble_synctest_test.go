@@ -195,6 +195,41 @@ func TestPartitionThatCannotBeReadIsAskedForNowAndThen(t *testing.T) {
 	})
 }
 
+// The brokers answer fetches of a partition with what kgo tries again by itself, and says
+// nothing of. What is not read for it is told.
+func TestPartitionThatKgoIsSilentAboutIsAHold(t *testing.T) {
+	for _, err := range []*kerr.Error{kerr.CorruptMessage, kerr.KafkaStorageError, kerr.NotLeaderForPartition} {
+		t.Run(err.Message, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newShop(t, 1, always(grantsAlways))
+				r := s.start(s.config("r1"))
+				s.spread("first", 1, 1)
+				s.settled(1)
+				s.kafka.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
+					s.kafka.KeepControl()
+					s.kafka.SleepControl(func() { time.Sleep(5 * time.Millisecond) }) // or no time would pass
+					return nil, nil, false
+				})
+				damaged := s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: err, Count: -1, Topic: s.topics.Store})
+				time.Sleep(2 * unreadLooks * unreadEvery)
+				require.Empty(t, r.Health().Holds, "there is nothing to read")
+				s.spread("then", 1, 1)
+				s.produceTo(s.topics.Loyalty, 0, nil, s.requests("loyal", 1)...)
+				time.Sleep((unreadLooks + 1) * unreadEvery)
+				require.Positive(t, damaged.Hits())
+				require.Len(t, r.Health().Holds, 1)
+				require.Contains(t, reasons(r.Health().Holds, holdTopic), "what stands from offset 1 to 1 is not read")
+				damaged.Remove()
+				onceEach(t, 3, s.settled(3))
+				time.Sleep(complaintLasts + 5*time.Second)
+				require.Empty(t, r.Health().Holds)
+				require.NoError(t, r.stopped())
+				time.Sleep(time.Minute)
+			})
+		})
+	}
+}
+
 // The watchdog tells a session that does not pass from a process that is not let run.
 func TestWatchdogDoesNotCountTimeInWhichTheProcessWasStopped(t *testing.T) {
 	for stopped, want := range map[time.Duration]error{0: errWedged, longestTick + time.Second: nil} {

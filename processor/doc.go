@@ -78,6 +78,7 @@
 //	awaited       session        its poll returns       nothing; ends a waiting poll when the bell rings
 //	background    Start          Run returns            nothing; reports a fatal error
 //	resolver      session        told to                nothing; fetches writer's schemas
+//	unread        session        told to                nothing; asks how far the inputs reach
 //	watchdog      Processor.Run  Run returns            nothing; sees a wedged session goroutine, and that nothing moves
 //	callbacks     kgo            return                 what they were told is committed (mutex); leave messages in the session's mailbox
 //
@@ -134,6 +135,7 @@
 //	ownership.go    how the session acts on it
 //	intake.go       polled records into windows, then decoded; what a poll complains of
 //	inflation.go    what fetched batches may grow to
+//	unread.go       what is not read although it could be
 //	decode.go       record to request or dead letter; the resolver
 //	asked.go        whether a request id has asked for something else before
 //	grants.go       whether one may have been granted before

@@ -232,7 +232,7 @@ func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error)
 	s := &session{
 		cfg: p.cfg, log: p.deps.Logger.With("component", "session"), metrics: p.metrics, holds: p.holds,
 		codec: p.deps.Codec, tracing: tracing, windows: newWindows(p.cfg.WindowRecords, p.cfg.WindowBytes, p.cfg.WindowTotalBytes),
-		bell: bell, events: newMailbox[event](bell), reports: newMailbox[report](bell), resolved: newMailbox[int](bell),
+		bell: bell, events: newMailbox[event](bell), reports: newMailbox[report](bell), resolved: newMailbox[int](bell), logEnds: newMailbox[map[partition]int64](bell),
 		undecoded: newUndecoded(), asked: newAsked(), pending: map[int][]*task{}, commits: commits{budget: metadataBudget}, passed: p.watchdog.passed,
 		sight: p.sight, recent: p.recent, unproven: p.know.unproven,
 	}
@@ -263,6 +263,7 @@ func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error)
 		return nil, fmt.Errorf("preparing the Kafka session: %w", err)
 	}
 	s.kafka = kafka
+	s.unread = &unread{client: kafka.Client(), topics: p.cfg.Topics.Inputs(), found: s.logEnds}
 	p.metrics.kafka.of.Store(client)
 	s.tx = &transaction{
 		kafka: kafka, group: p.cfg.Group, log: s.log, metrics: p.metrics, tracing: tracing,

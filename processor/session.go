@@ -27,12 +27,14 @@ type session struct {
 	tx        *transaction
 	scheduler *scheduler
 	resolver  *resolver
+	unread    *unread
 	windows   *windows
 
-	bell     bell // any of the three mailboxes below
+	bell     bell // any of the four mailboxes below
 	events   *mailbox[event]
 	reports  *mailbox[report]
 	resolved *mailbox[int]
+	logEnds  *mailbox[map[partition]int64]
 
 	inflation *inflation
 	undecoded *undecoded
@@ -83,14 +85,15 @@ func (s *session) begin(ctx context.Context) error {
 	return nil
 }
 
-// run owns the scheduler and the resolver while the loop runs, and ends all
-// three: in good order when ctx ends (nil), at once on an error.
+// run owns the scheduler, the resolver and unread while the loop runs, and ends all
+// four: in good order when ctx ends (nil), at once on an error.
 func (s *session) run(ctx context.Context) error {
 	calls, endCalls := context.WithCancel(context.WithoutCancel(ctx))
 	resolving, stopResolving := context.WithCancel(calls)
-	scheduled, resolved := make(chan struct{}), make(chan struct{})
+	scheduled, resolved, looked := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	go func() { defer close(scheduled); s.scheduler.run(calls) }()
 	go func() { defer close(resolved); s.resolver.run(resolving) }()
+	go func() { defer close(looked); s.unread.run(resolving) }()
 
 	err := s.loop(ctx)
 	stopResolving()
@@ -102,6 +105,7 @@ func (s *session) run(ctx context.Context) error {
 	endCalls()
 	<-scheduled
 	<-resolved
+	<-looked
 	s.tracing.moved(func(assignment) bool { return true })
 	return err
 }
@@ -169,6 +173,9 @@ func (s *session) drain(ctx context.Context, scheduled <-chan struct{}) error {
 func (s *session) takeNews(ctx context.Context) error {
 	if err := s.applyEvents(ctx); err != nil {
 		return err
+	}
+	for _, ends := range s.logEnds.take() {
+		s.tellUnread(ends)
 	}
 	for _, id := range s.resolved.take() {
 		s.schemaResolved(id)

@@ -35,6 +35,8 @@ type owned struct {
 	logEnd    int64     // the brokers' last stable offset as last seen; -1: not seen
 	newest    time.Time // when records of it came last, or it was opened
 
+	stoodAt    int64     // next, when the brokers were last asked how far the partition reaches
+	stood      int       // how many times in a row it stood there, with more to read
 	sought     int64     // the offset that was asked for by itself last; -1: none was
 	complained time.Time // when a fetch of it failed last, of which the hold tells; zero: none did
 	readBefore int64     // next, when one of the replica's partitions was last found overtaken
