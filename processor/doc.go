@@ -31,6 +31,8 @@
 //	word about all  an answer that says something of everybody, a ban or trouble with our app, though it may be of one alone
 //	supply        the requests of a partition in one epoch that can be called, and the ceiling that lets more be
 //	hand-over     what leaves us in a rebalance is finished and committed before it goes
+//	repeat        a record with the request_id of another, which may have been granted
+//	recollection  the request ids of the newest records that had ended in a partition when it came to us
 //	trail         what became of a record, for people
 //
 // # The way of a record
