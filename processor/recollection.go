@@ -74,7 +74,7 @@ func (r *recollection) of(ctx context.Context, reaches map[partition]reach) map[
 	defer cancel()
 	read, err := r.read(reading, reaches)
 	if err != nil && ctx.Err() == nil {
-		r.log.Warn("what was asked for before could not all be read back: a request that repeats such a one is not known as a repeat", "partitions", len(reaches), "error", err)
+		r.log.Warn("what was asked for before could not all be read back: a request that repeats such a one is not known as a repeat", "partitions_unread", len(reaches), "error", err)
 	}
 	return read
 }
@@ -147,7 +147,7 @@ type recalling struct {
 	*recollection
 	now       time.Time
 	fetches   int   // of schemas
-	unfetched error // the first schema that could not be fetched
+	unfetched error // a schema that could not be fetched
 }
 
 // decode is false for what cannot be told, or is no request. Of a record nothing is kept
@@ -174,14 +174,8 @@ func (r *recalling) fetch(ctx context.Context, schema int) bool {
 	ctx, cancel := context.WithTimeout(ctx, recalledSchema)
 	defer cancel()
 	err := r.registry.Fetch(ctx, schema)
-	if err == nil {
-		return true
+	if err != nil && !errors.Is(err, schemas.ErrDenied) { // what is denied was no request's
+		r.unfetched, r.fetches = err, recalledSchemas
 	}
-	if r.unfetched == nil {
-		r.unfetched = err
-	}
-	if !errors.Is(err, schemas.ErrDenied) {
-		r.fetches = recalledSchemas
-	}
-	return false
+	return err == nil
 }
