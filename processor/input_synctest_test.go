@@ -303,7 +303,7 @@ func TestDecompressionBombIsAHold(t *testing.T) {
 		r := s.start(s.config("r1"))
 		s.produce(1, nil, s.request("elsewhere"))
 		onceEach(t, 1, s.settled(1))
-		time.Sleep(30 * time.Second)
+		time.Sleep(2 * time.Minute)
 		require.Contains(t, reasons(r.Health().Holds, holdTopic), "the batch at offset 0 grows to more than 16 MiB when it is decompressed")
 		require.Contains(t, reasons(r.Health().Holds, holdTopic), "set the group's offset of this partition to 1 ")
 		require.NoError(t, r.stopped())

@@ -212,6 +212,7 @@ func (s *session) fetchErrors(fetches kgo.Fetches) error {
 			o.overtaken = fe.Err
 			s.holds.Set(holdLostInput, p.String(), fmt.Sprintf("%v at offset %d: input vanished before it was read; what was read ends first, do not restart before that", fe.Err, o.next))
 		case errors.As(fe.Err, &bomb):
+			o.bombed = true
 			s.holds.Set(holdTopic, p.String(), bombed(bomb))
 		case errors.Is(fe.Err, kerr.UnknownTopicID): // made anew: kgo would ask for the old one, without a pause, for ever
 			return fmt.Errorf("reading %s: %w", p, fe.Err)

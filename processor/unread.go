@@ -59,7 +59,7 @@ func (u *unread) look(ctx context.Context) map[partition]int64 {
 func (s *session) tellUnread(ends map[partition]int64) {
 	for p, o := range s.windows.open {
 		end, known := ends[p]
-		if !known || end <= o.next || o.next != o.stoodAt || o.paused || o.withheld {
+		if !known || end <= o.next || o.next != o.stoodAt || o.paused || o.withheld || o.bombed {
 			o.stoodAt, o.stood = o.next, 1
 			continue
 		}

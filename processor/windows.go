@@ -35,6 +35,7 @@ type owned struct {
 	logEnd    int64     // the brokers' last stable offset as last seen; -1: not seen
 	newest    time.Time // when records of it came last, or it was opened
 
+	bombed     bool      // kgo reads it no further, and a hold says why
 	stoodAt    int64     // next, when the brokers were last asked how far the partition reaches
 	stood      int       // how many times in a row it stood there, with more to read
 	sought     int64     // the offset that was asked for by itself last; -1: none was
