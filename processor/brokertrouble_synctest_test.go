@@ -162,21 +162,24 @@ func silentToAll(r *http.Request) (*http.Response, error) {
 	return nil, r.Context().Err()
 }
 
+// slowFetches lets time pass where one fetch follows the other.
+func slowFetches(l *line) {
+	l.answer = func(key kmsg.Key, _ []byte) bool {
+		if key == kmsg.Fetch {
+			time.Sleep(5 * time.Millisecond)
+		}
+		return true
+	}
+}
+
 // A partition cannot be read for as long as it lasts: it is asked for now and then, and the
 // others are read.
 func TestPartitionThatCannotBeReadIsAskedForNowAndThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop(t, 2, always(grantsAlways))
-		r := s.start(s.config("r1"))
+		r := s.start(s.config("r1"), slowFetches)
 		s.spread("first", 2, 2)
 		s.settled(2)
-		fetches := 0
-		s.kafka.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
-			s.kafka.KeepControl()
-			fetches++
-			s.kafka.SleepControl(func() { time.Sleep(2 * time.Millisecond) }) // or no time would pass
-			return nil, nil, false
-		})
 		damaged := s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: kerr.UnknownServerError, Count: -1, Topic: s.topics.Store})
 		s.produceTo(s.topics.Loyalty, 0, nil, s.requests("loyal", 5)...)
 		time.Sleep(20 * time.Second)
@@ -191,7 +194,6 @@ func TestPartitionThatCannotBeReadIsAskedForNowAndThen(t *testing.T) {
 		require.Empty(t, r.Health().Holds)
 		require.Zero(t, testutil.ToFloat64(r.metrics.rebuilds))
 		require.NoError(t, r.stopped())
-		time.Sleep(time.Minute)
 	})
 }
 
@@ -202,14 +204,9 @@ func TestPartitionThatKgoIsSilentAboutIsAHold(t *testing.T) {
 		t.Run(err.Message, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newShop(t, 1, always(grantsAlways))
-				r := s.start(s.config("r1"))
+				r := s.start(s.config("r1"), slowFetches)
 				s.spread("first", 1, 1)
 				s.settled(1)
-				s.kafka.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
-					s.kafka.KeepControl()
-					s.kafka.SleepControl(func() { time.Sleep(5 * time.Millisecond) }) // or no time would pass
-					return nil, nil, false
-				})
 				damaged := s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: err, Count: -1, Topic: s.topics.Store})
 				time.Sleep(2 * unreadLooks * unreadEvery)
 				require.Empty(t, r.Health().Holds, "there is nothing to read")
@@ -224,7 +221,6 @@ func TestPartitionThatKgoIsSilentAboutIsAHold(t *testing.T) {
 				time.Sleep(complaintLasts + 5*time.Second)
 				require.Empty(t, r.Health().Holds)
 				require.NoError(t, r.stopped())
-				time.Sleep(time.Minute)
 			})
 		})
 	}

@@ -304,16 +304,17 @@ func TestRecollectionThatARebalanceEndsIsMadeAgain(t *testing.T) {
 		s.produce(0, nil, s.requests("early", 3)...)
 		var slow atomic.Bool
 		slow.Store(true)
-		s.kafka.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
-			s.kafka.KeepControl()
-			if slow.Load() {
-				s.kafka.SleepControl(func() { time.Sleep(2 * time.Second) })
+		way := newLine(s.network.DialContext)
+		way.answer = func(key kmsg.Key, _ []byte) bool {
+			if key == kmsg.Fetch && slow.Load() {
+				time.Sleep(2 * time.Second)
 			}
-			return nil, nil, false
-		})
+			return true
+		}
 		events := newMailbox[event](newBell())
 		as := newAssignments(events, s.config("r1"), nil, nil, &recollection{
-			cfg: s.config("r1"), log: slog.New(slog.DiscardHandler), kafka: s.options(), codec: s.codec, registry: s.newRegistry(),
+			cfg: s.config("r1"), log: slog.New(slog.DiscardHandler), codec: s.codec, registry: s.newRegistry(),
+			kafka: []kgo.Opt{kgo.SeedBrokers(s.kafka.ListenAddrs()...), kgo.Dialer(way.DialContext)},
 		})
 		zero := partition{s.topics.Store, 0}
 		as.fetched[zero] = freshAt(3)
@@ -334,7 +335,7 @@ func TestRecollectionThatARebalanceEndsIsMadeAgain(t *testing.T) {
 		told := events.take()
 		require.Len(t, told, 1)
 		require.Len(t, told[0].opened[0].before, 3)
-		time.Sleep(time.Minute) // by then the brokers have woken
+		time.Sleep(time.Minute) // by then the slow answer has come
 	})
 }
 
