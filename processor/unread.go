@@ -39,19 +39,26 @@ func (u *unread) run(ctx context.Context) {
 	}
 }
 
+// look waits no longer than ctx does. The client would: for a connection that is stuck it
+// waits until it is closed itself, which ends what is left of the look as well.
 func (u *unread) look(ctx context.Context) map[partition]int64 {
 	ctx, cancel := context.WithTimeout(ctx, preflightTimeout)
 	defer cancel()
-	listed, err := kadm.NewClient(u.client).ListCommittedOffsets(ctx, u.topics...)
-	if err != nil && len(listed) == 0 {
-		return nil // what is wrong is told by who needs it
-	}
+	answer := make(chan kadm.ListedOffsets, 1)
+	go func() {
+		listed, _ := kadm.NewClient(u.client).ListCommittedOffsets(ctx, u.topics...) // what is wrong is told by who needs it
+		answer <- listed
+	}()
 	ends := map[partition]int64{}
-	listed.Each(func(o kadm.ListedOffset) {
-		if o.Err == nil && o.Partition >= 0 {
-			ends[partition{o.Topic, o.Partition}] = o.Offset
-		}
-	})
+	select {
+	case listed := <-answer:
+		listed.Each(func(o kadm.ListedOffset) {
+			if o.Err == nil && o.Partition >= 0 {
+				ends[partition{o.Topic, o.Partition}] = o.Offset
+			}
+		})
+	case <-ctx.Done():
+	}
 	return ends
 }
 
