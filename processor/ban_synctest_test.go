@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/coupongrant/coupongrant/topclient"
 )
 
 // The app's calls of the day are used up ten minutes before midnight in Beijing.
@@ -83,7 +85,7 @@ func TestBanLongerThanAnyIsNotObeyed(t *testing.T) {
 				r := s.start(s.config("r1"))
 				s.produce(0, nil, s.request("id"))
 				time.Sleep(time.Minute)
-				require.Equal(t, ban > longestBan, gateway.total() == 1)
+				require.Equal(t, ban > topclient.LongestBan, gateway.total() == 1)
 				require.NoError(t, r.stopped())
 			})
 		})

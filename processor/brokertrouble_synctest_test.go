@@ -5,7 +5,6 @@ package processor
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -125,7 +124,7 @@ func TestAbortAfterRetentionIsNoLoss(t *testing.T) {
 		t.Run(fmt.Sprint("lost: ", lost), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				gateway := &switched{}
-				gateway.to(silentToAll)
+				gateway.to(hangs)
 				s := newShop(t, 1, gateway)
 				cfg := s.config("r1")
 				cfg.WindowRecords, cfg.MaxInFlight = 45, 4
@@ -155,11 +154,6 @@ func TestAbortAfterRetentionIsNoLoss(t *testing.T) {
 			})
 		})
 	}
-}
-
-func silentToAll(r *http.Request) (*http.Response, error) {
-	<-r.Context().Done()
-	return nil, r.Context().Err()
 }
 
 // slowFetches lets time pass where one fetch follows the other.
@@ -231,10 +225,8 @@ func TestWatchdogDoesNotCountTimeInWhichTheProcessWasStopped(t *testing.T) {
 	for stopped, want := range map[time.Duration]error{0: errWedged, longestTick + time.Second: nil} {
 		t.Run(stopped.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var w *watchdog
-				until := time.Now().Add(10 * time.Minute)
-				w = newWatchdog(3*time.Second, func() { time.Sleep(stopped) })
-				ctx, cancel := context.WithDeadline(t.Context(), until)
+				w := newWatchdog(3*time.Second, func() { time.Sleep(stopped) })
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 				defer cancel()
 				require.ErrorIs(t, w.run(ctx), want)
 			})

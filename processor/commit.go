@@ -147,10 +147,7 @@ func (s *session) ceiling(o *owned, pos position, ends int, last bool) int64 {
 		return o.LowestCeiling(pos, s.scheduler.doubtful(o.assignment))
 	}
 	if left := s.handOver.left(o.assignment); left != nil {
-		return o.LowestCeiling(pos, func(offset int64) bool {
-			_, doubts := left.doubtful[offset]
-			return doubts
-		})
+		return o.LowestCeiling(pos, left.doubtful)
 	}
 	ceiling := max(pos.ceiling, o.wish)
 	if ends > 0 && ceiling >= o.next {
@@ -236,10 +233,11 @@ func (s *session) notCommitted(ctx context.Context, b *batch, err error) error {
 // in the same way: so it calls nobody of whom that is to be feared before it has committed.
 var errUncommitted = errors.New("a transaction failed")
 
-// tellUnproven ends the hold that says so when no request waits for that.
+// tellUnproven states that as a hold while a request waits for it.
 func (s *session) tellUnproven() {
 	for _, o := range s.windows.open {
 		if o.unproven {
+			s.holds.Set(holdTransaction, whereFirst, unproven)
 			return
 		}
 	}

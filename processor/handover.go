@@ -23,8 +23,8 @@ type handOver struct {
 }
 
 // drained is what the scheduler knows of an assignment that it was told to
-// release: the offsets without an end that may have been granted.
-type drained struct{ doubtful map[int64]struct{} }
+// release: which offsets without an end may have been granted.
+type drained struct{ doubtful func(offset int64) bool }
 
 const (
 	handOverTime = 3 * time.Second  // bounds how long a rebalance waits for calls in flight

@@ -10,6 +10,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupongrant/coupongrant/topclient"
 )
 
 // How the session acts on what the group callbacks tell (assignment.go).
@@ -101,9 +103,6 @@ func (s *session) joinedAs(member string) error {
 	return nil
 }
 
-// longestBan is what the gateway client makes of an answer at the most.
-const longestBan = 25 * time.Hour
-
 func (s *session) open(opened opening, member string) {
 	s.drop(opened.partition) // kgo may have swallowed the revocation
 	o := s.windows.Assign(opened.partition, opened.metadata.position)
@@ -122,10 +121,9 @@ func (s *session) open(opened opening, member string) {
 	if s.unproven && o.ceiling > o.watermark {
 		o.unproven, o.dirty, o.restate = true, true, true
 		callable = o.watermark
-		s.holds.Set(holdTransaction, whereFirst, unproven)
 	}
 	s.scheduler.Assign(o.assignment, callable, opened.before)
-	if ban := opened.metadata.ban; ban.After(time.Now()) && time.Until(ban) <= longestBan { // a later one is of a clock that was wrong
+	if ban := opened.metadata.ban; ban.After(time.Now()) && time.Until(ban) <= topclient.LongestBan { // a later one is of a clock that was wrong
 		o.ban = ban
 		s.learnBan(ban)
 		s.scheduler.Ban(ban)

@@ -39,13 +39,15 @@ func (s *scheduler) sweep(now time.Time) {
 	}
 	var endings []ending
 	over := func(t *task) bool {
+		if s.repeats(t) {
+			return false
+		}
 		v, over := s.policy.beforeCall(t, now)
 		if over {
 			s.recall(t) // which ends nobody: it may be called after all
 			v, over = s.policy.beforeCall(t, now)
-			over = over && !s.repeats(t)
 		}
-		if !over && othersEnd && !s.repeats(t) {
+		if !over && othersEnd {
 			v, over = s.overdue(t)
 		}
 		if over {

@@ -277,13 +277,8 @@ func (s *scheduler) abandon() {
 // doubtful tells which offsets of an assignment may have been granted and have no end.
 // Only after run has returned.
 func (s *scheduler) doubtful(a assignment) func(offset int64) bool {
-	sup, ok := s.supplies[a]
-	if !ok {
-		return func(int64) bool { return true }
+	if sup, ok := s.supplies[a]; ok {
+		return sup.doubtful()
 	}
-	doubtful := sup.doubtful()
-	return func(offset int64) bool {
-		_, doubts := doubtful[offset]
-		return doubts
-	}
+	return func(int64) bool { return true }
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -90,10 +91,11 @@ func (s *session) begin(ctx context.Context) error {
 func (s *session) run(ctx context.Context) error {
 	calls, endCalls := context.WithCancel(context.WithoutCancel(ctx))
 	resolving, stopResolving := context.WithCancel(calls)
-	scheduled, resolved, looked := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	scheduled := make(chan struct{})
+	var asking sync.WaitGroup
 	go func() { defer close(scheduled); s.scheduler.run(calls) }()
-	go func() { defer close(resolved); s.resolver.run(resolving) }()
-	go func() { defer close(looked); s.unread.run(resolving) }()
+	asking.Go(func() { s.resolver.run(resolving) })
+	asking.Go(func() { s.unread.run(resolving) })
 
 	err := s.loop(ctx)
 	stopResolving()
@@ -104,8 +106,7 @@ func (s *session) run(ctx context.Context) error {
 	}
 	endCalls()
 	<-scheduled
-	<-resolved
-	<-looked
+	asking.Wait()
 	s.tracing.moved(func(assignment) bool { return true })
 	return err
 }
@@ -312,8 +313,7 @@ func (s *session) pauseAndResume() {
 	pause, resume := map[string][]int32{}, map[string][]int32{}
 	stepsOver := s.cfg.AcceptLostInput && s.windows.overtaken()
 	for _, o := range s.windows.open {
-		resting := !o.complained.IsZero() && time.Since(o.complained) < complaintRest
-		halt := o.Full() || o.overtaken != nil || stepsOver || resting
+		halt := o.Full() || o.overtaken != nil || stepsOver || time.Since(o.complained) < complaintRest
 		switch {
 		case o.withheld:
 		case halt && !o.paused:

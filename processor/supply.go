@@ -71,16 +71,19 @@ func (s *supply) ended(t *task) {
 	s.roll.remove(t)
 }
 
-// doubtful are the offsets without an end for which a grant may have happened: they were
-// called, and not every answer said that there was none.
-func (s *supply) doubtful() map[int64]struct{} {
+// doubtful tells, as of now, for which offsets without an end a grant may have happened:
+// they were called, and not every answer said that there was none.
+func (s *supply) doubtful() func(offset int64) bool {
 	doubtful := map[int64]struct{}{}
 	for offset, t := range s.called {
 		if t.inDoubt || !t.began.IsZero() {
 			doubtful[offset] = struct{}{}
 		}
 	}
-	return doubtful
+	return func(offset int64) bool {
+		_, doubts := doubtful[offset]
+		return doubts
+	}
 }
 
 // forget takes a task out of what is available: it is called, or ended without a call.

@@ -8,7 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -159,12 +159,11 @@ func (tx *transaction) records(ctx context.Context, b *batch) ([]*kgo.Record, er
 // is aborted while there is time for that, and goes out again. Without it all ends
 // would be forgotten with the session, and everybody called again.
 func (tx *transaction) produce(ctx context.Context, ends []*end, records []*kgo.Record) error {
-	failures := make([]error, len(records)) // each promise has its own place
-	var left outstanding
+	failures := make([]error, len(records))    // each promise has its own place
+	taken := make([]atomic.Bool, len(records)) // or refused
 	send := func(i int) {
-		left.add(records[i].Topic, 1)
 		tx.kafka.Produce(ctx, records[i], func(r *kgo.Record, err error) {
-			left.add(r.Topic, -1)
+			taken[i].Store(true)
 			switch {
 			case errors.Is(err, kerr.TopicAuthorizationFailed):
 				failures[i] = fmt.Errorf("this user lacks WRITE on topic %s (%w)", r.Topic, err)
@@ -189,32 +188,20 @@ func (tx *transaction) produce(ctx context.Context, ends []*end, records []*kgo.
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("%w (%v): %s", errNotTaken, tx.timeout/2, left.topics())
+		return fmt.Errorf("%w (%v): %s", errNotTaken, tx.timeout/2, topicsOf(records, taken))
 	}
 	return tx.refusals(ends, failures)
 }
 
-// outstanding counts records that no broker has taken yet, by topic.
-type outstanding struct {
-	mu      sync.Mutex
-	records map[string]int
-}
-
-func (o *outstanding) add(topic string, n int) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.records == nil {
-		o.records = map[string]int{}
+// topicsOf names the topics of the records that were not taken.
+func topicsOf(records []*kgo.Record, taken []atomic.Bool) string {
+	topics := map[string]struct{}{}
+	for i, r := range records {
+		if !taken[i].Load() {
+			topics[r.Topic] = struct{}{}
+		}
 	}
-	if o.records[topic] += n; o.records[topic] == 0 {
-		delete(o.records, topic)
-	}
-}
-
-func (o *outstanding) topics() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return strings.Join(slices.Sorted(maps.Keys(o.records)), ", ")
+	return strings.Join(slices.Sorted(maps.Keys(topics)), ", ")
 }
 
 // end commits, with the offsets rewritten, and makes sure of the outcome.

@@ -220,7 +220,8 @@ func namesRequest(msg string) bool {
 	return true
 }
 
-const longestBan = 90_000 // seconds: a day and an hour; more is no ban but a mistake
+// LongestBan is a day and an hour: more is no ban but a mistake.
+const LongestBan = 25 * time.Hour
 
 // banIn reads "This ban will last for N more seconds". 0: it does not say.
 func banIn(text string) time.Duration {
@@ -233,7 +234,7 @@ func banIn(text string) time.Duration {
 		digits = digits[:end]
 	}
 	n, err := strconv.Atoi(digits)
-	if err != nil || n > longestBan || strings.HasSuffix(text[:start], "-") {
+	if err != nil || n > int(LongestBan/time.Second) || strings.HasSuffix(text[:start], "-") {
 		return 0
 	}
 	return time.Duration(n) * time.Second

@@ -138,22 +138,16 @@ func (r *reading) success(root node) answer {
 }
 
 // denies says that an answer with a coupon says as well that there is none.
-func (r *reading) denies(nodes ...node) bool {
-	for _, n := range nodes {
-		for _, name := range successNames {
-			if strings.EqualFold(r.text(n, name), "false") {
-				return true
-			}
-		}
+func (r *reading) denies(root, result, model, inner node) bool {
+	failed := func(n node) bool {
+		return slices.ContainsFunc(successNames, func(name string) bool { return strings.EqualFold(r.text(n, name), "false") })
 	}
-	for _, model := range nodes[len(nodes)-2:] { // any other code may be the coupon's
-		for _, code := range r.codes(model) {
-			if _, listed := judgeBusiness(code); listed {
-				return true
-			}
-		}
+	refused := func(code string) bool { // any other code in a model may be the coupon's
+		_, listed := judgeBusiness(code)
+		return listed
 	}
-	return false
+	return slices.ContainsFunc([]node{root, result, model, inner}, failed) ||
+		slices.ContainsFunc(append(r.codes(model), r.codes(inner)...), refused)
 }
 
 // claimsCoupon says whether a model has, or may have, the id of a coupon: then
@@ -195,14 +189,11 @@ func (r *reading) coupon(model node) Coupon {
 // "1.2e18" is none, and neither is "9007199254740992.0": somebody rounded it.
 func (r *reading) number(to *int64, n node, name string) *int64 {
 	const exact = 1 << 53 // below it a number with a point is what it was
-	text := r.text(n, name)
-	whole, fraction, point := strings.Cut(text, ".")
-	if point && fraction != "" && strings.Trim(fraction, "0") == "" {
-		text = whole
-	} else {
-		point = false
+	whole, zeros, point := strings.Cut(r.text(n, name), ".")
+	if point && (zeros == "" || strings.Trim(zeros, "0") != "") {
+		return nil
 	}
-	v, err := strconv.ParseInt(text, 10, 64)
+	v, err := strconv.ParseInt(whole, 10, 64)
 	if err != nil || point && (v >= exact || v <= -exact) {
 		return nil
 	}
