@@ -4,10 +4,13 @@ package proof_test
 
 import (
 	"encoding/binary"
+	"io"
 	"net"
 	"sync"
+	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kbin"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -36,6 +39,7 @@ type passage struct {
 
 	mu    sync.Mutex
 	asked map[int32]question // by correlation id
+	gone  bool               // the client is, and the broker is still to answer it
 }
 
 // question is a request that has no answer yet.
@@ -48,7 +52,7 @@ type question struct {
 
 // questions passes requests on until the client is gone.
 func (p *passage) questions() {
-	defer func() { _ = p.broker.Close() }()
+	defer p.part()
 	var buf []byte
 	for {
 		frame, err := readFrame(p.client, buf)
@@ -88,9 +92,30 @@ func (p *passage) ask(frame []byte) bool {
 	return err == nil
 }
 
+// joinedWithin bounds how long a broker may take to tell a process that is gone that
+// it has joined: a group waits a session for its dead, and this is more.
+const joinedWithin = 3 * sessionTimeout
+
+// part ends the way to the broker, but lets it answer first about joining: kfake
+// begins the session of a member only if it can tell it so, and would keep one that was
+// killed meanwhile for good. Kafka begins it for whoever asked.
+func (p *passage) part() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, q := range p.asked {
+		p.gone = p.gone || q.key == keyJoinGroup
+	}
+	if !p.gone || p.broker.SetReadDeadline(time.Now().Add(joinedWithin)) != nil {
+		_ = p.broker.Close()
+	}
+}
+
 // answers passes answers back until the broker is gone.
 func (p *passage) answers() {
-	defer func() { reset(p.client) }()
+	defer func() {
+		reset(p.client)
+		_ = p.broker.Close()
+	}()
 	var buf []byte
 	for {
 		frame, err := readFrame(p.broker, buf)
@@ -112,10 +137,13 @@ func (p *passage) answers() {
 func (p *passage) answer(frame []byte) error {
 	id := int32(binary.BigEndian.Uint32(frame[4:]))
 	p.mu.Lock()
-	q := p.asked[id]
+	q, gone := p.asked[id], p.gone
 	delete(p.asked, id)
 	p.mu.Unlock()
-	if q.swallowed {
+	switch {
+	case gone && q.key == keyJoinGroup:
+		return net.ErrClosed
+	case gone || q.swallowed:
 		return nil
 	}
 	if took := time.Since(q.asked); q.sent() != "" && took > slowAnswer {
@@ -243,4 +271,43 @@ func (w *wires) readGiven(version int16, body []byte) (map[topicPartition]bool, 
 		}
 	}
 	return all, true
+}
+
+func TestBrokerMayStillAnswerWhoWasKilledWhileItJoined(t *testing.T) {
+	for name, c := range map[string]struct {
+		asked    kmsg.Request
+		answered bool
+	}{
+		"joining":   {kmsg.NewPtrJoinGroupRequest(), true},
+		"otherwise": {kmsg.NewPtrHeartbeatRequest(), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			process, client := net.Pipe()
+			broker, service := net.Pipe()
+			p := &passage{
+				wire:   &wire{wires: &wires{trap: &trap{}}},
+				owner:  &member{name: "one", journal: &journal{out: io.Discard}},
+				client: client, broker: broker, asked: map[int32]question{},
+			}
+			var asking, answering sync.WaitGroup
+			t.Cleanup(answering.Wait)
+			asking.Go(p.questions)
+			answering.Go(p.answers)
+
+			const id = 7
+			_, err := process.Write(kmsg.NewRequestFormatter().AppendRequest(nil, c.asked, id))
+			require.NoError(t, err)
+			_, err = readFrame(service, nil)
+			require.NoError(t, err)
+			require.NoError(t, process.Close())
+			asking.Wait()
+
+			if c.answered {
+				_, err = service.Write(binary.BigEndian.AppendUint32([]byte{0, 0, 0, 4}, id))
+				require.NoError(t, err)
+			}
+			_, err = service.Read(make([]byte, 1)) // it is left only now
+			require.ErrorIs(t, err, io.EOF)
+		})
+	}
 }
