@@ -5,11 +5,18 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
+	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -73,6 +80,44 @@ func writeFile(t *testing.T, text string) string {
 	path := filepath.Join(t.TempDir(), "settings.yaml")
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	return path
+}
+
+// Each of them ends a process in good order; a SIGHUP that was ignored from its start, as
+// under nohup, stays ignored.
+func TestSignalsStopInGoodOrder(t *testing.T) {
+	if signal.Ignored(syscall.SIGHUP) {
+		t.Skip("SIGHUP is ignored here, and in every process that is started from here")
+	}
+	for name, c := range map[string]struct {
+		shell  string
+		signal syscall.Signal
+	}{
+		"asked to stop":        {``, syscall.SIGTERM},
+		"Ctrl-C":               {``, syscall.SIGINT},
+		"the terminal is gone": {``, syscall.SIGHUP},
+		"under nohup":          {`trap "" HUP; `, syscall.SIGTERM},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var stdout, stderr output
+			process := exec.CommandContext(t.Context(), "/bin/sh", "-c", c.shell+`exec "$0" gateway --listen 127.0.0.1:0`, os.Args[0])
+			process.Env = append(os.Environ(), programVariable+"=1")
+			process.Stdout, process.Stderr = &stdout, &stderr
+			require.NoError(t, process.Start())
+			t.Cleanup(func() { _ = process.Process.Kill() })
+			require.Eventually(t, func() bool { return strings.Contains(stdout.String(), "gateway.url") }, 30*time.Second, 5*time.Millisecond)
+
+			status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", process.Process.Pid))
+			require.NoError(t, err)
+			ignored := regexp.MustCompile(`SigIgn:\s+(\S+)`).FindSubmatch(status)
+			require.NotNil(t, ignored)
+			signals, err := strconv.ParseUint(string(ignored[1]), 16, 64)
+			require.NoError(t, err)
+			require.Equal(t, c.shell != "", signals&1 == 1, "the lowest bit is SIGHUP's")
+			require.NoError(t, process.Process.Signal(c.signal))
+			require.NoError(t, process.Wait(), stderr.String())
+		})
+	}
 }
 
 func TestExitCodesAndTheirSentence(t *testing.T) {
