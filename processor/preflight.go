@@ -115,9 +115,7 @@ func (p *preflight) look(ctx context.Context, client *kgo.Client) (c cluster, ok
 	ctx, cancel := context.WithTimeout(ctx, preflightAll)
 	defer cancel()
 	adm := kadm.NewClient(client)
-	asking, over := context.WithTimeout(ctx, preflightTimeout)
-	defer over()
-	topics, err := topicsSeen(kadm.WithAuthorizedOps(asking), adm, p.cfg.Topics.All())
+	topics, err := topicsSeen(kadm.WithAuthorizedOps(ctx), adm, p.cfg.Topics.All())
 	if err != nil {
 		p.holds.Set(holdKafka, "", Unreachable(err).Error())
 		return c, false, nil
@@ -169,7 +167,9 @@ func (p *preflight) leaveGroup(ctx context.Context, client *kgo.Client) {
 func topicsSeen(ctx context.Context, adm *kadm.Client, names []string) (kadm.TopicDetails, error) {
 	seen := kadm.TopicDetails{}
 	for _, name := range names {
-		details, err := adm.ListTopics(ctx, name)
+		asking, over := context.WithTimeout(ctx, preflightTimeout)
+		details, err := adm.ListTopics(asking, name)
+		over()
 		switch {
 		case errors.Is(err, kerr.TopicAuthorizationFailed):
 			seen[name] = kadm.TopicDetail{Topic: name, Err: err}

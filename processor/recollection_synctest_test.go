@@ -5,6 +5,7 @@ package processor
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -294,6 +295,54 @@ func TestRecollectionWithoutARegistrySaysSo(t *testing.T) {
 		require.Equal(t, 1, asked)
 		require.Contains(t, log.String(), "could not all be read back")
 		require.Contains(t, log.String(), "schema")
+	})
+}
+
+// Brokers that do not answer keep a partition waiting for no longer than said.
+func TestRecollectionIsGivenUpInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(t, 1, always(grantsAlways))
+		s.produce(0, nil, s.requests("early", 3)...)
+		way := newLine(s.network.DialContext)
+		way.answer = func(key kmsg.Key, _ []byte) bool {
+			if key == kmsg.Fetch {
+				time.Sleep(time.Minute)
+			}
+			return true
+		}
+		log := &transcript{t: t}
+		r := &recollection{
+			cfg: s.config("r1"), log: slog.New(slog.NewTextHandler(log, nil)), codec: s.codec, registry: s.newRegistry(),
+			kafka: []kgo.Opt{kgo.SeedBrokers(s.kafka.ListenAddrs()...), kgo.Dialer(way.DialContext)},
+		}
+		began := time.Now()
+		require.Empty(t, r.of(t.Context(), map[partition]reach{{s.topics.Store, 0}: reachOf(position{watermark: 3}, 0, 1)}))
+		require.Less(t, time.Since(began), recalledFor+time.Second)
+		require.Contains(t, log.String(), "could not all be read back")
+		time.Sleep(2 * time.Minute) // by then the slow answer has come
+	})
+}
+
+// A log full of ids that no registry knows has few of them asked for, and is no trouble.
+func TestRecollectionAsksForFewSchemas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(t, 1, always(grantsAlways))
+		const unknown = 10 * recalledSchemas
+		for i := range unknown {
+			s.produceRaw(0, append(binary.BigEndian.AppendUint32([]byte{0}, uint32(9000+i)), "whatever"...))
+		}
+		s.produce(0, nil, s.requests("known", 1)...)
+		registry, asked := s.registry, 0
+		s.registry = always(func(r *http.Request) (*http.Response, error) {
+			asked++
+			return registry.RoundTrip(r)
+		})
+		log := &transcript{t: t}
+		r := &recollection{cfg: s.config("r1"), log: slog.New(slog.NewTextHandler(log, nil)), kafka: s.options(), codec: s.codec, registry: s.newRegistry()}
+		found := r.of(t.Context(), map[partition]reach{{s.topics.Store, 0}: reachOf(position{watermark: unknown + 1}, 0, 1)})
+		require.Len(t, found[partition{s.topics.Store, 0}], 1)
+		require.Equal(t, recalledSchemas, asked)
+		require.Empty(t, log.String())
 	})
 }
 

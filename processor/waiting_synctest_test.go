@@ -271,6 +271,22 @@ func TestFullWindowPausesItsPartitionAlone(t *testing.T) {
 	})
 }
 
+// What is looked at before a session takes a dozen answers. Brokers that are slow to give
+// each are no reason to begin anew for ever.
+func TestSlowBrokersAreWaitedForAtTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(t, 1, always(grantsAlways))
+		r := s.start(s.config("r1"), func(l *line) {
+			l.answer = func(kmsg.Key, []byte) bool {
+				time.Sleep(1500 * time.Millisecond)
+				return true
+			}
+		})
+		require.Less(t, r.until(func() bool { return r.Health().Ready() }), time.Minute)
+		require.NoError(t, r.stopped())
+	})
+}
+
 func TestBrokersGoneIsAHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64
