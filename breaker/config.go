@@ -26,7 +26,8 @@ type Config struct {
 // DefaultConfig suits call timeouts of up to 12 s. No call that ends before its
 // deadline is slow: how fast the gateway is in good health, only its users know.
 // OpenFor is short, so that calls go on within 5 s of the end of an outage: it takes
-// OpenFor and its spread, SlowCall if the probes hang, and one call.
+// OpenFor and its spread, one call, and SlowCall, or without it the deadline of a call,
+// if the probes hang.
 func DefaultConfig() Config {
 	return Config{
 		Interval:     time.Minute,

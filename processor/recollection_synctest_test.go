@@ -64,6 +64,43 @@ func TestRefusedRepeatOfWhatAnotherWasGrantedIsNotFailed(t *testing.T) {
 	}
 }
 
+// What another asked for is known, and not what came of it: where that was refused, or never
+// called since its time had passed, the repeat is in doubt all the same.
+func TestRepeatOfWhatAnotherEndedWithoutAGrantIsInDoubt(t *testing.T) {
+	for name, expires := range map[string]bool{"refused": false, "expired": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var calls atomic.Int64
+				s := newShop(t, 1, always(func(*http.Request) (*http.Response, error) {
+					calls.Add(1)
+					return refused("-7"), nil
+				}))
+				q := s.request("sent-twice")
+				if expires {
+					q.ExpiresAt = time.Now().Add(time.Second)
+				}
+				s.produce(0, nil, q)
+				time.Sleep(time.Minute)
+				first := s.start(s.config("r1"))
+				require.Len(t, on(s.topics.Failed, s.settled(1)), 1)
+				require.NoError(t, first.stopped())
+				calls.Store(0)
+				cfg := s.config("r2")
+				cfg.Retry.Delay, cfg.Retry.GiveUpAfter = time.Minute, 3*time.Minute
+				second := s.start(cfg)
+				s.produce(0, nil, q)
+				time.Sleep(15 * time.Minute)
+				require.Positive(t, calls.Load())
+				require.Len(t, on(s.topics.Failed, s.allEnds()), 1, "of the first")
+				letters := on(s.topics.DeadLetter, s.allEnds())
+				require.Len(t, letters, 1)
+				require.Equal(t, string(schemas.GrantUnknown), headerText(letters[0], headerReason))
+				require.NoError(t, second.stopped())
+			})
+		})
+	}
+}
+
 // The same above the watermark, where only the finished set tells that it has ended.
 func TestRefusedRepeatOfWhatEndedAboveTheWatermarkIsNotFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -14,12 +14,12 @@ func (c *cli) doctorCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Check everything that `run` needs, and say what mends it",
+		Short: "Check what can be seen of all that `run` needs, and say what mends it",
 		Long: `Looks at the settings, the credentials and their files, the gateway and the clock, the
 registry and its schemas, the brokers, the topics, this user's rights and the consumer
-group. Each finding says what is wrong and what mends it. It changes nothing, grants
-nothing and fences nobody, so it may run beside replicas: on the host and as the user that
-the processor runs as, or else it looks at other files and other rights.
+group. Each error and warning says what is wrong and what mends it. It changes nothing,
+grants nothing and fences nobody, so it may run beside replicas: on the host and as the
+user that the processor runs as, or else it looks at other files and other rights.
 
 An error keeps 'run' from working, or would break a promise sooner or later. A warning is
 about what makes it slower to get over a fault.

@@ -95,7 +95,7 @@ func (c *Config) settings() []setting {
 		{key: "gateway.max_in_flight", value: intValue(&p.MaxInFlight), about: "calls at once of this replica"},
 		{key: "gateway.rate", value: floatValue(&p.Rate), about: "calls per second of the whole fleet, of which each replica makes its share of the partitions; 0: no limit"},
 		{key: "gateway.daily_budget", value: intValue(&p.DailyBudget), about: "calls of the whole fleet per day in Beijing, coming in evenly over the day; what is not used is saved up until midnight or a restart; 0: no limit"},
-		{key: "gateway.idempotency_window", value: durationValue(&p.IdempotencyWindow), about: "how long Tmall is taken to honour an out_id, from the record's Kafka timestamp"},
+		{key: "gateway.idempotency_window", value: durationValue(&p.IdempotencyWindow), about: "how long Tmall is taken to honour an out_id, from the first call, or from the record's Kafka timestamp where nobody knows when that was"},
 
 		{key: "request.max_age", value: durationValue(&p.MaxAge), about: "of a request without expires_at, after which it fails as EXPIRED; 0: none"},
 		{key: "request.coupon_types", value: numbersValue(&c.CouponTypes), about: "Tmall's numbers that are accepted"},
@@ -119,7 +119,7 @@ func (c *Config) settings() []setting {
 		{key: "breaker.min_calls", value: uint32Value(&c.Breaker.MinCalls), about: "calls in the window before the ratio is looked at; as many failures in a row open it"},
 		{key: "breaker.failure_ratio", value: floatValue(&c.Breaker.FailureRatio), about: "share of failures that opens it"},
 		{key: "breaker.slow_call", value: durationValue(&c.Breaker.SlowCall), about: "a call that lasts longer counts as a failure, though its answer is taken; 0: only those that run into gateway.timeout"},
-		{key: "breaker.open_for", value: durationValue(&c.Breaker.OpenFor), about: "how long nobody calls then, lengthened by up to a fifth; so long, and breaker.slow_call, it takes at most to see that the gateway works again"},
+		{key: "breaker.open_for", value: durationValue(&c.Breaker.OpenFor), about: "how long nobody calls then, lengthened by up to a fifth; so long, and one probe (breaker.slow_call, or gateway.timeout without it), it takes at most to see that the gateway works again"},
 		{key: "breaker.probes", value: uint32Value(&c.Breaker.Probes), about: "calls that then probe; as many successes close it"},
 
 		{key: "admin.listen", value: textValue(&c.AdminListen), about: "host:port of the console, /livez, /readyz, /metrics and /api/status"},
