@@ -49,8 +49,7 @@ func (r *Reader) Since(ctx context.Context, ranges []Range, at time.Time) ([]Ran
 		return nil, err
 	}
 	defer client.Close()
-	// Without such a record the brokers answer with the end.
-	first, err := listed(kadm.NewClient(client).ListOffsetsAfterMilli(ctx, at.UnixMilli(), topicsOf(ranges)...))
+	first, err := r.listed(ctx, kadm.NewClient(client), after(at.UnixMilli()), topicsOf(ranges)...)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,8 @@ import (
 // defaultPatience outlasts the broker's scan for transactions that timed out.
 const defaultPatience = 30 * time.Second
 
+const leaderChange = 250 * time.Millisecond // is about what one takes
+
 // Source says where a system's topics are and how to read them.
 type Source struct {
 	Options  []kgo.Opt // brokers, TLS, SASL; nothing of consuming
@@ -143,11 +145,11 @@ func (l *look) committed(ctx context.Context) (kadm.OffsetResponses, error) {
 }
 
 func (l *look) ranges(ctx context.Context, committed kadm.OffsetResponses, topics ...string) ([]Range, error) {
-	ends, err := listed(l.admin.ListEndOffsets(ctx, topics...))
+	ends, err := l.listed(ctx, l.admin, (*kadm.Client).ListEndOffsets, topics...)
 	if err != nil {
 		return nil, orHidden(ctx, l.admin, topics, err)
 	}
-	starts, err := listed(l.admin.ListStartOffsets(ctx, topics...))
+	starts, err := l.listed(ctx, l.admin, (*kadm.Client).ListStartOffsets, topics...)
 	if err != nil {
 		return nil, err
 	}
@@ -170,18 +172,44 @@ func (l *look) ranges(ctx context.Context, committed kadm.OffsetResponses, topic
 	return all, err
 }
 
-func listed(offsets kadm.ListedOffsets, err error) (kadm.ListedOffsets, error) {
-	if err != nil {
-		return nil, fmt.Errorf("listing offsets: %w", err)
+// listing asks of topics where each partition is.
+type listing = func(*kadm.Client, context.Context, ...string) (kadm.ListedOffsets, error)
+
+// after asks where the first record of a time or a later one stands, or else the end is.
+func after(ms int64) listing {
+	return func(admin *kadm.Client, ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
+		return admin.ListOffsetsAfterMilli(ctx, ms, topics...)
 	}
-	for topic, partitions := range offsets {
-		for _, p := range partitions {
-			if p.Err != nil {
-				return nil, fmt.Errorf("listing offsets of %s: %w", topic, p.Err)
+}
+
+// listed asks until every partition tells, within our patience. While its leader changes
+// none does, and kgo asks only one of several brokers again that were asked for a topic
+// (maybeDeleteCachedMeta, 1.22). A topic that is not there is not waited for.
+func (s *Source) listed(ctx context.Context, admin *kadm.Client, list listing, topics ...string) (kadm.ListedOffsets, error) {
+	for deadline := time.Now().Add(s.patience()); ; {
+		offsets, err := list(admin, ctx, topics...)
+		if err != nil {
+			return nil, fmt.Errorf("listing offsets: %w", err)
+		}
+		for topic, partitions := range offsets {
+			for _, p := range partitions {
+				if p.Err != nil {
+					err = fmt.Errorf("listing offsets of %s: %w", topic, p.Err)
+				}
 			}
 		}
+		switch {
+		case err == nil:
+			return offsets, nil
+		case !kerr.IsRetriable(err) || errors.Is(err, kerr.UnknownTopicOrPartition) || time.Now().After(deadline):
+			return nil, err
+		}
+		select {
+		case <-time.After(leaderChange):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
-	return offsets, nil
 }
 
 func (l *look) progress(offsets int64) {

@@ -40,8 +40,6 @@ func (r *Reader) Written(ctx context.Context, topics ...string) ([]Range, error)
 	return r.upTo(ctx, (*kadm.Client).ListEndOffsets, topics)
 }
 
-type listing = func(*kadm.Client, context.Context, ...string) (kadm.ListedOffsets, error)
-
 func (r *Reader) upTo(ctx context.Context, list listing, topics []string) ([]Range, error) {
 	client, err := r.client()
 	if err != nil {
@@ -49,11 +47,11 @@ func (r *Reader) upTo(ctx context.Context, list listing, topics []string) ([]Ran
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
-	ends, err := listed(list(admin, ctx, topics...))
+	ends, err := r.listed(ctx, admin, list, topics...)
 	if err != nil {
 		return nil, orHidden(ctx, admin, topics, err)
 	}
-	starts, err := listed(admin.ListStartOffsets(ctx, topics...))
+	starts, err := r.listed(ctx, admin, (*kadm.Client).ListStartOffsets, topics...)
 	if err != nil {
 		return nil, err
 	}

@@ -1,10 +1,14 @@
 package proof
 
 import (
+	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -75,4 +79,31 @@ func TestReaderOfAnAbsentTopic(t *testing.T) {
 	k := newKafka(t, "t")
 	_, err := NewReader(&Source{Options: k.opts}).Stable(t.Context(), "absent")
 	require.ErrorContains(t, err, "listing offsets of absent")
+}
+
+func TestListingWaitsForLeadersThatChange(t *testing.T) {
+	for name, row := range map[string]struct {
+		told  []error // each time that it asks, and the last for ever
+		err   error
+		times int
+	}{
+		"leaders change":   {[]error{kerr.NotLeaderForPartition, kerr.LeaderNotAvailable, kerr.OffsetNotAvailable, nil}, nil, 4},
+		"all is well":      {[]error{nil}, nil, 1},
+		"no leader comes":  {[]error{kerr.LeaderNotAvailable}, kerr.LeaderNotAvailable, int(defaultPatience/leaderChange) + 2},
+		"it is not there":  {[]error{kerr.UnknownTopicOrPartition}, kerr.UnknownTopicOrPartition, 1},
+		"it is not for us": {[]error{kerr.TopicAuthorizationFailed}, kerr.TopicAuthorizationFailed, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				times := 0
+				_, err := new(Source).listed(t.Context(), nil, func(*kadm.Client, context.Context, ...string) (kadm.ListedOffsets, error) {
+					told := row.told[min(times, len(row.told)-1)]
+					times++
+					return kadm.ListedOffsets{"t": {0: {Topic: "t"}, 1: {Topic: "t", Partition: 1, Err: told}}}, nil
+				}, "t")
+				require.ErrorIs(t, err, row.err)
+				require.Equal(t, row.times, times)
+			})
+		})
+	}
 }

@@ -6,12 +6,14 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 // moved looks again where the logs start after a scan of ranges, since retention
 // may have moved on while they were read. What was deleted counts as read.
 func (l *look) moved(ctx context.Context, ranges []Range, spans map[topicPartition]*span) error {
-	starts, err := listed(l.admin.ListStartOffsets(ctx, topicsOf(ranges)...))
+	starts, err := l.listed(ctx, l.admin, (*kadm.Client).ListStartOffsets, topicsOf(ranges)...)
 	if err != nil {
 		return err
 	}
@@ -86,7 +88,7 @@ func (l *look) unread(ctx context.Context, spans map[topicPartition]*span) error
 		if sp.next >= sp.end {
 			continue
 		}
-		stable, err := listed(l.admin.ListCommittedOffsets(ctx, tp.topic))
+		stable, err := l.listed(ctx, l.admin, (*kadm.Client).ListCommittedOffsets, tp.topic)
 		if err != nil {
 			return err
 		}

@@ -155,7 +155,7 @@ func (l *look) cut(ctx context.Context, ends []Range) (round []Range, last bool,
 
 // oldest is the time of the oldest record of the ranges, as the index knows it.
 func (l *look) oldest(ctx context.Context, ranges []Range) (int64, error) {
-	first, err := listed(l.admin.ListOffsetsAfterMilli(ctx, 0, topicsOf(ranges)...))
+	first, err := l.listed(ctx, l.admin, after(0), topicsOf(ranges)...)
 	if err != nil {
 		return 0, err
 	}
@@ -170,7 +170,7 @@ func (l *look) oldest(ctx context.Context, ranges []Range) (int64, error) {
 
 // before cuts ranges where the first record of that time or a later one stands.
 func (l *look) before(ctx context.Context, ranges []Range, ms int64) ([]Range, error) {
-	at, err := listed(l.admin.ListOffsetsAfterMilli(ctx, ms, topicsOf(ranges)...))
+	at, err := l.listed(ctx, l.admin, after(ms), topicsOf(ranges)...)
 	if err != nil {
 		return nil, err
 	}
