@@ -70,7 +70,11 @@ func readAll(ctx context.Context, s *system, topics []string, take func(*kgo.Rec
 		return err
 	}
 	defer client.Close()
-	ends, err := kadm.NewClient(client).ListEndOffsets(ctx, topics...)
+	var ends kadm.ListedOffsets
+	err = within(leaderMoveTime, "the brokers have not told where each log ends", func() bool {
+		ends, err = kadm.NewClient(client).ListEndOffsets(ctx, topics...)
+		return err == nil && ends.Error() == nil
+	})
 	if err != nil {
 		return err
 	}
