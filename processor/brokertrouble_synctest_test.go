@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -52,6 +53,109 @@ func TestResultsAreKeptWhileBrokersDoNotTakeThem(t *testing.T) {
 			})
 		})
 	}
+}
+
+// As real brokers do it: they take no marker either, so that the abort does not end and all
+// that comes after it is refused. Kgo's client would not survive that.
+func TestResultsAreKeptWhileTheirAbortDoesNotEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gateway := countedBy(limitFirst(20 * time.Millisecond))
+		s := newShop(t, 1, gateway)
+		r := s.start(s.config("r1"))
+		s.produce(0, nil, s.requests("first", 1)...)
+		s.settled(1)
+		refused := s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1, Topic: s.topics.Granted})
+		s.produce(0, nil, s.requests("id", 20)...)
+		r.until(func() bool { return reasons(r.Health().Holds, holdTopic) != "" })
+		refused.Remove()
+		aborting := []*kfake.FaultHandle{s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.ConcurrentTransactions, Count: -1, Topic: s.topics.Granted})}
+		for _, key := range []kmsg.Key{kmsg.EndTxn, kmsg.InitProducerID} {
+			aborting = append(aborting, s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Err: kerr.ConcurrentTransactions, Count: -1, TopLevel: true}))
+		}
+		var asked, over atomic.Bool
+		s.kafka.ControlKey(int16(kmsg.DescribeTransactions), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			s.kafka.KeepControl()
+			asked.Store(true)
+			if over.Load() {
+				return nil, nil, false
+			}
+			resp := req.ResponseKind().(*kmsg.DescribeTransactionsResponse)
+			state := kmsg.NewDescribeTransactionsResponseTransactionState()
+			state.TransactionalID, state.State = "r1", "PrepareAbort"
+			resp.TransactionStates = append(resp.TransactionStates, state)
+			return resp, nil, true
+		})
+		for range 240 {
+			time.Sleep(time.Second)
+			require.Contains(t, reasons(r.Health().Holds, holdTopic), s.topics.Granted)
+		}
+		require.True(t, asked.Load())
+		over.Store(true)
+		for _, f := range aborting {
+			f.Remove()
+		}
+		onceEach(t, 21, s.settled(21))
+		require.Len(t, on(s.topics.Granted, s.allEnds()), 21)
+		require.Equal(t, 21, gateway.total(), "each once")
+		require.Zero(t, testutil.ToFloat64(r.metrics.rebuilds))
+		require.NoError(t, r.stopped())
+	})
+}
+
+// The partitions whose results were not taken go to others, and what is left has nothing to
+// commit that would show that all is well.
+func TestHoldOnResultsGoesWithTheirPartitions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(t, 2, always(grantsAlways))
+		all := []*replica{s.start(s.config("r1"))}
+		s.spread("first", 2, 2)
+		s.settled(2)
+		refused := s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1, Topic: s.topics.Granted})
+		s.produce(0, nil, s.requests("a", 3)...)
+		s.produce(1, nil, s.requests("b", 3)...)
+		require.Less(t, all[0].until(func() bool { return reasons(all[0].Health().Holds, holdTopic) != "" }), time.Minute)
+		for _, name := range []string{"r2", "r3", "r4", "r5", "r6"} {
+			all = append(all, s.start(s.config(name)))
+		}
+		time.Sleep(40 * time.Second)
+		refused.Remove()
+		onceEach(t, 8, s.settled(8))
+		time.Sleep(time.Minute)
+		for _, r := range all {
+			require.Empty(t, r.Health().Holds)
+			require.NoError(t, r.stopped())
+		}
+	})
+}
+
+// Offsets commit, and results do not, with an answer that leaves open whether they were
+// taken: one session after the other is thrown away, and each has one request called.
+func TestOneRequestIsCalledAgainWhileResultsDoNotCommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gateway := countedBy(takes(2*time.Second, new(atomic.Int64)))
+		s := newShop(t, 1, gateway)
+		r := s.start(s.config("r1"))
+		s.produce(0, nil, s.requests("id", 20)...)
+		time.Sleep(time.Second)
+		require.Equal(t, 20, gateway.total())
+		refused := s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.RequestTimedOut, Count: -1, Topic: s.topics.Granted})
+		for second := range 300 {
+			time.Sleep(time.Second)
+			if second > 60 {
+				require.NotEmpty(t, r.Health().Holds)
+			}
+		}
+		require.Positive(t, refused.Hits())
+		sessions := int(testutil.ToFloat64(r.metrics.rebuilds))
+		require.Greater(t, sessions, 2)
+		require.LessOrEqual(t, gateway.total(), 20+sessions)
+		refused.Remove()
+		onceEach(t, 20, s.settled(20))
+		require.LessOrEqual(t, gateway.total(), 2*20+sessions)
+		time.Sleep(10 * time.Second)
+		require.Empty(t, r.Health().Holds)
+		require.NoError(t, r.stopped())
+	})
 }
 
 // No transaction commits for minutes, so that one session after the other is thrown away.
@@ -205,8 +309,10 @@ func TestPartitionThatKgoIsSilentAboutIsAHold(t *testing.T) {
 				time.Sleep(2 * unreadLooks * unreadEvery)
 				require.Empty(t, r.Health().Holds, "there is nothing to read")
 				s.spread("then", 1, 1)
+				time.Sleep(19 * time.Second)
+				require.Empty(t, r.Health().Holds, "it is a matter of half a minute")
 				s.produceTo(s.topics.Loyalty, 0, nil, s.requests("loyal", 1)...)
-				time.Sleep((unreadLooks + 1) * unreadEvery)
+				time.Sleep(2 * unreadEvery)
 				require.Positive(t, damaged.Hits())
 				require.Len(t, r.Health().Holds, 1)
 				require.Contains(t, reasons(r.Health().Holds, holdTopic), "what stands from offset 1 to 1 is not read")
@@ -218,6 +324,36 @@ func TestPartitionThatKgoIsSilentAboutIsAHold(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What one producer aborted below what another has open is passed over by kgo, which tells
+// of it when the latter has ended: that is no partition that cannot be read.
+func TestAbortBelowAnOpenTransactionIsNoHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(t, 1, always(grantsAlways))
+		r := s.start(s.config("r1"), slowFetches)
+		s.spread("first", 1, 1)
+		s.settled(1)
+		upstream := func(id string) *kgo.Client {
+			client, err := kgo.NewClient(append(s.options(), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionalID(id), kgo.TransactionTimeout(10*time.Minute))...)
+			require.NoError(t, err)
+			t.Cleanup(client.Close)
+			value, err := s.codec.EncodeRequest(s.topics.Store, s.request(id))
+			require.NoError(t, err)
+			require.NoError(t, client.BeginTransaction())
+			require.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: s.topics.Store, Value: value}).FirstErr())
+			return client
+		}
+		one, other := upstream("one"), upstream("other")
+		require.NoError(t, one.EndTransaction(t.Context(), kgo.TryAbort))
+		for range 60 {
+			time.Sleep(time.Second)
+			require.Empty(t, r.Health().Holds)
+		}
+		require.NoError(t, other.EndTransaction(t.Context(), kgo.TryCommit))
+		onceEach(t, 2, s.settled(2))
+		require.NoError(t, r.stopped())
+	})
 }
 
 // The watchdog tells a session that does not pass from a process that is not let run.

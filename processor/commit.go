@@ -78,6 +78,7 @@ func (s *session) gathers() bool {
 // commitReady makes one transaction of what is ready, if anything is. last is
 // the one before leaving: it lowers the ceilings.
 func (s *session) commitReady(ctx context.Context, last bool) error {
+	s.probe()
 	s.commits.settled, s.commits.full = false, false
 	if s.joining || time.Now().Before(s.commits.notBefore) {
 		return nil // kgo would let the commit wait for the join, until it is too late
@@ -85,6 +86,9 @@ func (s *session) commitReady(ctx context.Context, last bool) error {
 	b := s.nextBatch(last)
 	if b.empty() {
 		s.commits.settled = true
+		if s.commits.failures > 0 { // what failed was of partitions that have gone
+			s.commitsGoOn()
+		}
 		return nil
 	}
 	if s.commits.bareAfter = s.commits.ended.Add(markersTime); len(b.ends) == 0 && time.Now().Before(s.commits.bareAfter) {
@@ -172,9 +176,9 @@ func (s *session) committed(b *batch) {
 		if !ok {
 			continue
 		}
-		raised := pos.ceiling > o.ceiling || o.unproven
+		raised := pos.ceiling > o.ceiling && !o.unproven
 		o.Committed(pos)
-		o.ban, o.restate, o.unproven = b.ban, false, false
+		o.ban, o.restate = b.ban, false
 		if !o.notBefore.IsZero() {
 			o.notBefore = time.Time{}
 			s.holds.Clear(holdTopic, whereResultsOf(o.partition))
@@ -183,9 +187,15 @@ func (s *session) committed(b *batch) {
 			s.scheduler.Raise(a, pos.ceiling)
 		}
 	}
+	if s.restated = true; s.unproven && len(b.ends) > 0 {
+		s.proved()
+	}
+	s.commitsGoOn()
+}
+
+// commitsGoOn ends what is held since transactions fail.
+func (s *session) commitsGoOn() {
 	s.commits.failures, s.commits.notBefore = 0, time.Time{}
-	s.unproven = false
-	s.tellUnproven()
 	s.holds.Clear(holdTransaction, "")
 	s.holds.Clear(holdTopic, whereResults)
 	s.holds.Clear(holdMetadata, "")
@@ -227,24 +237,6 @@ func (s *session) notCommitted(ctx context.Context, b *batch, err error) error {
 	}
 	return nil
 }
-
-// errUncommitted: the session ended in a transaction, and its ends are forgotten. The next
-// one finds them in doubt, and would call all of them again only to lose what they come to
-// in the same way: so it calls nobody of whom that is to be feared before it has committed.
-var errUncommitted = errors.New("a transaction failed")
-
-// tellUnproven states that as a hold while a request waits for it.
-func (s *session) tellUnproven() {
-	for _, o := range s.windows.open {
-		if o.unproven {
-			s.holds.Set(holdTransaction, whereFirst, unproven)
-			return
-		}
-	}
-	s.holds.Clear(holdTransaction, whereFirst)
-}
-
-const unproven = "the last transaction failed and none has committed since: requests that may have been called are called again when one has; look at the brokers' group and transaction coordinators if this lasts"
 
 // endNotTaken holds the partition of an end that its topic does not take: the others go on.
 func (s *session) endNotTaken(e *unwritableError) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -289,17 +290,22 @@ func TestReadingThatFailedIsAHoldWhileItFails(t *testing.T) {
 	})
 }
 
-// gzip: a zstd decoder that outlives its bubble is closed by a finalizer, which
-// the bubble does not allow.
+// bomb writes a batch that grows to more than is read. gzip: a zstd decoder that outlives
+// its bubble is closed by a finalizer, which the bubble does not allow.
+func (s *shop) bomb(partition int32) {
+	s.t.Helper()
+	bomber, err := kgo.NewClient(append(s.options(), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerBatchCompression(kgo.GzipCompression()), kgo.ProducerBatchMaxBytes(64<<20), kgo.BrokerMaxReadBytes(128<<20))...)
+	require.NoError(s.t, err)
+	defer bomber.Close()
+	require.NoError(s.t, bomber.ProduceSync(s.t.Context(), &kgo.Record{Topic: s.topics.Store, Partition: partition, Value: make([]byte, 40<<20)}).FirstErr())
+}
+
 func TestDecompressionBombIsAHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64
 		s := newShop(t, 2, takes(time.Millisecond, &calls))
-		bomber, err := kgo.NewClient(append(s.options(), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-			kgo.ProducerBatchCompression(kgo.GzipCompression()), kgo.ProducerBatchMaxBytes(64<<20), kgo.BrokerMaxReadBytes(128<<20))...)
-		require.NoError(t, err)
-		defer bomber.Close()
-		require.NoError(t, bomber.ProduceSync(t.Context(), &kgo.Record{Topic: s.topics.Store, Value: make([]byte, 40<<20)}).FirstErr())
+		s.bomb(0)
 		r := s.start(s.config("r1"))
 		s.produce(1, nil, s.request("elsewhere"))
 		onceEach(t, 1, s.settled(1))
@@ -313,6 +319,27 @@ func TestDecompressionBombIsAHold(t *testing.T) {
 		r = s.start(s.config("r1"))
 		onceEach(t, 2, s.settled(2))
 		require.Empty(t, r.Health().Holds)
+		require.NoError(t, r.stopped())
+	})
+}
+
+// What a fetch complained of before is forgotten after a while, and the bomb is not.
+func TestBombAfterAComplaintStaysAHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(t, 1, always(grantsAlways))
+		r := s.start(s.config("r1"))
+		s.spread("first", 1, 1)
+		s.settled(1)
+		failed := s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: kerr.UnknownServerError, Count: -1, Topic: s.topics.Store})
+		time.Sleep(3 * time.Second)
+		require.Positive(t, failed.Hits())
+		s.bomb(0)
+		failed.Remove()
+		time.Sleep(10 * time.Second)
+		for range 60 {
+			time.Sleep(time.Second)
+			require.Contains(t, reasons(r.Health().Holds, holdTopic), "grows to more than 16 MiB")
+		}
 		require.NoError(t, r.stopped())
 	})
 }

@@ -187,7 +187,7 @@ func (s *session) fetchErrors(fetches kgo.Fetches) error {
 		case o == nil: // kgo has left the partition out of the assignment: only a new one brings it back
 			s.holds.Set(holdTopic, p.String(), unreadable(fe.Err))
 			return fmt.Errorf("reading %s: %w", p, fe.Err)
-		case o.withheld:
+		case o.withheld, o.bombed: // kgo fetches no more of it
 		case errors.As(fe.Err, &loss) && loss.ResetTo >= o.next:
 			// Nothing that was read is gone. kgo remembers the leader epoch of the last record it handed
 			// out, not that of a marker or an aborted record it passed over later; once leaders have
@@ -212,7 +212,7 @@ func (s *session) fetchErrors(fetches kgo.Fetches) error {
 			o.overtaken = fe.Err
 			s.holds.Set(holdLostInput, p.String(), fmt.Sprintf("%v at offset %d: input vanished before it was read; what was read ends first, do not restart before that", fe.Err, o.next))
 		case errors.As(fe.Err, &bomb):
-			o.bombed = true
+			o.bombed, o.complained = true, time.Time{} // what was said before would be forgotten, and the hold with it
 			s.holds.Set(holdTopic, p.String(), bombed(bomb))
 		case errors.Is(fe.Err, kerr.UnknownTopicID): // made anew: kgo would ask for the old one, without a pause, for ever
 			return fmt.Errorf("reading %s: %w", p, fe.Err)

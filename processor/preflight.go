@@ -38,7 +38,7 @@ type knowledge struct {
 	member             string // whom the session before was in the group; empty: it has left
 	cuts               map[partition]cut
 	unended            map[partition]*span // what sessions before had read, and not all had ended
-	unproven           bool                // the session before ended in a transaction, or none has been made since one did
+	unproven           bool                // the session before ended in a transaction, or none with results has been made since one did
 }
 
 // span is the offsets of a topic that were read when not all of them had ended: from the
@@ -115,23 +115,26 @@ func (p *preflight) look(ctx context.Context, client *kgo.Client) (c cluster, ok
 	ctx, cancel := context.WithTimeout(ctx, preflightAll)
 	defer cancel()
 	adm := kadm.NewClient(client)
-	topics, err := topicsSeen(kadm.WithAuthorizedOps(ctx), adm, p.cfg.Topics.All())
+	topics, err := p.topicsSeen(kadm.WithAuthorizedOps(ctx), adm)
 	if err != nil {
 		p.holds.Set(holdKafka, "", Unreachable(err).Error())
 		return c, false, nil
 	}
 	p.holds.Clear(holdKafka, "")
 	p.contact.answered()
+	p.passed()
 	p.leaveGroup(ctx, client)
 	present := p.topicsPresent(topics)
 	if present {
 		p.know.tellUnended(topics, p.log)
 	}
 	registered := p.schemasRegistered(ctx)
+	p.passed()
 	checked, err := p.transactionVersion(ctx, client)
 	if err != nil {
 		return c, false, err
 	}
+	p.passed()
 	c.maxMessageBytes = maxMessageBytes(ctx, adm, p.cfg.Topics.All())
 	return c, present && registered && checked, nil
 }
@@ -164,9 +167,10 @@ func (p *preflight) leaveGroup(ctx context.Context, client *kgo.Client) {
 
 // topicsSeen asks for one after the other: one that this user may not see would
 // make kadm refuse to tell of the others.
-func topicsSeen(ctx context.Context, adm *kadm.Client, names []string) (kadm.TopicDetails, error) {
+func (p *preflight) topicsSeen(ctx context.Context, adm *kadm.Client) (kadm.TopicDetails, error) {
 	seen := kadm.TopicDetails{}
-	for _, name := range names {
+	for _, name := range p.cfg.Topics.All() {
+		p.passed()
 		asking, over := context.WithTimeout(ctx, preflightTimeout)
 		details, err := adm.ListTopics(asking, name)
 		over()

@@ -266,7 +266,7 @@ func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error)
 	s.unread = &unread{client: kafka.Client(), topics: p.cfg.Topics.Inputs(), found: s.logEnds}
 	p.metrics.kafka.of.Store(client)
 	s.tx = &transaction{
-		kafka: kafka, group: p.cfg.Group, log: s.log, metrics: p.metrics, tracing: tracing,
+		kafka: kafka, id: p.cfg.TransactionalID, group: p.cfg.Group, log: s.log, metrics: p.metrics, tracing: tracing,
 		publish: publisher{topics: p.cfg.Topics, codec: p.deps.Codec, version: p.cfg.Version},
 		timeout: p.cfg.TransactionTimeout, deadline: endBound(p.cfg), nonce: newNonce(), forms: map[*end]form{},
 	}

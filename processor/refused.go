@@ -9,13 +9,18 @@ import (
 
 // What a refused produce means for the batch that it was in.
 
-// form is how an end goes out the next time whose record was refused for what it is.
-type form uint8
+// form is how an end goes out the next time whose record was refused for what it is: 0 with
+// all others, shrunk, or above 0 with no more than so many. A broker refuses a batch as a
+// whole: which record it was shows by halves, since one at a time would take too long.
+type form int
 
 const (
-	byItself form = iota + 1 // refused in a batch with others: which of them it was shows alone
-	shrunk                   // refused alone as too large: goes without what is optional
+	byItself form = 1
+	shrunk   form = -1 // refused by itself as too large: goes by itself without what is optional
 )
+
+// together is how many go out at once.
+func (f form) together() int { return max(int(f), 1) }
 
 // unwritableError: the record of an end is refused for what it is, in each form that it has.
 type unwritableError struct {
@@ -44,25 +49,27 @@ func (tx *transaction) refusals(ends []*end, failures []error) error {
 		if err == nil {
 			continue
 		}
-		if err = tx.refusal(ends[i], err); failed == nil || errors.Is(failed, errAborted) && !errors.Is(err, errAborted) {
+		if err = tx.refusal(ends[i], err, len(ends)); failed == nil || errors.Is(failed, errAborted) && !errors.Is(err, errAborted) {
 			failed = err
 		}
 	}
 	return failed
 }
 
-// refusal says what one failed produce means. What is too large goes out smaller
-// the next time; it never becomes another kind of event.
-func (tx *transaction) refusal(e *end, err error) error {
+// refusal says what one failed produce means, of so many that went out. What is too large
+// goes out smaller the next time; it never becomes another kind of event.
+func (tx *transaction) refusal(e *end, err error, all int) error {
 	switch {
-	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge), errors.Is(err, kerr.InvalidRecord):
-		switch form := tx.forms[e]; {
-		case form == 0:
-			tx.forms[e] = byItself
-		case form == shrunk, errors.Is(err, kerr.InvalidRecord):
+	case ofTheRecord(err):
+		switch was := tx.forms[e]; {
+		case tx.unwritable(e, err):
 			return &unwritableError{e, err}
-		default:
+		case was == byItself:
 			tx.forms[e] = shrunk
+		case was == 0:
+			tx.forms[e] = max(form(all)/2, byItself)
+		default:
+			tx.forms[e] = was / 2
 		}
 		return fmt.Errorf("%w: %w", errAborted, err)
 	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.TopicAuthorizationFailed),
@@ -73,6 +80,17 @@ func (tx *transaction) refusal(e *end, err error) error {
 	default:
 		return fmt.Errorf("%w: %w", errAborted, err)
 	}
+}
+
+// ofTheRecord says that a batch was refused for what stands in it.
+func ofTheRecord(err error) bool {
+	return errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.RecordListTooLarge) || errors.Is(err, kerr.InvalidRecord)
+}
+
+// unwritable says that an end was refused in the last form that it has.
+func (tx *transaction) unwritable(e *end, err error) bool {
+	was := tx.forms[e]
+	return ofTheRecord(err) && (was == shrunk || was == byItself && errors.Is(err, kerr.InvalidRecord))
 }
 
 // isFenced says that another producer took over our transactional id, or that

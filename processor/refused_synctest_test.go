@@ -5,6 +5,7 @@ package processor
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -50,4 +52,60 @@ func TestRecordThatATopicsSettingsRefuseIsAHold(t *testing.T) {
 		require.Empty(t, r.Health().Holds)
 		require.NoError(t, r.stopped())
 	})
+}
+
+// A broker refuses a batch as a whole, once. That it takes long to answer must not keep
+// what was in it from going out in time.
+func TestWhatWasRefusedTogetherGoesOutInParts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(t, 2, takes(20*time.Millisecond, new(atomic.Int64)))
+		r := s.start(s.config("r1"), slowProduce(40*time.Millisecond))
+		s.produce(0, nil, s.requests("id", 3000)...)
+		time.Sleep(700 * time.Millisecond)
+		refused := s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.MessageTooLarge, Count: 1, Topic: s.topics.Granted})
+		began := time.Now()
+		onceEach(t, 3000, s.settled(3000))
+		require.Less(t, time.Since(began), time.Minute)
+		require.EqualValues(t, 1, refused.Hits())
+		require.NoError(t, r.stopped())
+	})
+}
+
+// More is refused by itself than can go out one by one within a transaction: partitions that
+// have nothing of it go on, and when the cause is gone, all does.
+func TestManyRefusedEndsLeaveOtherPartitionsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const garbage, others = 2500, 30
+		s := newShop(t, 2, always(grantsAlways))
+		refused := s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.InvalidRecord, Count: -1, Topic: s.topics.DeadLetter})
+		r := s.start(s.config("r1"), slowProduce(5*time.Millisecond))
+		var records []*kgo.Record
+		for i := range garbage {
+			records = append(records, &kgo.Record{Topic: s.topics.Store, Value: fmt.Append(nil, "garbage ", i)})
+		}
+		require.NoError(t, s.client.ProduceSync(t.Context(), records...).FirstErr())
+		for i := range others {
+			s.produce(1, nil, s.request(fmt.Sprint("other-", i)))
+			time.Sleep(10 * time.Second)
+		}
+		require.Len(t, on(s.topics.Granted, s.allEnds()), others)
+		require.Contains(t, reasons(r.Health().Holds, holdTopic), "is refused")
+		refused.Remove()
+		time.Sleep(time.Minute)
+		require.Len(t, on(s.topics.DeadLetter, s.allEnds()), garbage)
+		require.Empty(t, r.Health().Holds)
+		require.NoError(t, r.stopped())
+	})
+}
+
+// slowProduce has brokers take some time for each produce.
+func slowProduce(takes time.Duration) func(*line) {
+	return func(l *line) {
+		l.answer = func(key kmsg.Key, _ []byte) bool {
+			if key == kmsg.Produce {
+				time.Sleep(takes)
+			}
+			return true
+		}
+	}
 }

@@ -43,7 +43,9 @@ type session struct {
 	assigned  *assignments
 	cuts      map[partition]cut // found while reading, for the next session
 	pending   map[int][]*task   // by the id of the schema that is being fetched
-	unproven  bool              // the session before ended in a transaction, and this one has made none
+	unproven  bool              // the session before ended in a transaction, and this one has made none with results
+	restated  bool              // it has committed what it found
+	probed    assignment        // while unproven: of which one request is called
 	joined    bool              // the group, once
 	joining   bool              // between leaving one generation of the group and being given a part in the next
 

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -21,6 +22,7 @@ import (
 // goroutine owns it (rule 1).
 type transaction struct {
 	kafka    *kgo.GroupTransactSession
+	id       string // kafka.transactional_id
 	group    string
 	member   string // whose windows a batch is made of
 	publish  publisher
@@ -34,6 +36,7 @@ type transaction struct {
 	metadataSize int           // bytes of commit metadata of the last one: of the partition that has most
 	howCommitted string        // of the last one: committed, or unknown until it was looked up
 	forms        map[*end]form // of ends whose record was refused (rule 9)
+	notEnded     error         // why the last one was aborted, if its end may be long in coming
 }
 
 // batch is what one transaction publishes and commits: exactly the ends that
@@ -121,6 +124,10 @@ func (tx *transaction) run(ctx context.Context, b *batch) error {
 	if err != nil {
 		return err
 	}
+	if tx.notEnded != nil && tx.aborting(ctx) {
+		return tx.notEnded
+	}
+	tx.notEnded = nil
 	// Begin would wait for the brokers for ever, should the producer id have to be asked for again.
 	if _, _, err := tx.kafka.Client().ProducerID(ctx); err != nil && ctx.Err() != nil {
 		return fmt.Errorf("asking for the producer id: %w", err)
@@ -132,9 +139,24 @@ func (tx *transaction) run(ctx context.Context, b *batch) error {
 		if _, err := tx.kafka.End(ctx, kgo.TryAbort); err != nil {
 			return fmt.Errorf("aborting after %v: %w", failed, err) //nolint:errorlint // only the second decides: the client is broken
 		}
+		if errors.Is(failed, errNotTaken) {
+			tx.notEnded = failed
+		}
 		return failed
 	}
 	return tx.end(ctx, b)
+}
+
+// aborting says that the brokers have not come to the end of an abort. They answer it at
+// once, but what takes no results, since replicas are gone, takes no marker for them
+// either. Until it does, all of another transaction would be refused, its abort too
+// (CONCURRENT_TRANSACTIONS), and after that kgo's client is of no use any more. Brokers
+// that do not tell (KIP-664) are taken to have ended it.
+func (tx *transaction) aborting(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, tx.timeout/2)
+	defer cancel()
+	told, err := kadm.NewClient(tx.kafka.Client()).DescribeTransactions(ctx, tx.id)
+	return err == nil && told[tx.id].Err == nil && told[tx.id].State == "PrepareAbort"
 }
 
 func (tx *transaction) records(ctx context.Context, b *batch) ([]*kgo.Record, error) {
@@ -152,56 +174,71 @@ func (tx *transaction) records(ctx context.Context, b *batch) ([]*kgo.Record, er
 
 // produce sends the records and waits for all of them. kgo commits whatever
 // succeeded if asked to (its own comment says so), so every promise is looked
-// at here, before End (rule 9). A broker refuses a batch as a whole: what was in
-// one that was too large is sent alone, to see which record it was.
+// at here, before End (rule 9). What was refused goes out in parts, after the others
+// (form), up to the first part in which a record is refused for good.
 //
 // They have half of the time that the transaction may take: what is not taken by then
 // is aborted while there is time for that, and goes out again. Without it all ends
 // would be forgotten with the session, and everybody called again.
 func (tx *transaction) produce(ctx context.Context, ends []*end, records []*kgo.Record) error {
-	failures := make([]error, len(records))    // each promise has its own place
-	taken := make([]atomic.Bool, len(records)) // or refused
+	answers := make([]atomic.Pointer[error], len(records)) // nil: there is none yet
 	send := func(i int) {
 		tx.kafka.Produce(ctx, records[i], func(r *kgo.Record, err error) {
-			taken[i].Store(true)
 			switch {
 			case errors.Is(err, kerr.TopicAuthorizationFailed):
-				failures[i] = fmt.Errorf("this user lacks WRITE on topic %s (%w)", r.Topic, err)
+				err = fmt.Errorf("this user lacks WRITE on topic %s (%w)", r.Topic, err)
 			case err != nil:
-				failures[i] = fmt.Errorf("producing to %s: %w", r.Topic, err)
+				err = fmt.Errorf("producing to %s: %w", r.Topic, err)
 			}
+			answers[i].Store(&err)
 		})
 	}
 	flushing, cancel := context.WithTimeout(ctx, tx.timeout/2)
 	defer cancel()
-	flush := func() error { return tx.kafka.Client().Flush(flushing) }
-	for i, e := range ends {
-		if tx.forms[e] == 0 {
+	for _, part := range tx.parts(ends) {
+		for _, i := range part {
 			send(i)
 		}
-	}
-	err := flush()
-	for i, e := range ends {
-		if tx.forms[e] != 0 && err == nil {
-			send(i)
-			err = flush()
+		if tx.kafka.Client().Flush(flushing) != nil {
+			break
+		}
+		forGood := func(i int) bool { return tx.unwritable(ends[i], *answers[i].Load()) }
+		if slices.ContainsFunc(part, forGood) {
+			break
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("%w (%v): %s", errNotTaken, tx.timeout/2, topicsOf(records, taken))
+	failures, waits := make([]error, len(records)), map[string]struct{}{}
+	for i, r := range records {
+		if answer := answers[i].Load(); answer != nil {
+			failures[i] = *answer
+		} else {
+			waits[r.Topic] = struct{}{}
+		}
 	}
-	return tx.refusals(ends, failures)
+	if refused := tx.refusals(ends, failures); refused != nil || len(waits) == 0 {
+		return refused
+	}
+	maps.DeleteFunc(tx.forms, func(_ *end, f form) bool { return f != shrunk }) // in parts it may take too long
+	return fmt.Errorf("%w (%v): %s", errNotTaken, tx.timeout/2, strings.Join(slices.Sorted(maps.Keys(waits)), ", "))
 }
 
-// topicsOf names the topics of the records that were not taken.
-func topicsOf(records []*kgo.Record, taken []atomic.Bool) string {
-	topics := map[string]struct{}{}
-	for i, r := range records {
-		if !taken[i].Load() {
-			topics[r.Topic] = struct{}{}
+// parts is what goes out at once of some ends, by their places, and in which order.
+func (tx *transaction) parts(ends []*end) [][]int {
+	var whole []int
+	var others [][]int
+	last := form(0)
+	for i, e := range ends {
+		f := tx.forms[e]
+		switch n := len(others); {
+		case f == 0:
+			whole = append(whole, i)
+		case n > 0 && f == last && len(others[n-1]) < f.together():
+			others[n-1] = append(others[n-1], i)
+		default:
+			others, last = append(others, []int{i}), f
 		}
 	}
-	return strings.Join(slices.Sorted(maps.Keys(topics)), ", ")
+	return append([][]int{whole}, others...)
 }
 
 // end commits, with the offsets rewritten, and makes sure of the outcome.

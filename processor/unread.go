@@ -15,7 +15,7 @@ import (
 type unread struct {
 	client *kgo.Client
 	topics []string
-	found  *mailbox[map[partition]int64] // the last stable offsets, of those that could be asked for
+	found  *mailbox[map[partition]int64] // where the logs end, of those that could be asked for and have no transaction open
 }
 
 const (
@@ -44,21 +44,31 @@ func (u *unread) run(ctx context.Context) {
 func (u *unread) look(ctx context.Context) map[partition]int64 {
 	ctx, cancel := context.WithTimeout(ctx, preflightTimeout)
 	defer cancel()
-	answer := make(chan kadm.ListedOffsets, 1)
-	go func() {
-		listed, _ := kadm.NewClient(u.client).ListCommittedOffsets(ctx, u.topics...) // what is wrong is told by who needs it
-		answer <- listed
+	answer := make(chan [2]kadm.ListedOffsets, 1)
+	go func() { // what is wrong is told by who needs it
+		adm := kadm.NewClient(u.client)
+		all, _ := adm.ListEndOffsets(ctx, u.topics...)
+		stable, _ := adm.ListCommittedOffsets(ctx, u.topics...)
+		answer <- [...]kadm.ListedOffsets{all, stable}
 	}()
-	ends := map[partition]int64{}
 	select {
-	case listed := <-answer:
-		listed.Each(func(o kadm.ListedOffset) {
-			if o.Err == nil && o.Partition >= 0 {
-				ends[partition{o.Topic, o.Partition}] = o.Offset
-			}
-		})
+	case told := <-answer:
+		return closed(told[0], told[1])
 	case <-ctx.Done():
+		return nil
 	}
+}
+
+// closed are the ends of logs in which nobody has a transaction open. Below an open one kgo
+// passes over what another aborted, and we hear of it with the marker, above.
+func closed(all, stable kadm.ListedOffsets) map[partition]int64 {
+	ends := map[partition]int64{}
+	stable.Each(func(o kadm.ListedOffset) {
+		end, known := all.Lookup(o.Topic, o.Partition)
+		if known && end.Err == nil && o.Err == nil && o.Partition >= 0 && o.Offset >= end.Offset {
+			ends[partition{o.Topic, o.Partition}] = end.Offset
+		}
+	})
 	return ends
 }
 
@@ -67,10 +77,12 @@ func (s *session) tellUnread(ends map[partition]int64) {
 	for p, o := range s.windows.open {
 		end, known := ends[p]
 		if !known || end <= o.next || o.next != o.stoodAt || o.paused || o.withheld || o.bombed {
-			o.stoodAt, o.stood = o.next, 1
-			continue
+			o.stoodAt, o.stood = o.next, 0
 		}
-		if o.stood++; o.stood >= unreadLooks {
+		if known && end > o.next {
+			o.stood++
+		}
+		if o.stood >= unreadLooks {
 			o.complained = time.Now()
 			s.holds.Set(holdTopic, p.String(), fmt.Sprintf("what stands from offset %d to %d is not read: the brokers give nothing of it, nor a reason; look at the leader of this partition and at its log", o.next, end-1))
 		}

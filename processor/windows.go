@@ -29,7 +29,7 @@ type owned struct {
 	unseen    bool      // opened at 0, as nothing is committed and its log could not be looked at
 	notBefore time.Time // its next commit, as a topic refuses what it published; zero: none does
 	restate   bool      // what is committed is not what it was opened at: to be committed though nothing ends
-	unproven  bool      // what is in doubt of it is not to be called before a transaction has committed
+	unproven  bool      // what is in doubt of it is not to be called before a transaction with results has committed
 	wish      int64     // the ceiling that the scheduler would like
 	ban       time.Time // as last committed
 	logEnd    int64     // the brokers' last stable offset as last seen; -1: not seen
