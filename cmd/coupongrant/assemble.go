@@ -215,9 +215,9 @@ func live(ctx context.Context, app *fx.App, end *ending, stopTimeout time.Durati
 const startTimeout = 30 * time.Second
 
 // stopTimeout is above what the processor takes to stop: calls in flight, the
-// last transaction, and leaving the group.
+// last transaction and one that is under way before it, and leaving the group.
 func stopTimeout(cfg Config) time.Duration {
-	return cfg.Processor.StopTimeout + cfg.Processor.TransactionTimeout + 15*time.Second
+	return cfg.Processor.StopTimeout + 2*cfg.Processor.TransactionTimeout + 15*time.Second
 }
 
 // untilOver is the work of an application that only waits for its end.
