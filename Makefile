@@ -137,7 +137,7 @@ $(CONSOLE)/ready: $(addprefix cmd/coupongrant/testdata/console/,package.json pac
 # distribution. A run is repeated with SEED=n; PROTOCOL=consumer runs the group as KIP-848 says.
 CHAOS_RESULTS ?= $(CURDIR)/bin/chaos
 CHAOS_ARGS     = $(if $(SEED),-seed $(SEED)) $(if $(PROTOCOL),-protocol $(PROTOCOL)) -results $(CHAOS_RESULTS)
-CHAOS_SHORT   ?= (Plan|Owner|Every|Overlap|ChaosOn|ChaosSeesWhatIsDoubled|TruthOnKfake|TruthSees)
+CHAOS_SHORT   ?= (Plan|Owner|BrokerMay|Every|Overlap|ChaosOn|ChaosSeesWhatIsDoubled|TruthOnKfake|TruthSees)
 CHAOS          = go test -tags chaos -count=1 -v ./processor/proof/
 
 chaos-short: ## kills and other faults for minutes, on kfake and on three real brokers: needs Java 17 and REAL_KAFKA_LIBS
@@ -152,9 +152,9 @@ chaos: ## every fault again and again, for half an hour of load on three real br
 	mkdir -p $(CHAOS_RESULTS)
 	$(CHAOS) -timeout 3h -run '^TestChaosForLong$$' -args $(CHAOS_ARGS) -load $(or $(LOAD),30m)
 
-coordinators: ## a new coordinator tells no older offsets than another had, and transactions are whole through it, if a killed broker waits
+coordinators: ## a new coordinator tells no older offsets than another had, transactions are whole through it, if a killed broker waits, and results are kept while replicas are missing
 	mkdir -p $(CHAOS_RESULTS)
-	$(CHAOS) -timeout 60m -run '^Test(CoordinatorMoves|TransactionsAre.*KilledBroker.*)$$' -args $(CHAOS_ARGS)
+	$(CHAOS) -timeout 60m -run '^Test(CoordinatorMoves|TransactionsAre.*KilledBroker.*|ResultsAreKept.*)$$' -args $(CHAOS_ARGS)
 
 chaos-long: ## the same SLICES (4) times, for 33 minutes each, with a seed of its own, under either group protocol in turn: more than a million requests
 	set -e; for slice in $$(seq $(or $(SLICES),4)); do $(MAKE) chaos LOAD=$(or $(LOAD),33m) PROTOCOL=$$([ $$((slice % 2)) = 0 ] && echo consumer || echo classic); done

@@ -58,10 +58,10 @@ func TestRecordThatATopicsSettingsRefuseIsAHold(t *testing.T) {
 // what was in it from going out in time.
 func TestWhatWasRefusedTogetherGoesOutInParts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newShop(t, 2, takes(20*time.Millisecond, new(atomic.Int64)))
-		r := s.start(s.config("r1"), slowProduce(40*time.Millisecond))
+		s := newShop(t, 2, takes(200*time.Millisecond, new(atomic.Int64)))
+		r := s.start(s.config("r1"), slowProduce(time.Second))
 		s.produce(0, nil, s.requests("id", 3000)...)
-		time.Sleep(700 * time.Millisecond)
+		time.Sleep(2 * time.Second) // of at least 3000/256 x 200 ms
 		refused := s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.MessageTooLarge, Count: 1, Topic: s.topics.Granted})
 		began := time.Now()
 		onceEach(t, 3000, s.settled(3000))

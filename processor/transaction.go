@@ -202,8 +202,7 @@ func (tx *transaction) produce(ctx context.Context, ends []*end, records []*kgo.
 		if tx.kafka.Client().Flush(flushing) != nil {
 			break
 		}
-		forGood := func(i int) bool { return tx.unwritable(ends[i], *answers[i].Load()) }
-		if slices.ContainsFunc(part, forGood) {
+		if slices.ContainsFunc(part, func(i int) bool { return tx.unwritable(ends[i], *answers[i].Load()) }) {
 			break
 		}
 	}

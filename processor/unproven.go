@@ -24,13 +24,17 @@ func (s *session) tellUnproven() {
 // probe has one of those called who wait, once offsets alone have committed: there may be
 // nobody else whose result could go into a transaction.
 func (s *session) probe() {
-	if _, underWay := s.windows.Get(s.probed); underWay || !s.unproven || !s.restated {
+	if !s.unproven || !s.restated {
+		return
+	}
+	goesOn := func(o *owned) bool { return !o.withheld && o.notBefore.IsZero() }
+	if o, ours := s.windows.Get(s.probed); ours && goesOn(o) {
 		return
 	}
 	var first *owned
 	for _, o := range s.windows.open {
 		e := o.Oldest()
-		waits := o.unproven && !o.withheld && e != nil && e.offset < o.ceiling
+		waits := o.unproven && goesOn(o) && e != nil && e.offset < o.ceiling
 		if waits && (first == nil || o.topic != s.cfg.Topics.Retry) { // what is parked may not be due
 			first = o
 		}
