@@ -251,6 +251,8 @@ func (s *session) endNotTaken(e *unwritableError) {
 	}
 }
 
+const notEnded = "the brokers have not come to the end of the last transaction, for which each partition that it wrote to has to take a marker: nothing commits until then; look at under-replicated partitions, and at min.insync.replicas"
+
 func notCommitting(failures int, last string) string {
 	return fmt.Sprintf("%d transactions in a row did not commit (%s): they are tried again; look at the brokers' group and transaction coordinators if this lasts", failures, last)
 }

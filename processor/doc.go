@@ -170,6 +170,7 @@
 //	handover.go     what leaves us is finished and committed first
 //	commit.go       what goes into the next transaction, and what after it
 //	transaction.go  Begin to End, the rewritten commit, the proof
+//	unproven.go     who waits after one that failed
 //	refused.go      what a refused produce means
 //	metadata.go     the commit metadata
 //	holds.go        why something waits

@@ -269,6 +269,10 @@ func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error)
 		kafka: kafka, id: p.cfg.TransactionalID, group: p.cfg.Group, log: s.log, metrics: p.metrics, tracing: tracing,
 		publish: publisher{topics: p.cfg.Topics, codec: p.deps.Codec, version: p.cfg.Version},
 		timeout: p.cfg.TransactionTimeout, deadline: endBound(p.cfg), nonce: newNonce(), forms: map[*end]form{},
+		waits: func() {
+			p.watchdog.passed()
+			p.holds.Set(holdTransaction, "", notEnded)
+		},
 	}
 	return s, nil
 }

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,6 +32,7 @@ type transaction struct {
 	tracing  *tracing
 	timeout  time.Duration // kafka.transaction_timeout: the brokers end what takes longer
 	deadline time.Duration // for everything from Begin to the proof
+	waits    func()        // told now and then while a transaction waits for the end of the one before; any goroutine
 	nonce    nonce
 
 	metadataSize int           // bytes of commit metadata of the last one: of the partition that has most
@@ -71,8 +73,7 @@ var errOutlived = errors.New("the transaction took longer than kafka.transaction
 // ctx may end at any time: a transaction is never torn by a stop.
 func (tx *transaction) commit(ctx context.Context, b *batch) error {
 	began := time.Now()
-	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), tx.deadline,
-		errors.New("the transaction took longer than kafka.transaction_timeout allows"))
+	ctx, cancel := tx.patient(ctx)
 	defer cancel()
 	tx.nonce, tx.howCommitted = tx.nonce.next(), "committed"
 
@@ -124,7 +125,7 @@ func (tx *transaction) run(ctx context.Context, b *batch) error {
 	if err != nil {
 		return err
 	}
-	if tx.notEnded != nil && tx.aborting(ctx) {
+	if tx.notEnded != nil && tx.ending(ctx) {
 		return tx.notEnded
 	}
 	tx.notEnded = nil
@@ -147,16 +148,47 @@ func (tx *transaction) run(ctx context.Context, b *batch) error {
 	return tx.end(ctx, b)
 }
 
-// aborting says that the brokers have not come to the end of an abort. They answer it at
-// once, but what takes no results, since replicas are gone, takes no marker for them
-// either. Until it does, all of another transaction would be refused, its abort too
-// (CONCURRENT_TRANSACTIONS), and after that kgo's client is of no use any more. Brokers
-// that do not tell (KIP-664) are taken to have ended it.
-func (tx *transaction) aborting(ctx context.Context) bool {
+// patient bounds a transaction: by its deadline, but for as long as the brokers say that
+// they have not come to the end of the one before. A stop is not so patient.
+func (tx *transaction) patient(ctx context.Context) (context.Context, context.CancelFunc) {
+	bound, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	var looking sync.WaitGroup
+	looking.Go(func() {
+		deadline := time.NewTimer(tx.deadline)
+		defer deadline.Stop()
+		for {
+			select {
+			case <-bound.Done():
+				return
+			case <-deadline.C:
+			}
+			if ctx.Err() != nil || !tx.ending(bound) {
+				cancel(errTooLong)
+				return
+			}
+			tx.waits()
+			deadline.Reset(tx.timeout / 2)
+		}
+	})
+	return bound, func() {
+		cancel(nil)
+		looking.Wait()
+	}
+}
+
+var errTooLong = errors.New("the transaction took longer than kafka.transaction_timeout allows")
+
+// ending says that the brokers have not come to the end of a transaction. They answer its
+// end at once, but a partition that takes no results, since replicas are gone, takes no
+// marker either. Until it does, all of another transaction is refused, its abort too
+// (CONCURRENT_TRANSACTIONS), and if that is not waited for, kgo's client is of no use any
+// more. Brokers that do not tell (KIP-664) are taken to have ended it.
+func (tx *transaction) ending(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, tx.timeout/2)
 	defer cancel()
 	told, err := kadm.NewClient(tx.kafka.Client()).DescribeTransactions(ctx, tx.id)
-	return err == nil && told[tx.id].Err == nil && told[tx.id].State == "PrepareAbort"
+	state := told[tx.id].State
+	return err == nil && told[tx.id].Err == nil && (state == "PrepareAbort" || state == "PrepareCommit")
 }
 
 func (tx *transaction) records(ctx context.Context, b *batch) ([]*kgo.Record, error) {
