@@ -68,38 +68,97 @@ func TestResultsAreKeptWhileTheirAbortDoesNotEnd(t *testing.T) {
 		s.produce(0, nil, s.requests("id", 20)...)
 		r.until(func() bool { return reasons(r.Health().Holds, holdTopic) != "" })
 		refused.Remove()
-		aborting := []*kfake.FaultHandle{s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.ConcurrentTransactions, Count: -1, Topic: s.topics.Granted})}
-		for _, key := range []kmsg.Key{kmsg.EndTxn, kmsg.InitProducerID} {
-			aborting = append(aborting, s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Err: kerr.ConcurrentTransactions, Count: -1, TopLevel: true}))
-		}
-		var asked, over atomic.Bool
-		s.kafka.ControlKey(int16(kmsg.DescribeTransactions), func(req kmsg.Request) (kmsg.Response, error, bool) {
-			s.kafka.KeepControl()
-			asked.Store(true)
-			if over.Load() {
-				return nil, nil, false
-			}
-			resp := req.ResponseKind().(*kmsg.DescribeTransactionsResponse)
-			state := kmsg.NewDescribeTransactionsResponseTransactionState()
-			state.TransactionalID, state.State = "r1", "PrepareAbort"
-			resp.TransactionStates = append(resp.TransactionStates, state)
-			return resp, nil, true
-		})
+		e := s.keepEnding("r1", "PrepareAbort")
 		for range 240 {
 			time.Sleep(time.Second)
 			require.Contains(t, reasons(r.Health().Holds, holdTopic), s.topics.Granted)
 		}
-		require.True(t, asked.Load())
-		over.Store(true)
-		for _, f := range aborting {
-			f.Remove()
-		}
+		e.isOver()
 		onceEach(t, 21, s.settled(21))
 		require.Len(t, on(s.topics.Granted, s.allEnds()), 21)
 		require.Equal(t, 21, gateway.total(), "each once")
 		require.Zero(t, testutil.ToFloat64(r.metrics.rebuilds))
 		require.NoError(t, r.stopped())
 	})
+}
+
+// The same of a transaction that commits. What is begun after it waits, whatever it is, and
+// a stop does not.
+func TestTransactionWaitsForTheEndOfTheOneBefore(t *testing.T) {
+	for name, stops := range map[string]bool{"it ends": false, "we are stopped": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				gateway := countedBy(limitFirst(20 * time.Millisecond))
+				s := newShop(t, 1, gateway)
+				cfg := s.config("r1")
+				r := s.start(cfg)
+				s.produce(0, nil, s.requests("first", 1)...)
+				s.settled(1)
+				e := s.keepEnding("r1", "PrepareCommit")
+				s.produce(0, nil, s.requests("id", 20)...)
+				time.Sleep(endBound(cfg) + cfg.TransactionTimeout)
+				for range 180 {
+					time.Sleep(time.Second)
+					require.Contains(t, reasons(r.Health().Holds, holdTransaction), "min.insync.replicas")
+				}
+				require.True(t, r.Health().Live)
+				if stops {
+					began := time.Now()
+					require.NoError(t, r.stopped())
+					require.LessOrEqual(t, time.Since(began), cfg.StopTimeout+2*cfg.TransactionTimeout+10*time.Second)
+					e.isOver()
+					return
+				}
+				e.isOver()
+				onceEach(t, 21, s.settled(21))
+				require.Equal(t, 21, gateway.total(), "each once")
+				require.Zero(t, testutil.ToFloat64(r.metrics.rebuilds))
+				time.Sleep(10 * time.Second)
+				require.Empty(t, r.Health().Holds)
+				require.NoError(t, r.stopped())
+			})
+		})
+	}
+}
+
+// unending is a transaction whose end takes long: all that comes after it is refused.
+type unending struct {
+	shop   *shop
+	faults []*kfake.FaultHandle
+	asked  atomic.Bool
+	over   atomic.Bool
+}
+
+func (s *shop) keepEnding(id, state string) *unending {
+	e := &unending{shop: s, faults: []*kfake.FaultHandle{
+		s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.ConcurrentTransactions, Count: -1, Topic: s.topics.Granted}),
+		s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.TxnOffsetCommit}, Err: kerr.ConcurrentTransactions, Count: -1}),
+	}}
+	for _, key := range []kmsg.Key{kmsg.EndTxn, kmsg.InitProducerID} {
+		e.faults = append(e.faults, s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Err: kerr.ConcurrentTransactions, Count: -1, TopLevel: true}))
+	}
+	s.kafka.ControlKey(int16(kmsg.DescribeTransactions), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		s.kafka.KeepControl()
+		e.asked.Store(true)
+		if e.over.Load() {
+			return nil, nil, false
+		}
+		resp := req.ResponseKind().(*kmsg.DescribeTransactionsResponse)
+		one := kmsg.NewDescribeTransactionsResponseTransactionState()
+		one.TransactionalID, one.State = id, state
+		resp.TransactionStates = append(resp.TransactionStates, one)
+		return resp, nil, true
+	})
+	return e
+}
+
+func (e *unending) isOver() {
+	e.shop.t.Helper()
+	require.True(e.shop.t, e.asked.Load())
+	e.over.Store(true)
+	for _, f := range e.faults {
+		f.Remove()
+	}
 }
 
 // The partitions whose results were not taken go to others, and what is left has nothing to

@@ -156,18 +156,19 @@ func (tx *transaction) patient(ctx context.Context) (context.Context, context.Ca
 	looking.Go(func() {
 		deadline := time.NewTimer(tx.deadline)
 		defer deadline.Stop()
-		for {
+		for wait := false; ; deadline.Reset(tx.timeout / 2) {
 			select {
 			case <-bound.Done():
 				return
 			case <-deadline.C:
 			}
-			if ctx.Err() != nil || !tx.ending(bound) {
+			waited := wait
+			if wait = ctx.Err() == nil && tx.ending(bound); wait {
+				tx.waits()
+			} else if !waited { // once it has ended, ours may still do
 				cancel(errTooLong)
 				return
 			}
-			tx.waits()
-			deadline.Reset(tx.timeout / 2)
 		}
 	})
 	return bound, func() {
