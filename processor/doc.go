@@ -81,6 +81,7 @@
 //	background    Start          Run returns            nothing; reports a fatal error
 //	resolver      session        told to                nothing; fetches writer's schemas
 //	unread        session        told to                nothing; asks how far the inputs reach
+//	patience      transaction    it returns             nothing; asks whether the one before has ended
 //	watchdog      Processor.Run  Run returns            nothing; sees a wedged session goroutine, and that nothing moves
 //	callbacks     kgo            return                 what they were told is committed (mutex); leave messages in the session's mailbox
 //
@@ -122,6 +123,9 @@
 //     it is polled or paused: to poll less than there is keeps other topics out.
 //   - BlockRebalanceOnPoll: between a poll and AllowRebalance no partition can
 //     change hands, so a polled record always meets the window it was fetched for.
+//   - Brokers answer EndTxn before each partition has taken its marker, which one that
+//     lacks replicas does not. Until then all of the next transaction is refused; and if
+//     the end of that is given up, kgo's client is of no use any more.
 //   - Transactions end in markers, which take an offset each and no end: the
 //     watermark passes them with the record before.
 //
