@@ -39,7 +39,6 @@ type assignments struct {
 type event struct {
 	joining bool               // a new generation of the group is being formed
 	joined  bool               // and we are in it
-	nothing bool               // and get nothing more by it; with joined
 	failed  error              // the group cannot be joined, or was left because of this
 	member  string             // what the group calls us; with joined and opened
 	blocked bool               // a rebalance waits for AllowRebalance
@@ -95,7 +94,7 @@ func (as *assignments) options() []kgo.Opt {
 		kgo.OnPartitionsAssigned(func(ctx context.Context, cl *kgo.Client, added map[string][]int32) {
 			e := event{joined: true}
 			e.member, _ = cl.GroupMetadata()
-			if e.nothing = len(added) == 0; e.nothing { // else open counts them
+			if len(added) == 0 { // else open counts them
 				e.inputs, _ = as.inputs(ctx, cl)
 			}
 			as.events.put(e)

@@ -217,6 +217,81 @@ func TestOneRequestIsCalledAgainWhileResultsDoNotCommit(t *testing.T) {
 	})
 }
 
+// The one that is called is none that cannot be, or everybody would wait for its schema.
+func TestProbeLeavesOutWhoWaitsForASchema(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gateway := countedBy(takes(2*time.Second, new(atomic.Int64)))
+		s := newShop(t, 2, gateway)
+		s.registry = withoutAnswers{s.registry, 100_000, 100_001}
+		require.NoError(t, s.client.ProduceSync(t.Context(), &kgo.Record{Topic: s.topics.Store, Value: written(100_000)}).FirstErr())
+		r := s.start(s.config("r1"))
+		time.Sleep(5 * time.Second)
+		s.produce(0, nil, s.requests("id", 10)...)
+		time.Sleep(time.Second)
+		require.Equal(t, 10, gateway.total())
+		refused := s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.RequestTimedOut, Count: -1, Topic: s.topics.Granted})
+		time.Sleep(time.Minute)
+		require.Positive(t, testutil.ToFloat64(r.metrics.rebuilds))
+		refused.Remove()
+		time.Sleep(2 * time.Minute)
+		require.Len(t, on(s.topics.Granted, s.allEnds()), 10)
+		require.NoError(t, r.stopped())
+	})
+}
+
+// The last transaction had committed, though nobody was told: nothing waits for another one.
+func TestTransactionThatCommittedUnheardLeavesNoHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var lost atomic.Bool
+		s := newShop(t, 1, always(grantsAlways))
+		r := s.start(s.config("r1"), func(l *line) {
+			l.answer = func(key kmsg.Key, _ []byte) bool { return key != kmsg.EndTxn || !lost.Load() }
+		})
+		s.spread("id", 20, 1)
+		s.settled(20)
+		lost.Store(true)
+		s.produce(0, nil, s.request("last"))
+		r.until(func() bool { return testutil.ToFloat64(r.metrics.rebuilds) > 0 })
+		lost.Store(false)
+		onceEach(t, 21, s.settled(21))
+		_, m := s.position("coupongrant", partition{s.topics.Store, 0})
+		require.Greater(t, m.position.ceiling, int64(21), "the ceiling is ahead of the log")
+		time.Sleep(time.Minute)
+		require.Empty(t, r.Health().Holds)
+		require.NoError(t, r.stopped())
+	})
+}
+
+// Brokers that keep their connections and say nothing, from within a transaction on, are a
+// hold, and no reason to exit: nor does it take longer if they are asked about it.
+func TestBrokersThatFallSilentInATransactionAreAHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var armed atomic.Bool
+		s := newShop(t, 1, always(grantsAlways))
+		r := s.start(s.config("r1"), func(l *line) {
+			l.answer = func(key kmsg.Key, _ []byte) bool {
+				if key == kmsg.Produce && armed.Swap(false) {
+					l.silent.Store(true)
+				}
+				return true
+			}
+		})
+		s.produce(0, nil, s.requests("first", 1)...)
+		s.settled(1)
+		armed.Store(true)
+		s.produce(0, nil, s.requests("id", 3)...)
+		for second := range 180 {
+			time.Sleep(time.Second)
+			require.True(t, r.Health().Live)
+			require.True(t, second < 20 || len(r.Health().Holds) > 0)
+		}
+		r.line.silent.Store(false)
+		onceEach(t, 4, s.settled(4))
+		require.NoError(t, r.stopped())
+		time.Sleep(time.Minute) // by then nobody waits for an answer
+	})
+}
+
 // No transaction commits for minutes, so that one session after the other is thrown away.
 // Who may have been called waits for one that does, and is not called once for each.
 func TestNobodyIsCalledAgainWhileNothingCommits(t *testing.T) {

@@ -78,7 +78,7 @@ func (s *session) gathers() bool {
 // commitReady makes one transaction of what is ready, if anything is. last is
 // the one before leaving: it lowers the ceilings.
 func (s *session) commitReady(ctx context.Context, last bool) error {
-	s.probe()
+	s.lookUnproven()
 	s.commits.settled, s.commits.full = false, false
 	if s.joining || time.Now().Before(s.commits.notBefore) {
 		return nil // kgo would let the commit wait for the join, until it is too late

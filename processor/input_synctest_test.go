@@ -344,6 +344,29 @@ func TestBombAfterAComplaintStaysAHold(t *testing.T) {
 	})
 }
 
+// After an abort what is below the bomb comes again, and says nothing of the bomb.
+func TestBombStaysAHoldThroughAborts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(t, 1, always(grantsAlways))
+		r := s.start(s.config("r1"))
+		s.produce(0, nil, s.requests("first", 1)...)
+		s.settled(1)
+		aborts := s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.TxnOffsetCommit}, Err: kerr.ConcurrentTransactions, Count: -1})
+		s.produce(0, nil, s.requests("id", 3)...)
+		time.Sleep(5 * time.Second)
+		s.bomb(0)
+		time.Sleep(5 * time.Second)
+		require.Positive(t, aborts.Hits())
+		aborts.Remove()
+		onceEach(t, 4, s.settled(4))
+		for range 60 {
+			time.Sleep(time.Second)
+			require.Contains(t, reasons(r.Health().Holds, holdTopic), "grows to more than 16 MiB")
+		}
+		require.NoError(t, r.stopped())
+	})
+}
+
 // A topic is made anew while requests that were read of it have no end. Nobody can read
 // them again, and brokers have forgotten what was committed: a person is told, by the
 // replica that knows, before anything of the new one is called.

@@ -31,8 +31,10 @@ func (s *session) admit(fetches kgo.Fetches, stretched bool) error {
 			stray = fmt.Errorf("records of %s came without an assignment", p)
 		case o.withheld:
 		default:
-			s.holds.Clear(holdTopic, p.String())
-			o.complained = time.Time{}
+			if !o.bombed { // what comes again after an abort is below the bomb
+				s.holds.Clear(holdTopic, p.String())
+				o.complained = time.Time{}
+			}
 			o.logEnd, o.newest = max(o.logEnd, ftp.LastStableOffset), now
 			for _, r := range ftp.Records {
 				if r.Attrs.IsControl() {
@@ -187,7 +189,7 @@ func (s *session) fetchErrors(fetches kgo.Fetches) error {
 		case o == nil: // kgo has left the partition out of the assignment: only a new one brings it back
 			s.holds.Set(holdTopic, p.String(), unreadable(fe.Err))
 			return fmt.Errorf("reading %s: %w", p, fe.Err)
-		case o.withheld, o.bombed: // kgo fetches no more of it
+		case o.withheld:
 		case errors.As(fe.Err, &loss) && loss.ResetTo >= o.next:
 			// Nothing that was read is gone. kgo remembers the leader epoch of the last record it handed
 			// out, not that of a marker or an aborted record it passed over later; once leaders have
@@ -218,6 +220,7 @@ func (s *session) fetchErrors(fetches kgo.Fetches) error {
 			return fmt.Errorf("reading %s: %w", p, fe.Err)
 		case errors.Is(fe.Err, kerr.TopicAuthorizationFailed): // the next session says which right is lacking, and begins once it is given
 			return fmt.Errorf("reading %s: %w", p, fe.Err)
+		case o.bombed: // of which the hold tells
 		default:
 			o.complained = time.Now()
 			s.holds.Set(holdTopic, p.String(), unreadable(fe.Err))

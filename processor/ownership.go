@@ -49,9 +49,6 @@ func (s *session) applyEvents(ctx context.Context) error {
 			}
 		}
 		s.logOpened(e.opened)
-		if e.nothing || len(e.opened) > 0 {
-			s.tellUnproven()
-		}
 		if e.inputs > 0 {
 			s.windows.inputs = e.inputs
 		}
@@ -178,7 +175,6 @@ func (s *session) drop(p partition) {
 	s.shown = time.Time{}
 	s.holds.ClearWhere(p.String())
 	s.holds.Clear(holdTopic, whereResultsOf(p))
-	s.tellUnproven()
 	if o.paused || o.withheld {
 		s.kafka.Client().ResumeFetchPartitions(map[string][]int32{p.topic: {p.number}})
 	}

@@ -40,7 +40,7 @@ func TestWhatWasTooLargeLeavesWithItsPartition(t *testing.T) {
 	s := leaving()
 	o, other := s.windows.Assign(partition{"store", 0}, position{}), s.windows.Assign(partition{"store", 1}, position{})
 	leaves, stays := &end{task: keyed(o.assignment, 0)}, &end{task: keyed(other.assignment, 0)}
-	s.tx.forms[leaves], s.tx.forms[stays] = byItself, shrunk
+	s.tx.forms[leaves], s.tx.forms[stays] = 1, -1
 	s.drop(o.partition)
-	require.Equal(t, map[*end]form{stays: shrunk}, s.tx.forms)
+	require.Equal(t, map[*end]form{stays: -1}, s.tx.forms)
 }

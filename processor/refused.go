@@ -10,17 +10,39 @@ import (
 // What a refused produce means for the batch that it was in.
 
 // form is how an end goes out the next time whose record was refused for what it is: 0 with
-// all others, shrunk, or above 0 with no more than so many. A broker refuses a batch as a
-// whole: which record it was shows by halves, since one at a time would take too long.
+// all others; or with no more than so many in the same form, below 0 shrunk to what is not
+// optional. A broker refuses a batch as a whole: which record it was shows by halves, since
+// one at a time would take too long.
 type form int
 
-const (
-	byItself form = 1
-	shrunk   form = -1 // refused by itself as too large: goes by itself without what is optional
-)
+func (f form) shrunk() bool { return f < 0 }
 
 // together is how many go out at once.
-func (f form) together() int { return max(int(f), 1) }
+func (f form) together() int { return max(int(f), int(-f), 1) }
+
+// refused is the form after this one, of so many ends that went out. last: there is none.
+func (f form) refused(all int, tooLarge bool) (next form, last bool) {
+	switch half := form(max(f.together()/2, 1)); {
+	case f == 0:
+		return form(max(all/2, 1)), false
+	case f == 1 && tooLarge:
+		return -form(max(all/2, 1)), false
+	case f == 1, f == -1:
+		return f, true
+	case f < 0:
+		return -half, false
+	default:
+		return half, false
+	}
+}
+
+// whole goes out with all others in the same form.
+func (f form) whole(all int) form {
+	if f.shrunk() {
+		return -form(all)
+	}
+	return 0
+}
 
 // unwritableError: the record of an end is refused for what it is, in each form that it has.
 type unwritableError struct {
@@ -61,15 +83,9 @@ func (tx *transaction) refusals(ends []*end, failures []error) error {
 func (tx *transaction) refusal(e *end, err error, all int) error {
 	switch {
 	case ofTheRecord(err):
-		switch was := tx.forms[e]; {
-		case tx.unwritable(e, err):
+		next, last := tx.forms[e].refused(all, !errors.Is(err, kerr.InvalidRecord))
+		if tx.forms[e] = next; last {
 			return &unwritableError{e, err}
-		case was == byItself:
-			tx.forms[e] = shrunk
-		case was == 0:
-			tx.forms[e] = max(form(all)/2, byItself)
-		default:
-			tx.forms[e] = was / 2
 		}
 		return fmt.Errorf("%w: %w", errAborted, err)
 	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.TopicAuthorizationFailed),
@@ -89,8 +105,8 @@ func ofTheRecord(err error) bool {
 
 // unwritable says that an end was refused in the last form that it has.
 func (tx *transaction) unwritable(e *end, err error) bool {
-	was := tx.forms[e]
-	return ofTheRecord(err) && (was == shrunk || was == byItself && errors.Is(err, kerr.InvalidRecord))
+	_, last := tx.forms[e].refused(1, !errors.Is(err, kerr.InvalidRecord))
+	return last && ofTheRecord(err)
 }
 
 // isFenced says that another producer took over our transactional id, or that

@@ -3,6 +3,7 @@
 package processor
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -93,6 +94,27 @@ func TestManyRefusedEndsLeaveOtherPartitionsAlone(t *testing.T) {
 		refused.Remove()
 		time.Sleep(time.Minute)
 		require.Len(t, on(s.topics.DeadLetter, s.allEnds()), garbage)
+		require.Empty(t, r.Health().Holds)
+		require.NoError(t, r.stopped())
+	})
+}
+
+// Nor is what goes out without what is optional sent one by one, when it is too much for that.
+func TestManyShrunkEndsGoOutInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const garbage = 2500
+		s := newShop(t, 2, always(grantsAlways))
+		require.NoError(t, s.setTopic(s.topics.DeadLetter, "max.message.bytes", "4096"))
+		r := s.start(s.config("r1"), slowProduce(10*time.Millisecond))
+		var records []*kgo.Record
+		for i := range garbage {
+			records = append(records, &kgo.Record{Topic: s.topics.Store, Value: append(bytes.Repeat([]byte{1}, 5000), fmt.Sprint(i)...)})
+		}
+		require.NoError(t, s.client.ProduceSync(t.Context(), records...).FirstErr())
+		s.produce(1, nil, s.requests("other", 5)...)
+		time.Sleep(5 * time.Minute)
+		require.Len(t, on(s.topics.DeadLetter, s.allEnds()), garbage)
+		require.Len(t, on(s.topics.Granted, s.allEnds()), 5)
 		require.Empty(t, r.Health().Holds)
 		require.NoError(t, r.stopped())
 	})

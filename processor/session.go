@@ -45,7 +45,7 @@ type session struct {
 	pending   map[int][]*task   // by the id of the schema that is being fetched
 	unproven  bool              // the session before ended in a transaction, and this one has made none with results
 	restated  bool              // it has committed what it found
-	probed    assignment        // while unproven: of which one request is called
+	probed    time.Time         // while unproven: when one request was called last
 	joined    bool              // the group, once
 	joining   bool              // between leaving one generation of the group and being given a part in the next
 

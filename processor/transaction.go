@@ -105,7 +105,7 @@ func (tx *transaction) commit(ctx context.Context, b *batch) error {
 // settle has a committed batch say what was published.
 func (tx *transaction) settle(b *batch) {
 	for i, e := range b.ends {
-		if tx.forms[e] == shrunk {
+		if tx.forms[e].shrunk() {
 			b.ends[i] = smallest(e)
 		}
 		delete(tx.forms, e)
@@ -140,30 +140,36 @@ func (tx *transaction) run(ctx context.Context, b *batch) error {
 		if _, err := tx.kafka.End(ctx, kgo.TryAbort); err != nil {
 			return fmt.Errorf("aborting after %v: %w", failed, err) //nolint:errorlint // only the second decides: the client is broken
 		}
-		if errors.Is(failed, errNotTaken) {
-			tx.notEnded = failed
-		}
 		return failed
 	}
 	return tx.end(ctx, b)
 }
 
 // patient bounds a transaction: by its deadline, but for as long as the brokers say that
-// they have not come to the end of the one before. A stop is not so patient.
+// they have not come to the end of the one before. A stop is not so patient. Who is asked
+// may be silent, like whoever the transaction waits for: so they are asked beforehand.
 func (tx *transaction) patient(ctx context.Context) (context.Context, context.CancelFunc) {
 	bound, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	var looking sync.WaitGroup
 	looking.Go(func() {
-		deadline := time.NewTimer(tx.deadline)
-		defer deadline.Stop()
-		for wait := false; ; deadline.Reset(tx.timeout / 2) {
+		timer := time.NewTimer(tx.deadline - tx.timeout/2)
+		defer timer.Stop()
+		passes := func() bool {
 			select {
+			case <-timer.C:
+				return true
 			case <-bound.Done():
-				return
-			case <-deadline.C:
+				return false
 			}
-			waited := wait
-			if wait = ctx.Err() == nil && tx.ending(bound); wait {
+		}
+		for waits := false; passes(); timer.Reset(0) {
+			timer.Reset(tx.timeout / 2)
+			waited := waits
+			waits = tx.ending(bound)
+			if !passes() {
+				return
+			}
+			if waits = waits && ctx.Err() == nil; waits {
 				tx.waits()
 			} else if !waited { // once it has ended, ours may still do
 				cancel(errTooLong)
@@ -187,15 +193,23 @@ var errTooLong = errors.New("the transaction took longer than kafka.transaction_
 func (tx *transaction) ending(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, tx.timeout/2)
 	defer cancel()
-	told, err := kadm.NewClient(tx.kafka.Client()).DescribeTransactions(ctx, tx.id)
-	state := told[tx.id].State
-	return err == nil && told[tx.id].Err == nil && (state == "PrepareAbort" || state == "PrepareCommit")
+	answer := make(chan kadm.DescribedTransaction, 1)
+	go func() { // kgo does not end with ctx while a connection is stuck
+		told, _ := kadm.NewClient(tx.kafka.Client()).DescribeTransactions(ctx, tx.id)
+		answer <- told[tx.id]
+	}()
+	select {
+	case told := <-answer:
+		return told.Err == nil && (told.State == "PrepareAbort" || told.State == "PrepareCommit")
+	case <-ctx.Done():
+		return false
+	}
 }
 
 func (tx *transaction) records(ctx context.Context, b *batch) ([]*kgo.Record, error) {
 	records := make([]*kgo.Record, len(b.ends))
 	for i, e := range b.ends {
-		r, err := tx.publish.record(e, tx.forms[e] == shrunk)
+		r, err := tx.publish.record(e, tx.forms[e].shrunk())
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errAborted, err)
 		}
@@ -248,10 +262,18 @@ func (tx *transaction) produce(ctx context.Context, ends []*end, records []*kgo.
 		}
 	}
 	if refused := tx.refusals(ends, failures); refused != nil || len(waits) == 0 {
+		if len(waits) > 0 {
+			tx.notEnded = refused
+		}
 		return refused
 	}
-	maps.DeleteFunc(tx.forms, func(_ *end, f form) bool { return f != shrunk }) // in parts it may take too long
-	return fmt.Errorf("%w (%v): %s", errNotTaken, tx.timeout/2, strings.Join(slices.Sorted(maps.Keys(waits)), ", "))
+	for e, f := range tx.forms { // in parts it may have taken too long
+		if tx.forms[e] = f.whole(len(ends)); tx.forms[e] == 0 {
+			delete(tx.forms, e)
+		}
+	}
+	tx.notEnded = fmt.Errorf("%w (%v): %s", errNotTaken, tx.timeout/2, strings.Join(slices.Sorted(maps.Keys(waits)), ", "))
+	return tx.notEnded
 }
 
 // parts is what goes out at once of some ends, by their places, and in which order.

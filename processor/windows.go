@@ -30,6 +30,7 @@ type owned struct {
 	notBefore time.Time // its next commit, as a topic refuses what it published; zero: none does
 	restate   bool      // what is committed is not what it was opened at: to be committed though nothing ends
 	unproven  bool      // what is in doubt of it is not to be called before a transaction with results has committed
+	probed    int64     // while unproven: what is below may be called
 	wish      int64     // the ceiling that the scheduler would like
 	ban       time.Time // as last committed
 	logEnd    int64     // the brokers' last stable offset as last seen; -1: not seen
