@@ -151,29 +151,30 @@ func (tx *transaction) run(ctx context.Context, b *batch) error {
 func (tx *transaction) patient(ctx context.Context) (context.Context, context.CancelFunc) {
 	bound, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	var looking sync.WaitGroup
-	looking.Go(func() {
-		timer := time.NewTimer(tx.deadline - tx.timeout/2)
-		defer timer.Stop()
-		passes := func() bool {
-			select {
-			case <-timer.C:
-				return true
-			case <-bound.Done():
-				return false
-			}
+	passes := func(over <-chan time.Time) bool {
+		select {
+		case <-over:
+			return true
+		case <-bound.Done():
+			return false
 		}
-		for waits := false; passes(); timer.Reset(0) {
-			timer.Reset(tx.timeout / 2)
-			waited := waits
-			waits = tx.ending(bound)
-			if !passes() {
+	}
+	looking.Go(func() {
+		if !passes(time.After(tx.deadline - tx.timeout/2)) {
+			return
+		}
+		for waited := false; ; {
+			decision := time.After(tx.timeout / 2)
+			waits := tx.ending(bound) && ctx.Err() == nil
+			if !passes(decision) {
 				return
 			}
-			if waits = waits && ctx.Err() == nil; waits {
-				tx.waits()
-			} else if !waited { // once it has ended, ours may still do
+			if !waits && !waited { // once it has ended, ours may still do
 				cancel(errTooLong)
 				return
+			}
+			if waited = waits; waits {
+				tx.waits()
 			}
 		}
 	})
