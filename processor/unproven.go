@@ -25,7 +25,7 @@ func (s *session) lookUnproven() {
 	}
 	waits := false
 	for _, o := range s.windows.open {
-		_, below := o.doubtful(o.watermark, nil)
+		_, below := o.belowCeiling(o.watermark, nil)
 		unread := o.next < o.ceiling && (o.logEnd < 0 || o.next < o.logEnd)
 		waits = waits || o.unproven && !o.withheld && (below || unread)
 	}
@@ -42,10 +42,10 @@ func (s *session) lookUnproven() {
 // probe has the first called of a partition, of those that can be; of what is parked, which
 // may not be due, only if there is nobody else.
 func (s *session) probe() {
-	undecoded := map[int64]bool{} // of any partition: it is only put off
+	waiting := map[int64]bool{} // for a schema, in any partition: it is only put off
 	for _, tasks := range s.pending {
 		for _, t := range tasks {
-			undecoded[t.offset] = true
+			waiting[t.offset] = true
 		}
 	}
 	var first *owned
@@ -54,7 +54,7 @@ func (s *session) probe() {
 		if !o.unproven || o.withheld || !o.notBefore.IsZero() || first != nil && o.topic == s.cfg.Topics.Retry {
 			continue
 		}
-		if offset, found := o.doubtful(max(o.watermark, o.probed), undecoded); found && (first == nil || first.topic == s.cfg.Topics.Retry) {
+		if offset, found := o.belowCeiling(max(o.watermark, o.probed), waiting); found && (first == nil || first.topic == s.cfg.Topics.Retry) {
 			first, at = o, offset
 		}
 	}
@@ -64,9 +64,9 @@ func (s *session) probe() {
 	}
 }
 
-// doubtful is the first record from an offset on that has no end, is below the ceiling, and
+// belowCeiling is the first record from an offset on that has no end, is below the ceiling and
 // is none of some.
-func (o *owned) doubtful(from int64, but map[int64]bool) (offset int64, found bool) {
+func (o *owned) belowCeiling(from int64, but map[int64]bool) (offset int64, found bool) {
 	for _, e := range o.entries[o.search(from):] {
 		if e.offset >= o.ceiling {
 			break
