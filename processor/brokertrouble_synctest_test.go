@@ -394,22 +394,12 @@ func TestAbortAfterRetentionIsNoLoss(t *testing.T) {
 	}
 }
 
-// slowFetches lets time pass where one fetch follows the other.
-func slowFetches(l *line) {
-	l.answer = func(key kmsg.Key, _ []byte) bool {
-		if key == kmsg.Fetch {
-			time.Sleep(5 * time.Millisecond)
-		}
-		return true
-	}
-}
-
 // A partition cannot be read for as long as it lasts: it is asked for now and then, and the
 // others are read.
 func TestPartitionThatCannotBeReadIsAskedForNowAndThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop(t, 2, always(grantsAlways))
-		r := s.start(s.config("r1"), slowFetches)
+		r := s.start(s.config("r1"), slowly(kmsg.Fetch, 5*time.Millisecond))
 		s.spread("first", 2, 2)
 		s.settled(2)
 		damaged := s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: kerr.UnknownServerError, Count: -1, Topic: s.topics.Store})
@@ -436,7 +426,7 @@ func TestPartitionThatKgoIsSilentAboutIsAHold(t *testing.T) {
 		t.Run(err.Message, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newShop(t, 1, always(grantsAlways))
-				r := s.start(s.config("r1"), slowFetches)
+				r := s.start(s.config("r1"), slowly(kmsg.Fetch, 5*time.Millisecond))
 				s.spread("first", 1, 1)
 				s.settled(1)
 				damaged := s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: err, Count: -1, Topic: s.topics.Store})
@@ -465,7 +455,7 @@ func TestPartitionThatKgoIsSilentAboutIsAHold(t *testing.T) {
 func TestAbortBelowAnOpenTransactionIsNoHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop(t, 1, always(grantsAlways))
-		r := s.start(s.config("r1"), slowFetches)
+		r := s.start(s.config("r1"), slowly(kmsg.Fetch, 5*time.Millisecond))
 		s.spread("first", 1, 1)
 		s.settled(1)
 		upstream := func(id string) *kgo.Client {

@@ -63,3 +63,16 @@ const (
 	fetchMaxBytes          = 4 << 20   // of one broker: sixteen partitions with a backlog, and the rest in rotation
 	defaultMaxMessageBytes = 1048588   // the brokers' own default
 )
+
+// inTime asks brokers for something and waits no longer than ctx does. kgo's client would:
+// for a connection that is stuck it waits until it is closed itself, which ends what is
+// left of the question as well. Without an answer in time it is zero.
+func inTime[T any](ctx context.Context, ask func() T) (answer T) {
+	told := make(chan T, 1)
+	go func() { told <- ask() }()
+	select {
+	case answer = <-told:
+	case <-ctx.Done():
+	}
+	return answer
+}

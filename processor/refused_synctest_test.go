@@ -60,7 +60,7 @@ func TestRecordThatATopicsSettingsRefuseIsAHold(t *testing.T) {
 func TestWhatWasRefusedTogetherGoesOutInParts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop(t, 2, takes(200*time.Millisecond, new(atomic.Int64)))
-		r := s.start(s.config("r1"), slowProduce(time.Second))
+		r := s.start(s.config("r1"), slowly(kmsg.Produce, time.Second))
 		s.produce(0, nil, s.requests("id", 3000)...)
 		time.Sleep(2 * time.Second) // of at least 3000/256 x 200 ms
 		refused := s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.MessageTooLarge, Count: 1, Topic: s.topics.Granted})
@@ -79,7 +79,7 @@ func TestManyRefusedEndsLeaveOtherPartitionsAlone(t *testing.T) {
 		const garbage, others = 2500, 30
 		s := newShop(t, 2, always(grantsAlways))
 		refused := s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.InvalidRecord, Count: -1, Topic: s.topics.DeadLetter})
-		r := s.start(s.config("r1"), slowProduce(5*time.Millisecond))
+		r := s.start(s.config("r1"), slowly(kmsg.Produce, 5*time.Millisecond))
 		var records []*kgo.Record
 		for i := range garbage {
 			records = append(records, &kgo.Record{Topic: s.topics.Store, Value: fmt.Append(nil, "garbage ", i)})
@@ -105,7 +105,7 @@ func TestManyShrunkEndsGoOutInTime(t *testing.T) {
 		const garbage = 2500
 		s := newShop(t, 2, always(grantsAlways))
 		require.NoError(t, s.setTopic(s.topics.DeadLetter, "max.message.bytes", "4096"))
-		r := s.start(s.config("r1"), slowProduce(10*time.Millisecond))
+		r := s.start(s.config("r1"), slowly(kmsg.Produce, 10*time.Millisecond))
 		var records []*kgo.Record
 		for i := range garbage {
 			records = append(records, &kgo.Record{Topic: s.topics.Store, Value: append(bytes.Repeat([]byte{1}, 5000), fmt.Sprint(i)...)})
@@ -118,16 +118,4 @@ func TestManyShrunkEndsGoOutInTime(t *testing.T) {
 		require.Empty(t, r.Health().Holds)
 		require.NoError(t, r.stopped())
 	})
-}
-
-// slowProduce has brokers take some time for each produce.
-func slowProduce(takes time.Duration) func(*line) {
-	return func(l *line) {
-		l.answer = func(key kmsg.Key, _ []byte) bool {
-			if key == kmsg.Produce {
-				time.Sleep(takes)
-			}
-			return true
-		}
-	}
 }

@@ -121,14 +121,14 @@ func retriable(err error) bool {
 }
 
 func (tx *transaction) run(ctx context.Context, b *batch) error {
-	records, err := tx.records(ctx, b)
-	if err != nil {
-		return err
-	}
 	if tx.notEnded != nil && tx.ending(ctx) {
 		return tx.notEnded
 	}
 	tx.notEnded = nil
+	records, err := tx.records(ctx, b)
+	if err != nil {
+		return err
+	}
 	// Begin would wait for the brokers for ever, should the producer id have to be asked for again.
 	if _, _, err := tx.kafka.Client().ProducerID(ctx); err != nil && ctx.Err() != nil {
 		return fmt.Errorf("asking for the producer id: %w", err)
@@ -194,17 +194,12 @@ var errTooLong = errors.New("the transaction took longer than kafka.transaction_
 func (tx *transaction) ending(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, tx.timeout/2)
 	defer cancel()
-	answer := make(chan kadm.DescribedTransaction, 1)
-	go func() { // kgo does not end with ctx while a connection is stuck
+	told := inTime(ctx, func() kadm.DescribedTransactions {
 		told, _ := kadm.NewClient(tx.kafka.Client()).DescribeTransactions(ctx, tx.id)
-		answer <- told[tx.id]
-	}()
-	select {
-	case told := <-answer:
-		return told.Err == nil && (told.State == "PrepareAbort" || told.State == "PrepareCommit")
-	case <-ctx.Done():
-		return false
-	}
+		return told
+	})
+	ours := told[tx.id]
+	return ours.Err == nil && (ours.State == "PrepareAbort" || ours.State == "PrepareCommit")
 }
 
 func (tx *transaction) records(ctx context.Context, b *batch) ([]*kgo.Record, error) {
@@ -262,19 +257,20 @@ func (tx *transaction) produce(ctx context.Context, ends []*end, records []*kgo.
 			waits[r.Topic] = struct{}{}
 		}
 	}
-	if refused := tx.refusals(ends, failures); refused != nil || len(waits) == 0 {
-		if len(waits) > 0 {
-			tx.notEnded = refused
-		}
-		return refused
+	failed := tx.refusals(ends, failures)
+	if len(waits) == 0 {
+		return failed
 	}
-	for e, f := range tx.forms { // in parts it may have taken too long
-		if tx.forms[e] = f.whole(len(ends)); tx.forms[e] == 0 {
-			delete(tx.forms, e)
+	if failed == nil {
+		failed = fmt.Errorf("%w (%v): %s", errNotTaken, tx.timeout/2, strings.Join(slices.Sorted(maps.Keys(waits)), ", "))
+		for e, f := range tx.forms { // in parts it may have taken too long
+			if tx.forms[e] = f.whole(len(ends)); tx.forms[e] == 0 {
+				delete(tx.forms, e)
+			}
 		}
 	}
-	tx.notEnded = fmt.Errorf("%w (%v): %s", errNotTaken, tx.timeout/2, strings.Join(slices.Sorted(maps.Keys(waits)), ", "))
-	return tx.notEnded
+	tx.notEnded = failed
+	return failed
 }
 
 // parts is what goes out at once of some ends, by their places, and in which order.

@@ -39,24 +39,16 @@ func (u *unread) run(ctx context.Context) {
 	}
 }
 
-// look waits no longer than ctx does. The client would: for a connection that is stuck it
-// waits until it is closed itself, which ends what is left of the look as well.
 func (u *unread) look(ctx context.Context) map[partition]int64 {
 	ctx, cancel := context.WithTimeout(ctx, preflightTimeout)
 	defer cancel()
-	answer := make(chan [2]kadm.ListedOffsets, 1)
-	go func() { // what is wrong is told by who needs it
+	ends := inTime(ctx, func() map[partition]int64 {
 		adm := kadm.NewClient(u.client)
-		all, _ := adm.ListEndOffsets(ctx, u.topics...)
+		all, _ := adm.ListEndOffsets(ctx, u.topics...) // what is wrong is told by who needs it
 		stable, _ := adm.ListCommittedOffsets(ctx, u.topics...)
-		answer <- [...]kadm.ListedOffsets{all, stable}
-	}()
-	select {
-	case told := <-answer:
-		return closed(told[0], told[1])
-	case <-ctx.Done():
-		return nil
-	}
+		return closed(all, stable)
+	})
+	return ends
 }
 
 // closed are the ends of logs in which nobody has a transaction open. Below an open one kgo

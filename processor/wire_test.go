@@ -10,6 +10,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -156,4 +157,17 @@ func (c *tappedConn) readFrame() error {
 	}
 	c.unread = frame
 	return nil
+}
+
+// slowly has brokers take some time for each answer of a kind, or no time would pass
+// between two.
+func slowly(key kmsg.Key, takes time.Duration) func(*line) {
+	return func(l *line) {
+		l.answer = func(asked kmsg.Key, _ []byte) bool {
+			if asked == key {
+				time.Sleep(takes)
+			}
+			return true
+		}
+	}
 }

@@ -74,7 +74,7 @@ func TestLiveGivesTheErrorOfAStart(t *testing.T) {
 
 func TestStopTimeoutLetsTheProcessorFinish(t *testing.T) {
 	cfg := defaultConfig()
-	require.Greater(t, stopTimeout(cfg), cfg.Processor.StopTimeout+cfg.Processor.TransactionTimeout)
+	require.Greater(t, stopTimeout(cfg), cfg.Processor.StopTimeout+2*cfg.Processor.TransactionTimeout)
 }
 
 func TestLoggerKeepsToLevelAndFormat(t *testing.T) {
