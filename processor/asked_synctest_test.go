@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
 	"github.com/coupongrant/coupongrant/schemas"
@@ -45,6 +46,53 @@ func TestConflictingRequestIsADeadLetterAndNotCalled(t *testing.T) {
 		s.produce(0, []byte("c"), invalid)
 		s.settled(4)
 		require.Equal(t, "without-a-channel", r.DeadLetters(1)[0].RequestID, "what is no request has its name all the same")
+		require.NoError(t, r.stopped())
+	})
+}
+
+// The first was granted by another replica, and what it asked for is read back.
+func TestConflictWithWhatAnotherEndedIsADeadLetterAndNotCalled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int32
+		s := newShop(t, 1, always(func(*http.Request) (*http.Response, error) {
+			calls.Add(1)
+			return granted(1), nil
+		}))
+		q := s.request("id")
+		other := q
+		other.OpenID = schemas.NewOpenID("somebody else")
+		s.produce(0, nil, q)
+		first := s.start(s.config("r1"))
+		s.settled(1)
+		require.NoError(t, first.stopped())
+		s.produce(0, nil, other, q)
+		second := s.start(s.config("r2"))
+
+		results := s.settled(3)
+		require.Len(t, on(s.topics.Granted, results), 2)
+		letters := on(s.topics.DeadLetter, results)
+		require.Len(t, letters, 1)
+		require.Equal(t, string(schemas.ConflictingRequest), headerText(letters[0], headerReason))
+		require.Equal(t, s.topics.Store+"/0/1", header(letters[0], headerSource))
+		require.EqualValues(t, 2, calls.Load())
+		require.NoError(t, second.stopped())
+	})
+}
+
+// A gateway that grants a repeat anew: each is granted, as Tmall said, and somebody is told.
+func TestSecondCouponOfARequestIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var coupons atomic.Int64
+		s := newShop(t, 1, always(func(*http.Request) (*http.Response, error) { return granted(coupons.Add(1)), nil }))
+		r := s.start(s.config("r1"))
+		q := s.request("id")
+		s.produce(0, nil, q)
+		s.settled(1)
+		require.Zero(t, testutil.ToFloat64(r.metrics.grantedTwice))
+		s.produce(0, nil, q)
+		s.settled(2)
+		require.EqualValues(t, 1, testutil.ToFloat64(r.metrics.grantedTwice))
+		require.Contains(t, r.log.String(), "request_id=id record="+s.topics.Store+"/0/1 coupon_before=1 coupon=2")
 		require.NoError(t, r.stopped())
 	})
 }

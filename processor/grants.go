@@ -10,7 +10,9 @@ import (
 // and the gateway refuses the second, since the grant used up the member's limit, or
 // for what is wrong with the gateway at that moment, the refusal says nothing about the
 // coupon: the second is in doubt from the start, as if it had been called before. Of
-// what others have called it knows what recollection reads back.
+// what others have called it knows what recollection reads back. And it remembers which
+// coupon an id was answered with: another one is a second grant, of a gateway that has
+// forgotten the first, or never was idempotent.
 //
 // It is a table like that of asked. It outlives sessions; the scheduler goroutine
 // owns it.
@@ -20,9 +22,10 @@ type grants struct {
 }
 
 type grantPlace struct {
-	id    uint64
-	only  uint64 // the origin of all records that are known to have asked; 0: of several, or one was called here
-	since int64  // milliseconds of Unix
+	id     uint64
+	only   uint64 // the origin of all records that are known to have asked; 0: of several, or one was called here
+	since  int64  // milliseconds of Unix
+	coupon int64  // the instance that it was granted first; 0: none that we know of
 }
 
 func newGrants(places int) *grants {
@@ -47,7 +50,7 @@ func (g *grants) noteRecord(e earlier) {
 func (g *grants) keep(id, only uint64, since int64) {
 	place := g.place(id)
 	if place.id != id {
-		*place = grantPlace{id, only, since}
+		*place = grantPlace{id: id, only: only, since: since}
 		return
 	}
 	if place.only != only {
@@ -65,6 +68,17 @@ func (g *grants) since(t *task) (at time.Time, known bool) {
 		return at, false
 	}
 	return time.UnixMilli(place.since), true
+}
+
+// another is the coupon that an id that is granted one has been granted before; false:
+// none, or the same.
+func (g *grants) another(requestID string, coupon int64) (before int64, found bool) {
+	id := maphash.String(g.seed, requestID)
+	place := g.place(id)
+	if place.id == id && place.coupon == 0 {
+		place.coupon = coupon
+	}
+	return place.coupon, place.id == id && place.coupon != coupon
 }
 
 func (g *grants) place(id uint64) *grantPlace { return &g.places[id%uint64(len(g.places))] }

@@ -25,6 +25,27 @@ func TestEarliestTimeOfAGrantCounts(t *testing.T) {
 	require.False(t, known)
 }
 
+// A request is granted one coupon, however often it is answered.
+func TestSecondCouponOfARequestIsSeen(t *testing.T) {
+	g, at := newGrants(64), time.UnixMilli(1_762_848_000_000)
+	answered := func(id string, coupon int64) (before int64, found bool) {
+		g.note(id, at)
+		return g.another(id, coupon)
+	}
+	for _, coupon := range []int64{7, 7} {
+		_, found := answered("id", coupon)
+		require.False(t, found)
+	}
+	_, found := answered("other", 9)
+	require.False(t, found)
+	before, found := answered("id", 8)
+	require.True(t, found)
+	require.EqualValues(t, 7, before)
+	before, found = answered("id", 8)
+	require.True(t, found, "each tells")
+	require.EqualValues(t, 7, before)
+}
+
 // What was read back of a record says nothing of that record itself, which may have been
 // parked uncalled; of any other with its id it does, and of all once there were two.
 func TestRecordIsNoRepeatOfItself(t *testing.T) {

@@ -147,15 +147,15 @@ func (s *session) decodeSome() {
 	}
 }
 
-// requestOf decodes a task. One whose id has asked for another coupon is no request,
+// requestOf decodes a task. One whose id has asked for something else is no request,
 // unless it may have been called: then what became of that call has to be found out.
 func (s *session) requestOf(t *task) (request schemas.Request, bad *end, missing int) {
 	request, bad, missing = decode(s.codec, t)
-	if bad != nil || missing != 0 || !s.asked.differs(&request) || t.inDoubt || t.attempts > 0 {
+	if bad != nil || missing != 0 || !s.asked.differs(s.asked.fingerprint(&request)) || t.inDoubt || t.attempts > 0 {
 		return request, bad, missing
 	}
 	return onlyID(request), deadLetter(t, schemas.ConflictingRequest,
-		"its request_id has asked for another coupon, or for another member, before; `coupongrant request` shows both"), 0
+		"its request_id has asked for something else before, for another coupon, member, biz_code, channel or extra; `coupongrant request` shows both"), 0
 }
 
 // recordSize is what a record costs in memory, roughly and rather too much: the

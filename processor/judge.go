@@ -69,6 +69,21 @@ func (s *scheduler) noteGrant(ans answered) {
 	case ans.err == nil || ans.err.MayHaveGranted:
 		s.grants.note(t.request.RequestID, ans.at)
 	}
+	if ans.err == nil {
+		s.noteCoupon(ans.task, ans.coupon)
+	}
+}
+
+// noteCoupon tells of a request that Tmall has granted a second coupon. Nothing is left
+// to prevent: a person has to settle it.
+func (s *scheduler) noteCoupon(t *task, coupon topclient.Coupon) {
+	before, found := s.grants.another(t.request.RequestID, coupon.InstanceID)
+	if !found {
+		return
+	}
+	s.metrics.grantedTwice.Inc()
+	s.log.Error("the gateway granted a request another coupon than before: its idempotency does not hold",
+		"request_id", t.request.RequestID, "record", t.source, "coupon_before", before, "coupon", coupon.InstanceID)
 }
 
 // noteDoubt remembers that for a task that comes in doubt a coupon may have been granted:

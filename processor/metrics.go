@@ -28,6 +28,7 @@ type metrics struct {
 	transactions *prometheus.CounterVec // by state: committed, aborted, unknown, error
 	endSeconds   prometheus.Histogram
 	rebuilds     prometheus.Counter
+	grantedTwice prometheus.Counter
 	staleResults prometheus.Counter
 	holds        *prometheus.GaugeVec // by kind
 	trouble      *prometheus.GaugeVec // by kind
@@ -61,6 +62,7 @@ func newMetrics(reg prometheus.Registerer, b *breaker.Breaker, inputs []string) 
 		transactions: counters("transactions_total", "Transactions by how they ended.", "state"),
 		endSeconds:   histogram("transaction_duration_seconds", "From encoding the first result to the certain outcome of End.", transactionBuckets),
 		rebuilds:     counter("session_rebuilds_total", "Times the Kafka session was thrown away and built anew."),
+		grantedTwice: counter("granted_twice_total", "Answers that granted a request another coupon than it was granted before, as far as this replica knows."),
 		staleResults: counter("stale_results_total", "Answers that came after their partition had moved; harmless, out_id covers them."),
 		holds: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "coupongrant_holds", Help: "Reasons why something waits at this moment, by kind.",
@@ -78,7 +80,7 @@ func newMetrics(reg prometheus.Registerer, b *breaker.Breaker, inputs []string) 
 	m.startAtZero(inputs)
 	for _, c := range []prometheus.Collector{
 		m.polled, m.redelivered, m.outcomes, m.outcomeAge, m.deadLetters, m.parked, m.attempts, m.callSeconds, m.inFlight,
-		m.transactions, m.endSeconds, m.rebuilds, m.staleResults, m.holds, m.trouble, m.unfinished, m.windowBytes,
+		m.transactions, m.endSeconds, m.rebuilds, m.grantedTwice, m.staleResults, m.holds, m.trouble, m.unfinished, m.windowBytes,
 		m.partitions, state, &m.kafka,
 	} {
 		if err := reg.Register(c); err != nil {

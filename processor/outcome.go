@@ -3,6 +3,7 @@ package processor
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -23,6 +24,7 @@ const (
 	headerInDoubt      = "coupongrant-in-doubt"
 	headerNextAt       = "coupongrant-next-at"
 	headerWaited       = "coupongrant-waited"
+	headerAttemptLog   = "coupongrant-attempt-log"
 	headerReason       = "coupongrant-reason"
 	headerError        = "coupongrant-error"
 	headerFailedAt     = "coupongrant-failed-at"
@@ -95,7 +97,7 @@ func (p publisher) event(e *end) (outcome schemas.Outcome, topic string) {
 		RequestID: t.request.RequestID, OccurredAt: t.request.OccurredAt, EndedAt: e.at,
 		BizCode: t.request.BizCode, Channel: t.request.Channel,
 		CouponCode: t.request.CouponCode, CouponType: t.request.CouponType, Trigger: t.request.Trigger,
-		Attempts: int32(min(t.attempts, 1<<30)), AttemptLog: t.log, //nolint:gosec // bounded right here
+		Attempts: int32(min(t.attempts, 1<<30)), AttemptLog: p.attempts(t), //nolint:gosec // bounded right here
 	}
 	if e.kind == endGranted {
 		ending.GatewayRequestID = optional(e.coupon.RequestID)
@@ -142,6 +144,9 @@ func (p publisher) parked(e *end) *kgo.Record {
 	headers := append(p.history(e.task),
 		kgo.RecordHeader{Key: headerNextAt, Value: []byte(rfc3339(e.next))},
 		kgo.RecordHeader{Key: headerWaited, Value: []byte(e.task.waited.Round(time.Millisecond).String())})
+	if log, err := json.Marshal(p.attempts(e.task)); err == nil {
+		headers = append(headers, kgo.RecordHeader{Key: headerAttemptLog, Value: log})
+	}
 	if of := namedIn(e.task.record, headerReplayOf); of != "" {
 		headers = append(headers, kgo.RecordHeader{Key: headerReplayOf, Value: []byte(of)}) // it stays the same request
 	}
@@ -173,6 +178,28 @@ func (p publisher) deadLetter(e *end, empty bool) *kgo.Record {
 		Topic: p.topics.DeadLetter, Key: key, Value: value,
 		Headers: append(headers, traceContext(raw)...),
 	}
+}
+
+// attempts are the newest of a request, those before it was parked too.
+func (p publisher) attempts(t *task) []schemas.Attempt {
+	if t.topic != p.topics.Retry {
+		return t.log
+	}
+	log := append(attemptsIn(headerText(t.record, headerAttemptLog)), t.log...)
+	return log[max(0, len(log)-schemas.AttemptLogSize):]
+}
+
+// attemptsIn reads the log that parked wrote. A text that is no such log, or of a size that
+// it cannot have, is not ours: none.
+func attemptsIn(text string) (log []schemas.Attempt) {
+	const maxLog, maxWord = 8192, 320 // topclient shows 80 runes of a code
+	if len(text) > maxLog || json.Unmarshal([]byte(text), &log) != nil {
+		return nil
+	}
+	if slices.ContainsFunc(log, func(a schemas.Attempt) bool { return len(a.About) > maxWord || len(a.Code) > maxWord }) {
+		return nil
+	}
+	return log
 }
 
 // history is what parked records and dead letters say of the past, in headers.

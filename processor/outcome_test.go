@@ -183,6 +183,8 @@ func TestParkedKeepsTheRequestAsItCame(t *testing.T) {
 		"coupongrant-in-doubt":         "true",
 		"coupongrant-next-at":          "2026-11-11T00:00:05.001Z",
 		"coupongrant-waited":           "1m30.001s",
+		"coupongrant-attempt-log": `[{"at":"2026-11-11T00:00:02Z","about":"gateway","code":"timeout"},` +
+			`{"at":"2026-11-11T00:00:03Z","about":"request","code":"-7"}]`,
 	}), headers(t, r))
 }
 
@@ -201,6 +203,56 @@ func TestParkedComesBackAsItWent(t *testing.T) {
 	again := published(t, p, &end{task: back, kind: endParked, at: second(6), next: second(7)}, false)
 	require.Equal(t, "2026-11-11T00:00:07.000Z", headers(t, again)["coupongrant-next-at"])
 	require.Equal(t, went.record.Value, again.Value)
+}
+
+// The newest attempts of a request are in its outcome, however often it was parked.
+func TestAttemptsBeforeARequestWasParkedAreInItsOutcome(t *testing.T) {
+	p := testPublisher(t)
+	at, all := calledTask(t, p), []schemas.Attempt{}
+	all = append(all, at.log...)
+	for n := 10; n < 40; n += 10 { // parked three times, after three attempts each but the first
+		r := published(t, p, &end{task: at, kind: endParked, at: second(n), next: second(n)}, false)
+		r.Timestamp = second(n)
+		back := newTask(assignment{partition{p.topics.Retry, 0}, 1}, r, p.topics.Retry, time.Minute)
+		back.request = at.request
+		for i := range 3 {
+			a := schemas.Attempt{At: second(n + i), About: "unknown", Code: strings.Repeat("码<", 40)} // as long as a code gets
+			back.remember(a)
+			all = append(all, a)
+		}
+		at = back
+	}
+	r := published(t, p, &end{task: at, kind: endGranted, at: second(50), coupon: topclient.Coupon{InstanceID: 7}}, false)
+	outcome, err := p.codec.DecodeOutcome(r.Value)
+	require.NoError(t, err)
+	granted := outcome.(*schemas.Granted)
+	require.EqualValues(t, len(all), granted.Attempts)
+	require.Equal(t, all[len(all)-schemas.AttemptLogSize:], granted.AttemptLog)
+}
+
+// Nobody's words but ours: a record that somebody else wrote, or wrote to an input.
+func TestAttemptLogThatIsNotOursIsNone(t *testing.T) {
+	p := testPublisher(t)
+	one := `[{"at":"2026-11-11T00:00:02Z","about":"gateway","code":"timeout"}]`
+	for name, row := range map[string]struct {
+		topic, text string
+		want        int
+	}{
+		"ours":            {p.topics.Retry, one, 1},
+		"of an input":     {p.topics.Store, one, 0},
+		"none":            {p.topics.Retry, "", 0},
+		"no JSON":         {p.topics.Retry, "[{", 0},
+		"of another kind": {p.topics.Retry, `{"at":1}`, 0},
+		"half of it":      {p.topics.Retry, one[:len(one)-2] + `,"at":7}]`, 0},
+		"long words":      {p.topics.Retry, strings.ReplaceAll(one, "timeout", strings.Repeat("x", 321)), 0},
+		"too long":        {p.topics.Retry, one + strings.Repeat(" ", 8192), 0},
+		"too many":        {p.topics.Retry, "[" + strings.Repeat(one[1:len(one)-1]+",", 99) + one[1:], schemas.AttemptLogSize},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := &kgo.Record{Headers: []kgo.RecordHeader{{Key: headerAttemptLog, Value: []byte(row.text)}}}
+			require.Len(t, p.attempts(&task{assignment: assignment{partition: partition{topic: row.topic}}, record: r}), row.want)
+		})
+	}
 }
 
 func TestDeadLetterKeepsTheRecordAsItCame(t *testing.T) {

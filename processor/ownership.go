@@ -119,6 +119,9 @@ func (s *session) open(opened opening, member string) {
 		o.unproven, o.dirty, o.restate = true, true, true
 		callable = o.watermark
 	}
+	for _, e := range opened.before {
+		s.asked.differs(e.asked)
+	}
 	s.scheduler.Assign(o.assignment, callable, opened.before)
 	if ban := opened.metadata.ban; ban.After(time.Now()) && time.Until(ban) <= topclient.LongestBan { // a later one is of a clock that was wrong
 		o.ban = ban

@@ -252,7 +252,7 @@ func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error)
 		return nil, err
 	}
 	assigned := newAssignments(s.events, p.cfg, p.know.cuts, p.know.unended,
-		&recollection{cfg: p.cfg, log: s.log, kafka: p.deps.Kafka, codec: p.deps.Codec, registry: p.deps.Registry})
+		&recollection{cfg: p.cfg, log: s.log, kafka: p.deps.Kafka, codec: p.deps.Codec, registry: p.deps.Registry, asked: s.asked})
 	s.cuts = map[partition]cut{}
 	p.know.cuts = s.cuts
 	s.assigned = assigned

@@ -16,7 +16,8 @@ import (
 
 // recollection reads back the request ids of the newest records that have ended, when
 // their partition comes to us. Others called them, and one that comes now may repeat one
-// of those: what is refused to it may have been granted then (grants).
+// of those: what is refused to it may have been granted then (grants). Or it uses the id
+// for something else (asked).
 //
 // It reads with a client of its own, before the first poll of the partition, and for no
 // longer than recalledFor: what cannot be read by then is not known, and requests do not
@@ -28,6 +29,7 @@ type recollection struct {
 	kafka    []kgo.Opt
 	codec    *schemas.Codec
 	registry *schemas.Registry
+	asked    *asked // whose fingerprints it takes
 }
 
 const (
@@ -42,6 +44,7 @@ const (
 // earlier is a record that may have been called, by others.
 type earlier struct {
 	requestID string
+	asked     fingerprint
 	origin    string // as that of a task
 	since     time.Time
 }
@@ -163,7 +166,7 @@ func (r *recalling) decode(ctx context.Context, p partition, record *kgo.Record)
 		return e, false
 	}
 	t.foundInDoubt()
-	return earlier{requestID: q.RequestID, origin: t.origin(), since: firstKnown(t)}, true
+	return earlier{requestID: q.RequestID, asked: r.asked.fingerprint(&q), origin: t.origin(), since: firstKnown(t)}, true
 }
 
 // fetch asks for a schema. A registry that gives no answer is not asked again.

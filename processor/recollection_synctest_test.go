@@ -240,7 +240,7 @@ func TestRecollectionReadsWhatHasEnded(t *testing.T) {
 
 		log := &transcript{t: t}
 		back := func(of map[partition]reach) map[partition][]string {
-			r := &recollection{cfg: s.config("r1"), log: slog.New(slog.NewTextHandler(log, nil)), kafka: s.options(), codec: s.codec, registry: s.newRegistry()}
+			r := &recollection{cfg: s.config("r1"), log: slog.New(slog.NewTextHandler(log, nil)), kafka: s.options(), codec: s.codec, registry: s.newRegistry(), asked: newAsked()}
 			ids := map[partition][]string{}
 			for p, all := range r.of(t.Context(), of) {
 				for _, e := range all {
@@ -323,7 +323,7 @@ func TestRecollectionWithoutARegistrySaysSo(t *testing.T) {
 		})
 		log, reg := &transcript{t: t}, s.newRegistry()
 		r := &recollection{
-			cfg: s.config("r1"), log: slog.New(slog.NewTextHandler(log, nil)), kafka: s.options(), registry: reg,
+			cfg: s.config("r1"), log: slog.New(slog.NewTextHandler(log, nil)), kafka: s.options(), registry: reg, asked: newAsked(),
 			codec: schemas.NewCodec(reg, schemas.Rules{CouponTypes: schemas.DefaultCouponTypes()}),
 		}
 		began := time.Now()
@@ -349,7 +349,7 @@ func TestRecollectionIsGivenUpInTime(t *testing.T) {
 		}
 		log := &transcript{t: t}
 		r := &recollection{
-			cfg: s.config("r1"), log: slog.New(slog.NewTextHandler(log, nil)), codec: s.codec, registry: s.newRegistry(),
+			cfg: s.config("r1"), log: slog.New(slog.NewTextHandler(log, nil)), codec: s.codec, registry: s.newRegistry(), asked: newAsked(),
 			kafka: []kgo.Opt{kgo.SeedBrokers(s.kafka.ListenAddrs()...), kgo.Dialer(way.DialContext)},
 		}
 		began := time.Now()
@@ -375,7 +375,7 @@ func TestRecollectionAsksForFewSchemas(t *testing.T) {
 			return registry.RoundTrip(r)
 		})
 		log := &transcript{t: t}
-		r := &recollection{cfg: s.config("r1"), log: slog.New(slog.NewTextHandler(log, nil)), kafka: s.options(), codec: s.codec, registry: s.newRegistry()}
+		r := &recollection{cfg: s.config("r1"), log: slog.New(slog.NewTextHandler(log, nil)), kafka: s.options(), codec: s.codec, registry: s.newRegistry(), asked: newAsked()}
 		found := r.of(t.Context(), map[partition]reach{{s.topics.Store, 0}: reachOf(position{watermark: unknown + 1}, 0, 1)})
 		require.Len(t, found[partition{s.topics.Store, 0}], 1)
 		require.Equal(t, recalledSchemas, asked)
@@ -399,7 +399,7 @@ func TestRecollectionThatARebalanceEndsIsMadeAgain(t *testing.T) {
 		}
 		events := newMailbox[event](newBell())
 		as := newAssignments(events, s.config("r1"), nil, nil, &recollection{
-			cfg: s.config("r1"), log: slog.New(slog.DiscardHandler), codec: s.codec, registry: s.newRegistry(),
+			cfg: s.config("r1"), log: slog.New(slog.DiscardHandler), codec: s.codec, registry: s.newRegistry(), asked: newAsked(),
 			kafka: []kgo.Opt{kgo.SeedBrokers(s.kafka.ListenAddrs()...), kgo.Dialer(way.DialContext)},
 		})
 		zero := partition{s.topics.Store, 0}

@@ -148,15 +148,15 @@ func judge(code, subCode, msg string) verdict {
 	case row.by == bySubCode:
 		return judgeSubCode(subCode)
 	case row.by == byArgument && namesRequest(msg):
-		return ofRequest
+		return ofRequest.beside(judgeSubCode(subCode))
 	default:
 		return row.verdict
 	}
 }
 
-// beside is the verdict of a business code that stands where the platform's do,
-// with a sub-code next to it. One that says nothing, or a refusal of the request
-// too, leaves it; any other makes the answer say two things.
+// beside is the verdict of a refusal of the request with a sub-code next to it. One
+// that says nothing, or refuses the request too, leaves it; any other makes the answer
+// say two things.
 func (v verdict) beside(sub verdict) verdict {
 	if sub == unlisted || sub == ofRequest || sub == v {
 		return v
@@ -223,7 +223,8 @@ func namesRequest(msg string) bool {
 // LongestBan is a day and an hour: more is no ban but a mistake.
 const LongestBan = 25 * time.Hour
 
-// banIn reads "This ban will last for N more seconds". 0: it does not say.
+// banIn reads "This ban will last for N more seconds"; a rest of less than one is a
+// second. 0: it does not say.
 func banIn(text string) time.Duration {
 	start := strings.IndexAny(text, "0123456789")
 	if start < 0 {
@@ -237,7 +238,7 @@ func banIn(text string) time.Duration {
 	if err != nil || n > int(LongestBan/time.Second) || strings.HasSuffix(text[:start], "-") {
 		return 0
 	}
-	return time.Duration(n) * time.Second
+	return max(time.Duration(n)*time.Second, time.Second)
 }
 
 // ownCodes are the words of this package that Error.Code can be.

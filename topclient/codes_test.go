@@ -194,6 +194,21 @@ func TestSubCodeCountsOnlyUnderRemoteServiceErrors(t *testing.T) {
 }
 
 // A code and a sub-code that contradict each other are two answers.
+// A refused argument is a refusal only where the sub-code does not say that the service was reached.
+func TestRefusedArgumentBesideAnotherSubCode(t *testing.T) {
+	for subCode, want := range map[string]Error{
+		"":                       wantRequest,
+		"isv.invalid-parameter":  wantRequest,
+		"a-word-of-no-list":      wantRequest,
+		"isp.http-read-timeout":  wantUnknown,
+		"isv.invalid-permission": wantUnknown,
+		"isv.-9999":              wantUnknown,
+	} {
+		_, got := judgeBody(http.StatusOK, `{"error_response":{"code":41,"msg":"Invalid arguments:open_id","sub_code":"`+subCode+`"}}`)
+		requireVerdict(t, want, got)
+	}
+}
+
 func TestBusinessCodeBesideAnotherSubCode(t *testing.T) {
 	for subCode, want := range map[string]Error{
 		"-6":                           wantUnknown,
@@ -288,7 +303,7 @@ func TestBanLength(t *testing.T) {
 		{"This ban will last for 90001 more seconds", 0},
 		{"This ban will last for 99999999999999999999999 more seconds", 0},
 		{"This ban will last for -5 more seconds", 0},
-		{"This ban will last for 0 more seconds", 0},
+		{"This ban will last for 0 more seconds", time.Second}, // less than one is left
 		{"This ban will last for a while", 0},
 		{"", 0},
 	}

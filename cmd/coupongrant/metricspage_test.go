@@ -43,6 +43,7 @@ var uses = map[string]string{
 	"coupongrant_dead_letters_total":                "Alert on any increase: a person has to look at each.",
 	"coupongrant_fleet_budget_calls_per_day":        "Compare with the increase of attempts_total over a day.",
 	"coupongrant_fleet_rate_limit_calls_per_second": "Compare with the rate of attempts_total, summed over the replicas.",
+	"coupongrant_granted_twice_total":               "Alert on any increase: the member has two coupons; the log names both.",
 	"coupongrant_holds":                             "Alert by reason; /readyz has the sentence.",
 	"coupongrant_oldest_unfinished_age_seconds":     "The maximum over the replicas is how late we are.",
 	"coupongrant_outcome_age_seconds":               "Quantiles by topic: what tills and customers feel. Its buckets end at 3 days.",

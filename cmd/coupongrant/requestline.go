@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/coupongrant/coupongrant/schemas"
 )
@@ -138,6 +139,9 @@ var errMoment = errors.New("a time is neither RFC 3339, such as 2026-01-31T12:00
 
 // parseRequest reads one line. Its errors name members and never show values.
 func parseRequest(line []byte, now time.Time, rules schemas.Rules) (key []byte, r schemas.Request, err error) {
+	if !utf8.Valid(line) { // the decoder would make one id of two
+		return nil, r, errors.New("the line is not UTF-8: convert the file, as with iconv")
+	}
 	var in requestLine
 	decoder := json.NewDecoder(bytes.NewReader(line))
 	decoder.DisallowUnknownFields()

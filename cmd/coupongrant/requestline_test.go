@@ -48,6 +48,7 @@ func TestParseRequestSaysWhatIsWrongAndShowsNoValue(t *testing.T) {
 	with := func(old, new string) string { return strings.Replace(fullLine, old, new, 1) }
 	for name, tt := range map[string]struct{ give, want string }{
 		"not JSON":           {"canaryOpenId", "not JSON"},
+		"not UTF-8":          {with("r-1", "r-\xb6\xa9"), "not UTF-8"},
 		"half of it":         {fullLine[:40], "ends in the middle"},
 		"two values":         {fullLine + "{}", "more than one"},
 		"an array":           {"[]", "the line is not a JSON object"},
