@@ -37,7 +37,8 @@ type assignments struct {
 
 // event is a change of what we own.
 type event struct {
-	joining bool               // a new generation of the group is being formed
+	joining bool               // a new generation of the group is being formed, or will be
+	lost    bool               // the group went on without us
 	joined  bool               // and we are in it
 	failed  error              // the group cannot be joined, or was left because of this
 	member  string             // what the group calls us; with joined and opened
@@ -69,9 +70,10 @@ func newAssignments(events *mailbox[event], cfg Config, cuts map[partition]cut, 
 
 // options are the group callbacks.
 func (as *assignments) options() []kgo.Opt {
-	dropped := func(_ context.Context, _ *kgo.Client, lost map[string][]int32) {
-		e := event{joining: true} // kgo calls it, with nothing lost, at the start of each join
-		for topic, numbers := range lost {
+	// kgo calls it, with nothing lost, at the start of each join that it tells of.
+	dropped := func(partitions map[string][]int32, lost bool) {
+		e := event{joining: true, lost: lost}
+		for topic, numbers := range partitions {
 			for _, number := range numbers {
 				e.dropped = append(e.dropped, partition{topic, number})
 			}
@@ -99,8 +101,8 @@ func (as *assignments) options() []kgo.Opt {
 			}
 			as.events.put(e)
 		}),
-		kgo.OnPartitionsRevoked(dropped),
-		kgo.OnPartitionsLost(dropped),
+		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, revoked map[string][]int32) { dropped(revoked, false) }),
+		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, lost map[string][]int32) { dropped(lost, true) }),
 		kgo.OnOffsetsFetched(func(_ context.Context, cl *kgo.Client, resp *kmsg.OffsetFetchResponse) error {
 			client = cl
 			as.read(resp)

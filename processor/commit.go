@@ -271,7 +271,7 @@ func (s *session) metadataRefused(b *batch, err error) {
 		return
 	}
 	s.log.Info("the brokers refuse so much commit metadata, fewer ends above unfinished requests go out with one commit", "bytes", size, "budget", c.budget, "error", err)
-	c.failures, c.notBefore = 0, time.Time{} // there is nothing to wait for
+	s.commitsGoOn() // there is nothing to wait for
 }
 
 // withoutSets says that a batch has no finished set, so that its metadata cannot

@@ -16,7 +16,8 @@ import (
 //
 // The story of one rebalance, as kgo tells it: revoked (nothing: a join begins),
 // synced (our new assignment, by sensingBalancer), blocked, revoked (what we
-// lose), assigned.
+// lose), assigned. Where something is lost a second join follows, of which kgo does
+// not tell if it begins before the session has come to act on the loss.
 type handOver struct {
 	leaving  map[assignment]*drained // nil until no call of it is in flight
 	deadline time.Time

@@ -208,6 +208,8 @@ func TestLargeRecordIsADeadLetterWithItsBytes(t *testing.T) {
 		require.Len(t, letters, 1)
 		require.Equal(t, "too-large", header(letters[0], headerReason))
 		require.Equal(t, large, letters[0].Value)
+		require.Equal(t, "921600", header(letters[0], headerValueSize))
+		require.Len(t, header(letters[0], headerValueSHA256), 64)
 		require.NoError(t, r.stopped())
 	})
 }

@@ -167,11 +167,13 @@ func (p publisher) deadLetter(e *end, empty bool) *kgo.Record {
 	if empty && len(key) > maxKeyBytes { // nothing with it fits
 		key = nil
 	}
-	if empty {
+	if e.reason == schemas.TooLarge {
 		sum := sha256.Sum256(raw.Value)
 		headers = append(headers,
 			kgo.RecordHeader{Key: headerValueSize, Value: []byte(strconv.Itoa(len(raw.Value)))},
 			kgo.RecordHeader{Key: headerValueSHA256, Value: []byte(hex.EncodeToString(sum[:]))})
+	}
+	if empty {
 		value = []byte{}
 	}
 	return &kgo.Record{

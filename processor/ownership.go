@@ -30,15 +30,20 @@ func (s *session) applyEvents(ctx context.Context) error {
 			s.synced, s.joining = e.synced, false
 			continue
 		}
-		s.joining = e.joining && s.cfg.GroupProtocol == Classic
+		// Whoever loses partitions joins again, and kgo may not tell of it: so only being given a
+		// part ends a join.
+		s.joining = s.joining || e.joining && s.cfg.GroupProtocol == Classic
 		for _, p := range e.dropped {
 			s.drop(p)
 		}
-		if len(e.dropped) > 0 {
+		if len(e.dropped) > 0 || e.lost {
 			s.log.Info("partitions revoked", "partitions", len(e.dropped))
 			if err := s.rearm(ctx); err != nil {
 				return err
 			}
+		}
+		if e.joined && s.cfg.GroupProtocol == Consumer {
+			s.dropUntold()
 		}
 		for _, o := range e.opened {
 			s.open(o, e.member)
@@ -191,6 +196,20 @@ func (s *session) share() {
 	}
 	s.scheduler.Share(held, s.windows.inputs)
 	s.metrics.partitions.Set(float64(len(s.windows.open)))
+}
+
+// dropUntold drops the partitions that kgo holds no offsets for: it has not told of their
+// revocation, since there was one before it in the same transaction. Under the consumer
+// protocol nothing keeps the second from coming so soon. Called when partitions have been
+// given to us: by then kgo holds the offsets of all that it has opened before.
+func (s *session) dropUntold() {
+	ours := s.kafka.Client().CommittedOffsets()
+	for p := range s.windows.open {
+		if _, held := ours[p.topic][p.number]; !held {
+			s.log.Info("a partition has moved, which was not told", "topic", p.topic, "partition", p.number)
+			s.drop(p)
+		}
+	}
 }
 
 // reconcile drops the partitions of a refused batch that kgo holds no offsets

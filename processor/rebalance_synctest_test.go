@@ -4,14 +4,17 @@ package processor
 
 import (
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
-
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // What users of other systems were hurt by.
@@ -118,5 +121,112 @@ func TestPartitionsAddedWhileRunning(t *testing.T) {
 		s.spread("b", 40, 4)
 		onceEach(t, 60, s.settled(60))
 		require.NoError(t, r.stopped())
+	})
+}
+
+// Two revocations while one transaction hangs: kgo tells of the first alone. What the second
+// took is nobody's twice: shares of the rate are of what is held.
+func TestRevocationThatIsNotToldOfClosesItsWindowsToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		var slow atomic.Bool
+		s := newShop(t, 8, takes(20*time.Millisecond, &calls))
+		start := func(name string, with ...func(*line)) *replica {
+			cfg := s.config(name)
+			cfg.GroupProtocol, cfg.TransactionTimeout, cfg.SessionTimeout = Consumer, 15*time.Second, 10*time.Second
+			return s.start(cfg, with...)
+		}
+		first := start("r1", func(l *line) {
+			l.answer = func(key kmsg.Key, _ []byte) bool {
+				if key == kmsg.Produce && slow.Load() {
+					time.Sleep(14 * time.Second)
+				}
+				return true
+			}
+		})
+		s.spread("first", 8, 8)
+		s.settled(8)
+		slow.Store(true)
+		s.produce(0, nil, s.request("slow"))
+		second := start("r2")
+		time.Sleep(6 * time.Second)
+		third := start("r3")
+		time.Sleep(10 * time.Second)
+		slow.Store(false)
+		time.Sleep(30 * time.Second)
+		held := 0.0
+		for _, r := range []*replica{first, second, third} {
+			held += testutil.ToFloat64(r.metrics.partitions)
+		}
+		require.InDelta(t, 24, held, 0, "8 of each of three topics")
+		s.spread("last", 8, 8)
+		onceEach(t, 17, s.settled(17))
+		for _, r := range []*replica{first, second, third} {
+			require.NoError(t, r.stopped())
+		}
+	})
+}
+
+// joinWatch counts the transactions of a replica that are open while it waits to be let
+// into a generation.
+type joinWatch struct {
+	mu     sync.Mutex
+	joins  bool
+	open   bool
+	joined int
+	during int
+}
+
+func (w *joinWatch) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, _ error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch kmsg.Key(key) {
+	case kmsg.JoinGroup:
+		w.joins = true
+		w.joined++
+	case kmsg.Produce:
+		w.open = true
+	default:
+		return
+	}
+	if w.joins && w.open {
+		w.during++
+	}
+}
+
+func (w *joinWatch) OnBrokerRead(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, _ error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.joins = w.joins && kmsg.Key(key) != kmsg.SyncGroup
+	w.open = w.open && kmsg.Key(key) != kmsg.EndTxn
+}
+
+// Who loses partitions joins twice, and kgo may not tell of the second time: a transaction
+// that began then would stay open for as long as the join takes.
+func TestNoTransactionIsOpenDuringAJoin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		s := newShop(t, 8, takes(20*time.Millisecond, &calls))
+		var replicas []*replica
+		var watches []*joinWatch
+		produced := 0
+		for i := range 4 {
+			w := new(joinWatch)
+			watches = append(watches, w)
+			replicas = append(replicas, s.start(s.config(fmt.Sprint("r", i)), func(l *line) {
+				l.hooks = append(l.hooks, w)
+			}))
+			for range 100 {
+				s.spread(fmt.Sprint("id-", produced), 8, 8)
+				produced += 8
+				time.Sleep(50 * time.Millisecond)
+			}
+		}
+		onceEach(t, produced, s.settled(produced))
+		for i, r := range replicas {
+			require.NoError(t, r.stopped())
+			require.Zero(t, watches[i].during, "of %d joins", watches[i].joined)
+		}
+		require.Greater(t, watches[0].joined, 6)
 	})
 }

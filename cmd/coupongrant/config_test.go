@@ -183,6 +183,8 @@ func TestWrongSettingsNameKeyValueAndMend(t *testing.T) {
 		"anchor in itself":     {file: "a: &a\n  b: *a\n", want: []string{"nested"}},
 		"what aliases repeat":  {file: "a: &a [1]\nb: &b {c: *a, d: *a, e: *a, f: *a, g: *a, h: *a, i: *a, j: *a}\nk: &k {c: *b, d: *b, e: *b, f: *b, g: *b, h: *b, i: *b, j: *b}\nl: &l {c: *k, d: *k, e: *k, f: *k, g: *k, h: *k, i: *k, j: *k}\nm: {c: *l, d: *l, e: *l, f: *l, g: *l, h: *l, i: *l, j: *l}\n", want: []string{"repeated"}},
 		"key that is a list":   {file: "? [1, 2]\n: 3\n", want: []string{"line 1", "a key is no word"}},
+		"mistyped section":     {environ: []string{"COUPONGRANT_GATEWY_RATE=5"}, want: []string{"COUPONGRANT_GATEWY_RATE", "COUPONGRANT_GATEWAY_RATE"}},
+		"mistyped variable":    {environ: []string{"COUPONGRANT_STOP_TIMEOU=1s"}, want: []string{"COUPONGRANT_STOP_TIMEOU", "COUPONGRANT_STOP_TIMEOUT"}},
 		"unknown variable":     {environ: []string{"COUPONGRANT_KAFKA_BROKRES=x"}, want: []string{"COUPONGRANT_KAFKA_BROKRES", "COUPONGRANT_KAFKA_BROKERS"}},
 		"duration":             {environ: []string{"COUPONGRANT_RETRY_DELAY=5"}, want: []string{"retry.delay", `"5"`, "environment", "1500ms"}},
 		"bool":                 {args: []string{"--kafka.require_tv2=maybe"}, want: []string{"kafka.require_tv2", "maybe", "true or false"}},
@@ -212,7 +214,11 @@ func TestWrongSettingsNameKeyValueAndMend(t *testing.T) {
 }
 
 func TestVariablesOfOthersAreLeftAlone(t *testing.T) {
-	_, err := load(t, "", []string{"COUPONGRANT_TEST_PYTHON=/x", "COUPONGRANT_HOME=/y", "KAFKA_BROKERS=z", "odd"})
+	_, err := load(t, "", []string{
+		"COUPONGRANT_TEST_PYTHON=/x", "COUPONGRANT_HOME=/y", "COUPONGRANT_TEST_REGISTRY_URL=http://x", "KAFKA_BROKERS=z", "odd",
+		"COUPONGRANT_PORT=tcp://10.0.0.1:8080", "COUPONGRANT_SERVICE_HOST=10.0.0.1", "COUPONGRANT_SERVICE_PORT_ADMIN=8080",
+		"COUPONGRANT_PORT_8080_TCP_ADDR=10.0.0.1", "COUPONGRANT_PORT_8080_TCP_PROTO=tcp",
+	})
 	require.NoError(t, err)
 }
 

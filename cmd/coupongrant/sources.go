@@ -125,8 +125,10 @@ func refuseUnknown(from source, all []setting) error {
 	return errors.Join(errs...)
 }
 
-// fromEnviron reads the variables of known keys. One of our sections that no key
-// has is an error; empty ones count as not set.
+// fromEnviron reads the variables of known keys. One of our sections that no key has is
+// an error, and so is one that is a known one but for a letter or two; empty ones count
+// as not set. Others that begin like ours may be somebody's: Kubernetes makes
+// COUPONGRANT_PORT of a service.
 func fromEnviron(environ []string, all []setting) (source, error) {
 	from := source{name: "environment", values: map[string]any{}}
 	byVariable, sections := map[string]string{}, []string{}
@@ -136,17 +138,23 @@ func fromEnviron(environ []string, all []setting) (source, error) {
 			sections = append(sections, variableOf(name)+"_")
 		}
 	}
+	variables := slices.Sorted(maps.Keys(byVariable))
 	var errs []error
 	for _, entry := range environ {
 		variable, text, _ := strings.Cut(entry, "=")
-		key, known := byVariable[variable]
+		if key, known := byVariable[variable]; known {
+			if text != "" {
+				from.values[key] = text
+			}
+			continue
+		}
+		if !strings.HasPrefix(variable, variableOf("")) {
+			continue
+		}
+		meant := nearest(variable, variables)
 		ours := slices.ContainsFunc(sections, func(prefix string) bool { return strings.HasPrefix(variable, prefix) })
-		switch {
-		case !known && ours:
-			errs = append(errs, fmt.Errorf("unknown variable %s: did you mean %s?",
-				variable, nearest(variable, slices.Sorted(maps.Keys(byVariable)))))
-		case known && text != "":
-			from.values[key] = text
+		if ours || distance(variable, meant) <= 2 {
+			errs = append(errs, fmt.Errorf("unknown variable %s: did you mean %s?", variable, meant))
 		}
 	}
 	return from, errors.Join(errs...)

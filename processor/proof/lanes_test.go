@@ -99,6 +99,10 @@ func (l *lane) leftBefore(id string, first *call) bool {
 	return ok && !first.began.Before(left)
 }
 
+// noticed is how long before us a caller may have begun to wait: it has when it writes, and
+// we have read.
+const noticed = 10 * time.Millisecond
+
 func (l *lane) checkOverlaps(byID map[string][]*call, timeout time.Duration, found *findings, all *overlaps) {
 	var made []*call
 	for _, id := range l.ids {
@@ -111,7 +115,7 @@ func (l *lane) checkOverlaps(byID map[string][]*call, timeout time.Duration, fou
 		before, after := made[i-1], made[i]
 		switch {
 		case !before.over.IsZero() && !after.began.Before(before.over):
-		case !after.began.Before(before.began.Add(timeout)):
+		case !after.began.Before(before.began.Add(timeout - noticed)): // given up
 		case before.caller != after.caller:
 			all.processes++
 		case before.caller.tookOver(before.began, after.began):
@@ -133,7 +137,8 @@ func TestOverlapIsOfCallsThatTheCallerStillWaitsFor(t *testing.T) {
 		{time.Second, time.Second, false},
 		{time.Second, 900 * time.Millisecond, true},
 		{2005 * time.Millisecond, 2001 * time.Millisecond, false}, // given up, and noticed late
-		{2005 * time.Millisecond, 1999 * time.Millisecond, true},
+		{2005 * time.Millisecond, 1995 * time.Millisecond, false},
+		{2005 * time.Millisecond, 1985 * time.Millisecond, true},
 	} {
 		l, found := newLane("lane"), &findings{}
 		l.add(sent{requestID: "x"}, nil)
