@@ -137,6 +137,6 @@ func TestOnlyAGrantOrARefusalShowsThatTheGatewayWorks(t *testing.T) {
 		}
 	}
 	require.ElementsMatch(t, []string{
-		"granted", "limit reached", "out of stock", "coupon invalid", "business exception", "refused as it stands",
+		"granted", "limit reached", "out of stock", "coupon invalid", "business exception", "refused as it stands", "id refused",
 	}, names)
 }

@@ -3,7 +3,9 @@
 package processor
 
 import (
+	"io"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -76,6 +78,23 @@ func TestConflictWithWhatAnotherEndedIsADeadLetterAndNotCalled(t *testing.T) {
 		require.Equal(t, s.topics.Store+"/0/1", header(letters[0], headerSource))
 		require.EqualValues(t, 2, calls.Load())
 		require.NoError(t, second.stopped())
+	})
+}
+
+// What another replica asked for with an id is not known here, but Tmall may say so.
+func TestRequestThatIsRefusedForItsIDIsADeadLetter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(t, 1, always(func(*http.Request) (*http.Response, error) {
+			body := `{"error_response":{"code":41,"msg":"Invalid arguments:out_id","request_id":"r"}}`
+			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}, nil
+		}))
+		r := s.start(s.config("r1"))
+		s.produce(0, nil, s.request("id"))
+		letters := on(s.topics.DeadLetter, s.settled(1))
+		require.Len(t, letters, 1)
+		require.Equal(t, string(schemas.ConflictingRequest), header(letters[0], headerReason))
+		require.Contains(t, header(letters[0], headerError), "another request has used it")
+		require.NoError(t, r.stopped())
 	})
 }
 

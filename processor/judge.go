@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/coupongrant/coupongrant/breaker"
-	"github.com/coupongrant/coupongrant/schemas"
 	"github.com/coupongrant/coupongrant/topclient"
 )
 
@@ -185,7 +184,7 @@ func (s *scheduler) conclude(t *task, v verdict, ans answered) {
 	case actFail:
 		e.kind, e.failure = endFailed, v.failure
 	case actDeadLetter:
-		e.kind, e.reason, e.detail = endDeadLetter, schemas.GrantUnknown, v.detail
+		e.kind, e.reason, e.detail = endDeadLetter, v.reason, v.detail
 	case actPark:
 		s.recall(t) // who calls it then does not know whom it repeats
 		e.kind, e.next = endParked, e.at.Add(s.cfg.Retry.Delay)

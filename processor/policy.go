@@ -26,7 +26,7 @@ const (
 	actBan                      // call again, and nobody calls before wait is over
 	actPause                    // call again, and nobody calls until the app's trouble is mended
 	actPark                     // hand it to the retry topic
-	actDeadLetter               // end it as grant-unknown
+	actDeadLetter               // end it as a dead letter
 )
 
 // verdict is the policy's decision.
@@ -34,7 +34,8 @@ type verdict struct {
 	action  action
 	wait    time.Duration
 	failure schemas.FailureReason
-	detail  string // of actDeadLetter: what it says
+	reason  schemas.DeadLetterReason // of actDeadLetter
+	detail  string                   // and what it says
 }
 
 const (
@@ -82,6 +83,8 @@ func (p policy) next(answer *topclient.Error, t *task, parked bool) verdict {
 		return p.doubtful(t, parked)
 	case t.inDoubt && p.cfg.Retry.RefusalInDoubt == ParkRefusal:
 		return p.doubtful(t, parked)
+	case answer.RefusesID: // the id may well have been granted: to another request
+		return verdict{action: actDeadLetter, reason: schemas.ConflictingRequest, detail: "the gateway refuses its request_id (" + answer.Code + ", out_id): another request has used it before, or it takes no such id"}
 	default:
 		return verdict{action: actFail, failure: failureReason(answer)}
 	}
@@ -115,7 +118,7 @@ func (p policy) doubtful(t *task, parked bool) verdict {
 // is given up.
 func (p policy) park(t *task, parked bool) verdict {
 	if parked && t.inDoubt && t.waited >= p.cfg.Retry.GiveUpAfter {
-		return verdict{action: actDeadLetter, detail: fmt.Sprintf("in doubt for longer than retry.give_up_after (%v) while the gateway answered others", p.cfg.Retry.GiveUpAfter)}
+		return verdict{action: actDeadLetter, reason: schemas.GrantUnknown, detail: fmt.Sprintf("in doubt for longer than retry.give_up_after (%v) while the gateway answered others", p.cfg.Retry.GiveUpAfter)}
 	}
 	return verdict{action: actPark}
 }
@@ -125,7 +128,7 @@ func (p policy) park(t *task, parked bool) verdict {
 func (p policy) beforeCall(t *task, now time.Time) (v verdict, ended bool) {
 	if t.inDoubt {
 		if since := firstKnown(t); now.Sub(since) > p.cfg.IdempotencyWindow {
-			return verdict{action: actDeadLetter, detail: fmt.Sprintf(
+			return verdict{action: actDeadLetter, reason: schemas.GrantUnknown, detail: fmt.Sprintf(
 				"in doubt since %s, longer than gateway.idempotency_window (%v): a repeat might grant again",
 				since.UTC().Format(time.RFC3339), p.cfg.IdempotencyWindow)}, true
 		}

@@ -39,14 +39,15 @@ func answers() map[string]*topclient.Error {
 		"coupon invalid":       business(topclient.BusinessCouponInvalid),
 		"business exception":   business(topclient.BusinessException),
 		"refused as it stands": {About: topclient.AboutRequest, Code: "15", SubCode: "isv.invalid-parameter"},
+		"id refused":           {About: topclient.AboutRequest, Code: "41", RefusesID: true},
 	}
 }
 
-// inWords is a verdict's action, and the reason of a failure.
+// inWords is a verdict's action, or the reason of a failure or a dead letter.
 func inWords(v verdict) string {
 	words := map[action]string{
 		actGrant: "grant", actFail: "fail", actRetry: "retry", actBan: "ban",
-		actPause: "pause", actPark: "park", actDeadLetter: "dead letter",
+		actPause: "pause", actPark: "park", actDeadLetter: string(v.reason),
 	}
 	if v.action == actFail {
 		return string(v.failure)
@@ -66,9 +67,9 @@ func TestPolicy(t *testing.T) {
 		{inDoubt: true, often: true, parked: true, waited: 12 * time.Hour},
 	}
 	all := func(word string) []string { return slices.Repeat([]string{word}, len(situations)) }
-	open := []string{"retry", "park", "retry", "park", "park", "dead letter"}
+	open := []string{"retry", "park", "retry", "park", "park", "grant-unknown"}
 	refused := func(reason string) []string {
-		return []string{reason, reason, "retry", "park", "park", "dead letter"}
+		return []string{reason, reason, "retry", "park", "park", "grant-unknown"}
 	}
 	for name, want := range map[string][]string{
 		// First attempt, often; in doubt: first, often; parked: for long, for too long.
@@ -84,7 +85,8 @@ func TestPolicy(t *testing.T) {
 		"out of stock":         refused("OUT_OF_STOCK"),
 		"coupon invalid":       refused("COUPON_INVALID"),
 		"refused as it stands": refused("REJECTED"),
-		"business exception":   {"retry", "BUSINESS_EXCEPTION", "retry", "park", "park", "dead letter"},
+		"id refused":           refused("conflicting-request"),
+		"business exception":   {"retry", "BUSINESS_EXCEPTION", "retry", "park", "park", "grant-unknown"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for i, at := range situations {
@@ -112,6 +114,7 @@ func TestRefusalInDoubtCanBeTrusted(t *testing.T) {
 		"out of stock":         "OUT_OF_STOCK",
 		"coupon invalid":       "COUPON_INVALID",
 		"refused as it stands": "REJECTED",
+		"id refused":           "conflicting-request",
 		"business exception":   "BUSINESS_EXCEPTION",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -225,11 +228,11 @@ func TestBeforeCall(t *testing.T) {
 		"expired in doubt":                       {expiresAt: ago(time.Hour), recordAt: ago(time.Hour), inDoubt: true},
 		"too old in doubt":                       {occurredAt: ago(48 * time.Hour), recordAt: ago(time.Hour), inDoubt: true},
 		"in doubt to the end of the window":      {recordAt: ago(24 * time.Hour), inDoubt: true},
-		"in doubt beyond the window":             {recordAt: ago(24*time.Hour + 1), inDoubt: true, want: "dead letter"},
-		"first called before the record's time":  {recordAt: ago(time.Hour), firstCall: ago(25 * time.Hour), inDoubt: true, want: "dead letter"},
+		"in doubt beyond the window":             {recordAt: ago(24*time.Hour + 1), inDoubt: true, want: "grant-unknown"},
+		"first called before the record's time":  {recordAt: ago(time.Hour), firstCall: ago(25 * time.Hour), inDoubt: true, want: "grant-unknown"},
 		"first called after the record's time":   {recordAt: ago(25 * time.Hour), firstCall: ago(time.Hour), inDoubt: true},
 		"called long ago, without doubt":         {recordAt: ago(25 * time.Hour), firstCall: ago(25 * time.Hour)},
-		"expired and in doubt beyond the window": {expiresAt: ago(time.Hour), recordAt: ago(25 * time.Hour), inDoubt: true, want: "dead letter"},
+		"expired and in doubt beyond the window": {expiresAt: ago(time.Hour), recordAt: ago(25 * time.Hour), inDoubt: true, want: "grant-unknown"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := testPolicy()
@@ -295,7 +298,7 @@ func TestOnlyWhoWasCalledWaitsTooLong(t *testing.T) {
 		"called a moment ago":        {called: true, ago: 29 * time.Second},
 		"called half a minute ago":   {called: true, ago: 30 * time.Second, waited: 30 * time.Second, want: "park"},
 		"parked before":              {called: true, ago: 30 * time.Second, waited: time.Hour, parked: true, want: "park"},
-		"parked before, half a day":  {called: true, ago: 30 * time.Second, waited: 12 * time.Hour, parked: true, want: "dead letter"},
+		"parked before, half a day":  {called: true, ago: 30 * time.Second, waited: 12 * time.Hour, parked: true, want: "grant-unknown"},
 		"half a day, but not parked": {called: true, ago: 30 * time.Second, waited: 12 * time.Hour, want: "park"},
 	} {
 		t.Run(name, func(t *testing.T) {

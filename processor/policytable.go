@@ -101,7 +101,7 @@ func (v verdict) String() string {
 	case actPark:
 		return "parked"
 	case actDeadLetter:
-		return "dead letter"
+		return "dead letter " + string(v.reason)
 	default:
 		return fmt.Sprintf("action %d", v.action)
 	}

@@ -60,12 +60,12 @@ func policyInMarkdown(r Retry) string {
 // before, given up.
 func TestPolicyOfEveryCode(t *testing.T) {
 	const app, once, waits = "all stop, a probe every 30s", "again within 200ms", "again within 30s"
-	const ban = "all wait out the ban, else 1m"
+	const ban, unknown = "all wait out the ban, else 1m", "dead letter grant-unknown"
 	all := func(word string) []string { return slices.Repeat([]string{word}, 6) }
 	refused := func(reason string) []string {
-		return []string{"failed " + reason, "failed " + reason, once, "parked", "parked", "dead letter"}
+		return []string{"failed " + reason, "failed " + reason, once, "parked", "parked", unknown}
 	}
-	inDoubt := []string{once, "parked", once, "parked", "parked", "dead letter"}
+	inDoubt := []string{once, "parked", once, "parked", "parked", unknown}
 	trouble := []string{once, waits, once, waits, waits, waits}
 	want := map[string][]string{}
 	for _, class := range []struct {
@@ -80,10 +80,11 @@ func TestPolicyOfEveryCode(t *testing.T) {
 		{trouble, "10 *isp.* dns refused tls connect-timeout connect connection-lost timeout bad-body http-503"},
 		{inDoubt, "3 15 42 43 45 46 47 50 -9999 anything-else no-code no-coupon ambiguous"},
 		{refused("REJECTED"), "40-request 41-request *isv.missing-parameter *isv.invalid-parameter *isv.*-not-exist not-sendable"},
+		{[]string{"dead letter conflicting-request", "dead letter conflicting-request", once, "parked", "parked", unknown}, "41-id"},
 		{refused("COUPON_INVALID"), "-3"},
 		{refused("OUT_OF_STOCK"), "-6"},
 		{refused("LIMIT_REACHED"), "-7"},
-		{[]string{once, "failed BUSINESS_EXCEPTION", once, "parked", "parked", "dead letter"}, "-11"},
+		{[]string{once, "failed BUSINESS_EXCEPTION", once, "parked", "parked", unknown}, "-11"},
 	} {
 		for name := range strings.FieldsSeq(class.rows) {
 			want[name] = class.actions
@@ -97,6 +98,8 @@ func TestPolicyOfEveryCode(t *testing.T) {
 		switch {
 		case row.SubCode != "":
 			name = "*" + row.SubCode
+		case row.RefusesID:
+			name += "-id"
 		case row.Code == "40" || row.Code == "41":
 			name += "-" + row.About.String()
 		}

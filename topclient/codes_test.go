@@ -14,6 +14,7 @@ import (
 var (
 	wantApp       = Error{About: AboutApp}
 	wantRequest   = Error{About: AboutRequest}
+	wantID        = Error{About: AboutRequest, RefusesID: true}
 	wantThrottle  = Error{About: AboutGateway, Throttled: true}
 	wantGateway   = Error{About: AboutGateway, MayHaveGranted: true}
 	wantUnknown   = Error{About: AboutUnknown, MayHaveGranted: true}
@@ -29,6 +30,7 @@ func requireVerdict(t *testing.T, want Error, got *Error) {
 	require.Equal(t, want.MayHaveGranted, got.MayHaveGranted, "may have granted")
 	require.Equal(t, want.Throttled, got.Throttled, "throttled")
 	require.Equal(t, want.Business, got.Business, "business")
+	require.Equal(t, want.RefusesID, got.RefusesID, "refuses the id")
 }
 
 // judgeBody is the way of an answer from its text to its verdict.
@@ -81,6 +83,10 @@ func TestPlatformCodes(t *testing.T) {
 		{40, "Missing required arguments", wantApp},
 		{41, "Invalid arguments:open_id", wantRequest},
 		{41, "Invalid arguments:nrt_coupon_send_dto.uuid", wantRequest},
+		{41, "Invalid arguments:out_id", wantID},
+		{41, "Invalid arguments:nrt_coupon_send_dto.out_id", wantID},
+		{41, "out_id", wantApp},
+		{40, "Missing required arguments:out_id", wantRequest},
 		{41, "Invalid arguments:open_id,out_id", wantRequest},
 		{41, "Invalid arguments:nrt_coupon_send_dto.open_id, nrt_coupon_send_dto.uuid", wantRequest},
 		{41, "Invalid arguments:nrt_coupon_send_dto.extra.key", wantRequest},
@@ -338,7 +344,7 @@ func TestLimitOfPlatform(t *testing.T) {
 
 func TestCodeTableHasEveryRowOnce(t *testing.T) {
 	rows := CodeTable()
-	require.Len(t, rows, len(platformCodes)+2+len(subCodes)+len(businessCodes), "40 and 41 take two rows each")
+	require.Len(t, rows, len(platformCodes)+3+len(subCodes)+len(businessCodes), "40 takes two rows, and 41 three")
 	seen := map[CodeRow]bool{}
 	for _, row := range rows {
 		require.NotEmpty(t, row.Meaning, "%+v", row)

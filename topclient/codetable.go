@@ -21,6 +21,7 @@ type CodeRow struct {
 	About          About
 	MayHaveGranted bool
 	Throttled      bool
+	RefusesID      bool
 	Meaning        string
 }
 
@@ -29,12 +30,15 @@ type CodeRow struct {
 func CodeTable() []CodeRow {
 	var rows []CodeRow
 	add := func(code, subCode string, v verdict, meaning string) {
-		rows = append(rows, CodeRow{code, subCode, v.about, v.mayHaveGranted, v.throttled, meaning})
+		rows = append(rows, CodeRow{code, subCode, v.about, v.mayHaveGranted, v.throttled, v.refusesID, meaning})
 	}
 	for _, n := range slices.Sorted(maps.Keys(platformCodes)) {
 		row, code := platformCodes[n], strconv.Itoa(n)
 		switch row.by {
 		case byArgument:
+			if n == invalidArguments {
+				add(code, "", ofID, row.meaning+": the out_id, and no other")
+			}
 			add(code, "", ofRequest, row.meaning+": of the request")
 			add(code, "", ofApp, row.meaning+": of the system parameters")
 		case bySubCode, byCode:
@@ -61,7 +65,7 @@ func OwnCodeTable() []CodeRow {
 	}
 	var rows []CodeRow
 	add := func(e *Error, meaning string) {
-		rows = append(rows, CodeRow{e.Code, "", e.About, e.MayHaveGranted, e.Throttled, meaning})
+		rows = append(rows, CodeRow{e.Code, "", e.About, e.MayHaveGranted, e.Throttled, false, meaning})
 	}
 	add(refuse("an example"), "the request's content cannot be sent: too long, or no valid text")
 	add(noCredentials(), "app key, app secret or session is empty")
@@ -86,7 +90,7 @@ func (r CodeRow) Answer() *Error {
 	code, _, _ := strings.Cut(r.Code, ",")
 	e := &Error{
 		About: r.About, MayHaveGranted: r.MayHaveGranted, Throttled: r.Throttled,
-		Canceled: r.Code == CodeCanceled, Code: code, SubCode: r.SubCode,
+		Canceled: r.Code == CodeCanceled, Code: code, SubCode: r.SubCode, RefusesID: r.RefusesID,
 	}
 	if _, ok := businessCodes[r.Code]; ok {
 		e.Business = r.Code

@@ -72,11 +72,13 @@ func TestOwnCodesAllHaveARow(t *testing.T) {
 func TestAnswerOfARowIsJudgedAsTheRowSays(t *testing.T) {
 	for _, row := range CodeTable() {
 		msg := "Invalid arguments:timestamp"
-		if row.About == AboutRequest {
+		if row.RefusesID {
+			msg = "Invalid arguments:out_id"
+		} else if row.About == AboutRequest {
 			msg = "Invalid arguments:uuid"
 		}
 		answer := row.Answer()
 		got := judge(answer.Code, strings.Replace(answer.SubCode, "*", "x", 1), msg)
-		require.Equal(t, verdict{answer.About, answer.MayHaveGranted, answer.Throttled, answer.Business}, got, "%+v", row)
+		require.Equal(t, verdict{answer.About, answer.MayHaveGranted, answer.Throttled, answer.Business, answer.RefusesID}, got, "%+v", row)
 	}
 }

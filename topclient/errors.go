@@ -74,6 +74,7 @@ type Error struct {
 	Code           string        // the gateway's code, or one of the Code words
 	SubCode        string        // as answered; empty if none
 	Business       string        // one of the Business codes, or empty: not a business code of the API
+	RefusesID      bool          // it refuses the out_id, and nothing else: another request has used it, or it takes no such id
 	Message        string        // what the gateway, or the network, says: at most 200 runes
 	RequestID      string        // the gateway's id of the call; support asks for it
 	Host           string        // the gateway's machine, as it names itself; support asks for it too

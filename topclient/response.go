@@ -163,7 +163,7 @@ func (rep reply) outcome(s scrubber) (Coupon, *Error) {
 	}
 	code, v := a.judge()
 	e := &Error{
-		About: v.about, MayHaveGranted: v.mayHaveGranted, Throttled: v.throttled, Business: v.business,
+		About: v.about, MayHaveGranted: v.mayHaveGranted, Throttled: v.throttled, Business: v.business, RefusesID: v.refusesID,
 		Code: s.clean(code, maxWord), SubCode: s.clean(a.subCode, maxWord), Message: s.clean(a.message(), maxMessage),
 		RequestID: requestID, Host: host, Sent: true,
 	}
