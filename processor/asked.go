@@ -12,8 +12,11 @@ import (
 // knows what recollection reads back; what others have seen meanwhile it does not know.
 // The audit does, and names differences in members too that Tmall is not told.
 //
-// It is a table of fixed size in which a newer id may take the place of an older
-// one. Ids and what they ask for are fingerprints under a key of the process: an
+// What is read back may have been the later one of two, and refused for that: so by it
+// only what was written after it differs.
+//
+// It is a table of fixed size in which an id may take the place of another that was
+// there before it: what is read back takes places too. Ids and what they ask for are fingerprints under a key of the process: an
 // open_id cannot be read from them, and that two ids are taken for one has to be
 // expected once in 10^14 requests. The session goroutine owns its places.
 type asked struct {
@@ -21,37 +24,40 @@ type asked struct {
 	places [askedPlaces]fingerprint
 }
 
-// askedPlaces: after 10,000 newer ids one in 14 has lost its place.
+// askedPlaces: after 10,000 other ids one in 14 has lost its place.
 const askedPlaces = 1 << 17
 
 func newAsked() *asked { return &asked{seed: maphash.MakeSeed()} }
 
 // fingerprint tells a request from others, and one that repeats it from one that does not.
-type fingerprint struct{ id, content uint64 }
-
-// sent is what Tmall is told of a request beside its id.
-type sent struct {
-	bizCode, openID, channel, couponCode string
-	couponType                           int32
-	hasExtra                             bool
-	extra                                string
+type fingerprint struct {
+	id, content uint64
+	written     int64 // milliseconds of Unix; in a place 0, if it came here
 }
 
 // fingerprint may be called at any time, by anyone.
-func (a *asked) fingerprint(q *schemas.Request) fingerprint {
-	content := sent{bizCode: q.BizCode, openID: q.OpenID.Reveal(), channel: q.Channel, couponCode: q.CouponCode, couponType: q.CouponType}
-	if q.Extra != nil {
-		content.hasExtra, content.extra = true, *q.Extra
-	}
-	return fingerprint{maphash.String(a.seed, q.RequestID), maphash.Comparable(a.seed, content)}
+func (a *asked) fingerprint(q *schemas.Request, written time.Time) fingerprint {
+	sent := grantOf(*q)
+	sent.OutID = ""
+	return fingerprint{maphash.String(a.seed, q.RequestID), maphash.Comparable(a.seed, sent), written.UnixMilli()}
 }
 
-// differs notes a request, and says that its id has asked for something else before.
-func (a *asked) differs(of fingerprint) bool {
-	place := &a.places[of.id%askedPlaces]
-	if place.id == of.id {
-		return place.content != of.content
+// recall notes what was read back.
+func (a *asked) recall(of fingerprint) {
+	if place := a.place(of); place.id != of.id || of.written < place.written {
+		*place = of
 	}
-	*place = of
+}
+
+// differs notes a request that comes, and says that its id has asked for something else
+// before: then that stands.
+func (a *asked) differs(of fingerprint) bool {
+	place := a.place(of)
+	if place.id == of.id && place.content != of.content && of.written > place.written {
+		return true
+	}
+	*place = fingerprint{id: of.id, content: of.content}
 	return false
 }
+
+func (a *asked) place(of fingerprint) *fingerprint { return &a.places[of.id%askedPlaces] }

@@ -35,8 +35,9 @@ func (p *Processor) options(ctx context.Context, c cluster, member *lease) []kgo
 
 		kgo.TransactionalID(p.cfg.TransactionalID),
 		kgo.TransactionTimeout(p.cfg.TransactionTimeout),
-		kgo.ProducerLinger(0),                                             // a transaction is flushed at once
-		kgo.MaxBufferedRecords(batchEnds+p.cfg.WindowRecords+pollRecords), // all of it: with more to come kgo would wait for brokers
+		kgo.ProducerLinger(0), // a transaction is flushed at once
+		// All of it: to produce more than this would wait for brokers, and for longer than results have.
+		kgo.MaxBufferedRecords(batchEnds+p.cfg.WindowRecords+pollRecords),
 		kgo.ProducerBatchMaxBytesFn(func(topic string) int32 {
 			if limit, ok := c.maxMessageBytes[topic]; ok {
 				return limit

@@ -144,7 +144,8 @@ func (p publisher) parked(e *end) *kgo.Record {
 	headers := append(p.history(e.task),
 		kgo.RecordHeader{Key: headerNextAt, Value: []byte(rfc3339(e.next))},
 		kgo.RecordHeader{Key: headerWaited, Value: []byte(e.task.waited.Round(time.Millisecond).String())})
-	if log, err := json.Marshal(p.attempts(e.task)); err == nil {
+	if made := p.attempts(e.task); len(made) > 0 {
+		log, _ := json.Marshal(made) // times and texts: there is nothing to refuse
 		headers = append(headers, kgo.RecordHeader{Key: headerAttemptLog, Value: log})
 	}
 	if of := namedIn(e.task.record, headerReplayOf); of != "" {

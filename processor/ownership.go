@@ -125,7 +125,7 @@ func (s *session) open(opened opening, member string) {
 		callable = o.watermark
 	}
 	for _, e := range opened.before {
-		s.asked.differs(e.asked)
+		s.asked.differs(e.asked) // the first of an id stands
 	}
 	s.scheduler.Assign(o.assignment, callable, opened.before)
 	if ban := opened.metadata.ban; ban.After(time.Now()) && time.Until(ban) <= topclient.LongestBan { // a later one is of a clock that was wrong

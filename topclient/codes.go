@@ -40,8 +40,6 @@ const (
 // error". 520, 530, 550, 560, 670 were seen.
 const domainCodes = 100
 
-const invalidArguments = 41
-
 // platformCodes lists every code below domainCodes that any documentation or
 // recorded answer knows. Whether codes 7 to 34 can follow a call of the service
 // is not documented; they are checks of the platform, which come first.
@@ -50,42 +48,42 @@ var platformCodes = map[int]struct {
 	verdict verdict
 	meaning string
 }{
-	3:                {byCode, unlisted, "upload failed: cannot occur here"},
-	4:                {byCode, throttle, "user call limited"},
-	5:                {byCode, throttle, "session call limited"},
-	6:                {byCode, throttle, "partner call limited"},
-	7:                {byCode, throttle, "app call limited: of the day, or of the second"},
-	8:                {byCode, throttle, "app call exceeds limited frequency"},
-	9:                {byCode, ofApp, "HTTP action not allowed: our bug"},
-	10:               {byCode, gatewayDoubt, "service currently unavailable; may hide a bad request"},
-	11:               {byCode, ofApp, "insufficient ISV permissions: API package, or IP not on the white list"},
-	12:               {byCode, ofApp, "insufficient user permissions"},
-	13:               {byCode, ofApp, "insufficient partner permissions"},
-	15:               {bySubCode, unlisted, "remote service error"},
-	21:               {byCode, ofApp, "missing method"},
-	22:               {byCode, ofApp, "invalid method: API withdrawn?"},
-	23:               {byCode, ofApp, "invalid format"},
-	24:               {byCode, ofApp, "missing signature"},
-	25:               {byCode, ofApp, "invalid signature: wrong secret?"},
-	26:               {byCode, ofApp, "missing session"},
-	27:               {byCode, ofApp, "invalid session: expired, or never authorised"},
-	28:               {byCode, ofApp, "missing app key"},
-	29:               {byCode, ofApp, "invalid app key: of another environment?"},
-	30:               {byCode, ofApp, "missing timestamp"},
-	31:               {byCode, ofApp, "invalid timestamp: more than 10 minutes off"},
-	32:               {byCode, ofApp, "missing version"},
-	33:               {byCode, ofApp, "invalid version"},
-	34:               {byCode, ofApp, "unsupported version"},
-	40:               {byArgument, ofApp, "missing required arguments"},
-	invalidArguments: {byArgument, ofApp, "invalid arguments"},
-	42:               {byCode, unlisted, "forbidden request: only a name in the list of 2012"},
-	43:               {byCode, unlisted, "parameter error: only a name in the list of 2012"},
-	44:               {byCode, ofApp, "invalid access token, by another client's code; no page found"},
-	45:               {byCode, unlisted, "no source found"},
-	46:               {byCode, unlisted, "no source found"},
-	47:               {byCode, unlisted, "no source found"},
-	50:               {bySubCode, unlisted, "remote service error, as the API's page spells it"},
-	53:               {byCode, ofApp, "insufficient security level: raise the app's, or authorise again"},
+	3:  {byCode, unlisted, "upload failed: cannot occur here"},
+	4:  {byCode, throttle, "user call limited"},
+	5:  {byCode, throttle, "session call limited"},
+	6:  {byCode, throttle, "partner call limited"},
+	7:  {byCode, throttle, "app call limited: of the day, or of the second"},
+	8:  {byCode, throttle, "app call exceeds limited frequency"},
+	9:  {byCode, ofApp, "HTTP action not allowed: our bug"},
+	10: {byCode, gatewayDoubt, "service currently unavailable; may hide a bad request"},
+	11: {byCode, ofApp, "insufficient ISV permissions: API package, or IP not on the white list"},
+	12: {byCode, ofApp, "insufficient user permissions"},
+	13: {byCode, ofApp, "insufficient partner permissions"},
+	15: {bySubCode, unlisted, "remote service error"},
+	21: {byCode, ofApp, "missing method"},
+	22: {byCode, ofApp, "invalid method: API withdrawn?"},
+	23: {byCode, ofApp, "invalid format"},
+	24: {byCode, ofApp, "missing signature"},
+	25: {byCode, ofApp, "invalid signature: wrong secret?"},
+	26: {byCode, ofApp, "missing session"},
+	27: {byCode, ofApp, "invalid session: expired, or never authorised"},
+	28: {byCode, ofApp, "missing app key"},
+	29: {byCode, ofApp, "invalid app key: of another environment?"},
+	30: {byCode, ofApp, "missing timestamp"},
+	31: {byCode, ofApp, "invalid timestamp: more than 10 minutes off"},
+	32: {byCode, ofApp, "missing version"},
+	33: {byCode, ofApp, "invalid version"},
+	34: {byCode, ofApp, "unsupported version"},
+	40: {byArgument, ofApp, "missing required arguments"},
+	41: {byArgument, ofApp, "invalid arguments"},
+	42: {byCode, unlisted, "forbidden request: only a name in the list of 2012"},
+	43: {byCode, unlisted, "parameter error: only a name in the list of 2012"},
+	44: {byCode, ofApp, "invalid access token, by another client's code; no page found"},
+	45: {byCode, unlisted, "no source found"},
+	46: {byCode, unlisted, "no source found"},
+	47: {byCode, unlisted, "no source found"},
+	50: {bySubCode, unlisted, "remote service error, as the API's page spells it"},
+	53: {byCode, ofApp, "insufficient security level: raise the app's, or authorise again"},
 }
 
 // subCodes lists the families of sub-codes under 15, 50 and the domain codes. The
@@ -151,7 +149,7 @@ func judge(code, subCode, msg string) verdict {
 		return unlisted
 	case row.by == bySubCode:
 		return judgeSubCode(subCode)
-	case n == invalidArguments && argumentIn(msg) == "out_id":
+	case n == 41 && argumentIn(msg) == "out_id": // invalid as it is, or used before
 		return ofID.beside(judgeSubCode(subCode))
 	case row.by == byArgument && namesRequest(msg):
 		return ofRequest.beside(judgeSubCode(subCode))

@@ -36,7 +36,7 @@ func CodeTable() []CodeRow {
 		row, code := platformCodes[n], strconv.Itoa(n)
 		switch row.by {
 		case byArgument:
-			if n == invalidArguments {
+			if n == 41 {
 				add(code, "", ofID, row.meaning+": the out_id, and no other")
 			}
 			add(code, "", ofRequest, row.meaning+": of the request")
