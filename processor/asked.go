@@ -2,6 +2,7 @@ package processor
 
 import (
 	"hash/maphash"
+	"time"
 
 	"github.com/coupongrant/coupongrant/schemas"
 )
@@ -37,9 +38,7 @@ type fingerprint struct {
 
 // fingerprint may be called at any time, by anyone.
 func (a *asked) fingerprint(q *schemas.Request, written time.Time) fingerprint {
-	sent := grantOf(*q)
-	sent.OutID = ""
-	return fingerprint{maphash.String(a.seed, q.RequestID), maphash.Comparable(a.seed, sent), written.UnixMilli()}
+	return fingerprint{maphash.String(a.seed, q.RequestID), maphash.Comparable(a.seed, grant(q)), max(written.UnixMilli(), 1)}
 }
 
 // recall notes what was read back.

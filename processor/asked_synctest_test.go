@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
@@ -67,6 +68,7 @@ func TestConflictWithWhatAnotherEndedIsADeadLetterAndNotCalled(t *testing.T) {
 		first := s.start(s.config("r1"))
 		s.settled(1)
 		require.NoError(t, first.stopped())
+		time.Sleep(time.Second)
 		s.produce(0, nil, other, q)
 		second := s.start(s.config("r2"))
 
@@ -78,6 +80,26 @@ func TestConflictWithWhatAnotherEndedIsADeadLetterAndNotCalled(t *testing.T) {
 		require.Equal(t, s.topics.Store+"/0/1", header(letters[0], headerSource))
 		require.EqualValues(t, 2, calls.Load())
 		require.NoError(t, second.stopped())
+	})
+}
+
+// The first of two had not been called yet when the replica died that had refused the second.
+func TestFirstOfAConflictIsCalledThoughTheSecondHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(t, 1, always(func(*http.Request) (*http.Response, error) { return granted(1), nil }))
+		q := s.request("id")
+		other := q
+		other.OpenID = schemas.NewOpenID("somebody else")
+		s.produce(0, nil, q, other)
+		m := metadata{position: position{finished: []int64{1}, leaderEpoch: -1}, nonce: newNonce()}
+		s.commit(partition{s.topics.Store, 0}, 0, m.encode())
+		r := s.start(s.config("r1"))
+
+		ends := s.settled(1)
+		require.Len(t, on(s.topics.Granted, ends), 1)
+		require.Equal(t, s.topics.Store+"/0/0", header(ends[0], headerSource))
+		require.Contains(t, r.log.String(), "asked_before=1", "the second was read back")
+		require.NoError(t, r.stopped())
 	})
 }
 

@@ -70,15 +70,14 @@ func (g *grants) since(t *task) (at time.Time, known bool) {
 	return time.UnixMilli(place.since), true
 }
 
-// another is the coupon that an id that is granted one has been granted before; false:
-// none, or the same.
+// another is the coupon that an id has been granted before the one that it is granted now;
+// false: none, or the same. The id has just been noted.
 func (g *grants) another(requestID string, coupon int64) (before int64, found bool) {
-	id := maphash.String(g.seed, requestID)
-	place := g.place(id)
-	if place.id == id && place.coupon == 0 {
+	place := g.place(maphash.String(g.seed, requestID))
+	if place.coupon == 0 {
 		place.coupon = coupon
 	}
-	return place.coupon, place.id == id && place.coupon != coupon
+	return place.coupon, place.coupon != coupon
 }
 
 func (g *grants) place(id uint64) *grantPlace { return &g.places[id%uint64(len(g.places))] }

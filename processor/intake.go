@@ -151,8 +151,12 @@ func (s *session) decodeSome() {
 // unless it may have been called: then what became of that call has to be found out.
 func (s *session) requestOf(t *task) (request schemas.Request, bad *end, missing int) {
 	request, bad, missing = decode(s.codec, t)
-	if bad != nil || missing != 0 || !s.asked.differs(s.asked.fingerprint(&request)) || t.inDoubt || t.attempts > 0 {
+	if bad != nil || missing != 0 {
 		return request, bad, missing
+	}
+	differs := s.asked.differs(s.asked.fingerprint(&request, t.record.Timestamp))
+	if !differs || t.inDoubt || t.topic == s.cfg.Topics.Retry { // what was parked was first when it came
+		return request, nil, 0
 	}
 	return onlyID(request), deadLetter(t, schemas.ConflictingRequest,
 		"its request_id has asked for something else before, for another coupon, member, biz_code, channel or extra; `coupongrant request` shows both"), 0

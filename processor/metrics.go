@@ -7,6 +7,7 @@ import (
 
 	"github.com/coupongrant/coupongrant/breaker"
 	"github.com/coupongrant/coupongrant/schemas"
+	"github.com/coupongrant/coupongrant/topclient"
 )
 
 // metrics are the numbers that are counted on the way of a record; statusMetrics and
@@ -123,6 +124,12 @@ func (m *metrics) startAtZero(inputs []string) {
 		m.ages[topic] = m.outcomeAge.WithLabelValues(topic)
 	}
 	m.answered = m.attempts.WithLabelValues("", "")
+	for _, row := range append(topclient.CodeTable(), topclient.OwnCodeTable()...) {
+		if row.About == topclient.AboutUnknown {
+			m.attempts.WithLabelValues(row.About.String(), row.Answer().Label())
+		}
+	}
+	m.attempts.WithLabelValues(topclient.AboutUnknown.String(), (&topclient.Error{Code: "of no list"}).Label())
 	m.granted = m.outcomes.WithLabelValues(outcomeGranted)
 	for _, reason := range schemas.FailureReasons() {
 		m.outcomes.WithLabelValues(string(reason))

@@ -5,10 +5,12 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/coupongrant/coupongrant/breaker"
+	"github.com/coupongrant/coupongrant/topclient"
 )
 
 // An outcome is as old as its request: one that was parked is told of under the
@@ -49,5 +51,18 @@ func TestOutcomeAgeCountsFromTheRequest(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// An alert on what a counter gains sees no first answer that brings the counter with it.
+func TestAnswersOfNoListAreCountedFromZero(t *testing.T) {
+	m, err := newMetrics(prometheus.NewRegistry(), breaker.New(breaker.DefaultConfig(), nil), nil)
+	require.NoError(t, err)
+	for _, answer := range answersOfEveryKind() {
+		if answer.About == topclient.AboutUnknown {
+			before := testutil.CollectAndCount(m.attempts)
+			m.attempt(answered{err: answer})
+			require.Equal(t, before, testutil.CollectAndCount(m.attempts), answer.Code)
+		}
 	}
 }

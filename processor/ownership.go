@@ -37,7 +37,9 @@ func (s *session) applyEvents(ctx context.Context) error {
 			s.drop(p)
 		}
 		if len(e.dropped) > 0 || e.lost {
-			s.log.Info("partitions revoked", "partitions", len(e.dropped))
+			if len(e.dropped) > 0 {
+				s.log.Info("partitions revoked", "partitions", len(e.dropped))
+			}
 			if err := s.rearm(ctx); err != nil {
 				return err
 			}
@@ -125,7 +127,7 @@ func (s *session) open(opened opening, member string) {
 		callable = o.watermark
 	}
 	for _, e := range opened.before {
-		s.asked.differs(e.asked) // the first of an id stands
+		s.asked.recall(e.asked)
 	}
 	s.scheduler.Assign(o.assignment, callable, opened.before)
 	if ban := opened.metadata.ban; ban.After(time.Now()) && time.Until(ban) <= topclient.LongestBan { // a later one is of a clock that was wrong

@@ -166,7 +166,7 @@ func (r *recalling) decode(ctx context.Context, p partition, record *kgo.Record)
 		return e, false
 	}
 	t.foundInDoubt()
-	return earlier{requestID: q.RequestID, asked: r.asked.fingerprint(&q), origin: t.origin(), since: firstKnown(t)}, true
+	return earlier{requestID: q.RequestID, asked: r.asked.fingerprint(&q, record.Timestamp), origin: t.origin(), since: firstKnown(t)}, true
 }
 
 // fetch asks for a schema. A registry that gives no answer is not asked again.

@@ -149,9 +149,9 @@ func judge(code, subCode, msg string) verdict {
 		return unlisted
 	case row.by == bySubCode:
 		return judgeSubCode(subCode)
-	case n == 41 && argumentIn(msg) == "out_id": // invalid as it is, or used before
+	case n == 41 && slices.Equal(argumentsIn(msg), []string{"out_id"}): // invalid as it is, or used before
 		return ofID.beside(judgeSubCode(subCode))
-	case row.by == byArgument && namesRequest(msg):
+	case row.by == byArgument && namesRequest(argumentsIn(msg)):
 		return ofRequest.beside(judgeSubCode(subCode))
 	default:
 		return row.verdict
@@ -206,25 +206,25 @@ func matches(pattern, word string) bool {
 	return len(word) > len(head)+len(tail) && strings.HasPrefix(word, head) && strings.HasSuffix(word, tail)
 }
 
-// argumentIn is what stands at the end of msg, of one argument without the DTO's name.
-func argumentIn(msg string) string {
-	_, names, _ := strings.Cut(msg[max(strings.LastIndexByte(msg, ':'), 0):], ":")
-	return strings.TrimPrefix(strings.TrimSpace(names), DTOParameter+".")
-}
-
-// namesRequest says whether the argument at the end of msg, as in "Missing
-// required arguments:nrt_coupon_send_dto.open_id", is the DTO or a member of it, or
-// something within a member. Of more than one, each must be.
-func namesRequest(msg string) bool {
-	names := argumentIn(msg)
-	for name := range strings.SplitSeq(names, ",") {
+// argumentsIn are the names at the end of msg, as in "Missing required
+// arguments:nrt_coupon_send_dto.open_id", without the DTO's and what is within a member.
+func argumentsIn(msg string) (names []string) {
+	colon := strings.LastIndexByte(msg, ':')
+	if colon < 0 {
+		return nil
+	}
+	for name := range strings.SplitSeq(msg[colon+1:], ",") {
 		member := strings.TrimPrefix(strings.TrimSpace(name), DTOParameter+".")
 		member, _, _ = strings.Cut(member, ".")
-		if !slices.Contains(requestArguments, member) {
-			return false
-		}
+		names = append(names, member)
 	}
-	return true
+	return names
+}
+
+// namesRequest says whether names are the DTO or members of it, each of them.
+func namesRequest(names []string) bool {
+	system := func(name string) bool { return !slices.Contains(requestArguments, name) }
+	return len(names) > 0 && !slices.ContainsFunc(names, system)
 }
 
 // LongestBan is a day and an hour: more is no ban but a mistake.

@@ -21,8 +21,9 @@ reason:
   invalid-request      readable, but a member breaks its rule
   too-large            larger than is read, or than the topic takes
   grant-unknown        called, and nobody could tell whether a coupon was granted
-  conflicting-request  a request_id that was used for another coupon or member before: it must
-                       be sent anew with an id of its own, and is never put back;
+  conflicting-request  its request_id asked for something else before, or Tmall refuses it
+                       for its id: it must be sent anew with an id of its own, and is
+                       never put back;
                        'coupongrant report repeats' tells of all such ids
 
 Mend the cause first (register the schema, allow the coupon type, ask Tmall), then put back

@@ -166,7 +166,7 @@ func (p *replayPlan) decide(one letter) planned {
 	switch {
 	case one.Reason == string(schemas.ConflictingRequest):
 		// Tmall may answer with the coupon of the other request: no replay can know.
-		d.Why = "its request_id asked for another coupon or member before: its producer must send it anew with an id of its own"
+		d.Why = "its request_id asked for something else before, or Tmall refuses it for its id: its producer must send it anew with an id of its own"
 	case one.ValueLost:
 		d.Why = fmt.Sprintf("its value of %d bytes fitted no topic and is not there: only its producer can send it again, smaller", one.ValueBytes)
 	case one.ValueBytes == 0:

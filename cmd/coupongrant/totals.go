@@ -79,7 +79,9 @@ func (t *totals) add(name string, m *dto.Metric) {
 	case parkedName:
 		t.Parked += n
 	case attemptsName:
-		t.Attempts[label(m, "about")+"/"+label(m, "code")] += n
+		if about := label(m, "about"); n > 0 || about == "" { // of the others, those that there were
+			t.Attempts[about+"/"+label(m, "code")] += n
+		}
 	case callsName:
 		t.Calls.add(m.GetHistogram())
 	case outcomeAgeName:
