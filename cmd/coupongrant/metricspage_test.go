@@ -68,7 +68,7 @@ const kafkaUse = "Of the Kafka client of the session: begins anew with each sess
 
 // openLabels have values that no list can give.
 var openLabels = map[string]string{
-	"about": "`app` `gateway` `request` `unknown`, empty: granted", "code": "Tmall's, or ours: [gateway.md](gateway.md); empty: granted",
+	"about": "`app` `gateway` `request` `unknown`, empty: granted", "code": "Tmall's, or ours, such as `canceled`: [gateway.md](gateway.md); empty: granted",
 	"topic": "name of a topic", "node_id": "of a broker, `seed_0` … before it is known", "version": "of the program",
 }
 
