@@ -22,11 +22,8 @@ import (
 // granted as before.
 func TestConflictingRequestIsADeadLetterAndNotCalled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var calls atomic.Int32
-		s := newShop(t, 1, always(func(*http.Request) (*http.Response, error) {
-			calls.Add(1)
-			return granted(1), nil
-		}))
+		var calls atomic.Int64
+		s := newShop(t, 1, takes(time.Millisecond, &calls))
 		r := s.start(s.config("r1"))
 		first := s.requests("id", 1)[0]
 		other := first
@@ -56,11 +53,8 @@ func TestConflictingRequestIsADeadLetterAndNotCalled(t *testing.T) {
 // The first was granted by another replica, and what it asked for is read back.
 func TestConflictWithWhatAnotherEndedIsADeadLetterAndNotCalled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var calls atomic.Int32
-		s := newShop(t, 1, always(func(*http.Request) (*http.Response, error) {
-			calls.Add(1)
-			return granted(1), nil
-		}))
+		var calls atomic.Int64
+		s := newShop(t, 1, takes(time.Millisecond, &calls))
 		q := s.request("id")
 		other := q
 		other.OpenID = schemas.NewOpenID("somebody else")
@@ -124,7 +118,7 @@ func TestRequestThatIsRefusedForItsIDIsADeadLetter(t *testing.T) {
 func TestSecondCouponOfARequestIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var coupons atomic.Int64
-		s := newShop(t, 1, always(func(*http.Request) (*http.Response, error) { return granted(coupons.Add(1)), nil }))
+		s := newShop(t, 1, takes(time.Millisecond, &coupons))
 		r := s.start(s.config("r1"))
 		q := s.request("id")
 		s.produce(0, nil, q)

@@ -1,9 +1,12 @@
 package processor
 
 import (
+	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // A finished set that was committed may seem too large at the next look, by a byte:
@@ -31,4 +34,28 @@ func TestSetThatDoesNotFitIsAHoldOnlyWhereSomethingIsToBeCommitted(t *testing.T)
 	o.wish = 0
 	s.nextBatch(false)
 	require.Empty(t, s.holds.Current())
+}
+
+// Metadata is refused after the results have been taken: what was held for those is over.
+func TestRefusedMetadataEndsWhatIsHeldForResults(t *testing.T) {
+	s := &session{
+		log: slog.New(slog.DiscardHandler), holds: newHolds(slog.New(slog.DiscardHandler), func(string, int) {}),
+		tx: &transaction{metadataSize: 3000}, commits: commits{budget: metadataBudget, failures: 7, notBefore: time.Now()},
+	}
+	s.holds.Set(holdTopic, whereResults, "the brokers did not take all results")
+	s.holds.Set(holdTransaction, "", "7 transactions in a row did not commit")
+	s.metadataRefused(&batch{positions: map[assignment]position{{}: {finished: []int64{3}}}}, errMetadataLarge)
+	require.Empty(t, s.holds.Current())
+	require.Zero(t, s.commits.failures)
+	require.Less(t, s.commits.budget, 3000)
+}
+
+// However large the window is: what Produce has no room for waits there for the brokers.
+func TestProducerHasRoomForTheLargestBatch(t *testing.T) {
+	p := &Processor{cfg: DefaultConfig(), contact: newContact(DefaultConfig(), nil)}
+	p.cfg.WindowRecords, p.cfg.TransactionalID = 80_000, "r1"
+	client, err := kgo.NewClient(p.options(t.Context(), cluster{}, newLease(time.Second))...)
+	require.NoError(t, err)
+	defer client.Close()
+	require.GreaterOrEqual(t, client.OptValue(kgo.MaxBufferedRecords), int64(batchEnds+p.cfg.WindowRecords))
 }

@@ -124,12 +124,11 @@ func (m *metrics) startAtZero(inputs []string) {
 		m.ages[topic] = m.outcomeAge.WithLabelValues(topic)
 	}
 	m.answered = m.attempts.WithLabelValues("", "")
-	for _, row := range append(topclient.CodeTable(), topclient.OwnCodeTable()...) {
+	for _, row := range allRows() {
 		if row.About == topclient.AboutUnknown {
 			m.attempts.WithLabelValues(row.About.String(), row.Answer().Label())
 		}
 	}
-	m.attempts.WithLabelValues(topclient.AboutUnknown.String(), (&topclient.Error{Code: "of no list"}).Label())
 	m.granted = m.outcomes.WithLabelValues(outcomeGranted)
 	for _, reason := range schemas.FailureReasons() {
 		m.outcomes.WithLabelValues(string(reason))

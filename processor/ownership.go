@@ -45,7 +45,7 @@ func (s *session) applyEvents(ctx context.Context) error {
 			}
 		}
 		if e.joined && s.cfg.GroupProtocol == Consumer {
-			s.dropUntold()
+			s.dropUntold(func(*owned) bool { return true })
 		}
 		for _, o := range e.opened {
 			s.open(o, e.member)
@@ -200,29 +200,26 @@ func (s *session) share() {
 	s.metrics.partitions.Set(float64(len(s.windows.open)))
 }
 
-// dropUntold drops the partitions that kgo holds no offsets for: it has not told of their
-// revocation, since there was one before it in the same transaction. Under the consumer
-// protocol nothing keeps the second from coming so soon. Called when partitions have been
-// given to us: by then kgo holds the offsets of all that it has opened before.
-func (s *session) dropUntold() {
+// dropUntold drops those of some partitions that kgo holds no offsets for: it has not told
+// of their revocation, since there was one before it in the same transaction. Under the
+// consumer protocol nothing keeps the second from coming so soon. All can be looked at when
+// partitions have been given to us: by then kgo holds the offsets of what it opened before.
+func (s *session) dropUntold(among func(*owned) bool) {
 	ours := s.kafka.Client().CommittedOffsets()
-	for p := range s.windows.open {
-		if _, held := ours[p.topic][p.number]; !held {
+	for p, o := range s.windows.open {
+		if _, held := ours[p.topic][p.number]; !held && among(o) {
 			s.log.Info("a partition has moved, which was not told", "topic", p.topic, "partition", p.number)
 			s.drop(p)
 		}
 	}
 }
 
-// reconcile drops the partitions of a refused batch that kgo holds no offsets
-// for: their revocation was swallowed.
+// reconcile drops the partitions of a refused batch that have moved.
 func (s *session) reconcile(ctx context.Context, b *batch) error {
-	ours := s.kafka.Client().CommittedOffsets()
-	for a := range b.positions {
-		if _, ok := ours[a.topic][a.number]; !ok {
-			s.drop(a.partition)
-		}
-	}
+	s.dropUntold(func(o *owned) bool {
+		_, refused := b.positions[o.assignment]
+		return refused
+	})
 	s.share()
 	return s.rearm(ctx)
 }

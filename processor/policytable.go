@@ -49,14 +49,18 @@ func PolicySituations() []string {
 // PolicyTable asks the policy about a grant, every row of the code tables, and a
 // code that is in none.
 func PolicyTable(r Retry) []PolicyRow {
-	rows := append(topclient.CodeTable(), topclient.OwnCodeTable()...)
-	rows = append(rows, topclient.CodeRow{Code: "anything else", MayHaveGranted: true, Meaning: "not understood"})
 	p := policy{cfg: Config{Retry: r}, steady: true}
 	table := []PolicyRow{{CodeRow: topclient.CodeRow{Code: "granted", About: topclient.AboutRequest, Meaning: "a coupon's id"}, Actions: p.actions(nil)}}
-	for _, row := range rows {
+	for _, row := range allRows() {
 		table = append(table, PolicyRow{CodeRow: row, Actions: p.actions(row.Answer())})
 	}
 	return table
+}
+
+// allRows are all kinds of answers but a grant.
+func allRows() []topclient.CodeRow {
+	rows := append(topclient.CodeTable(), topclient.OwnCodeTable()...)
+	return append(rows, topclient.CodeRow{Code: "anything else", MayHaveGranted: true, Meaning: "not understood"})
 }
 
 // actions are the verdicts on an answer in each situation, in words.

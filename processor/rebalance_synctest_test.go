@@ -13,6 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -164,6 +166,29 @@ func TestRevocationThatIsNotToldOfClosesItsWindowsToo(t *testing.T) {
 		for _, r := range []*replica{first, second, third} {
 			require.NoError(t, r.stopped())
 		}
+	})
+}
+
+// A first join that fails is a loss of nothing. The next loss has to be told all the same:
+// the shares of what it took are another's by then.
+func TestLossAfterAJoinThatFailedClosesTheWindows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		s := newShop(t, 1, takes(time.Millisecond, &calls))
+		s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ConsumerGroupHeartbeat}, Err: kerr.GroupAuthorizationFailed, Count: 1})
+		cfg := s.config("r1")
+		cfg.GroupProtocol = Consumer
+		r := s.start(cfg)
+		time.Sleep(5 * time.Second) // with no transaction, which would let kgo tell
+		require.EqualValues(t, 3, testutil.ToFloat64(r.metrics.partitions))
+
+		refused := s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ConsumerGroupHeartbeat}, Err: kerr.GroupAuthorizationFailed, Count: -1})
+		time.Sleep(5 * time.Second)
+		require.Zero(t, testutil.ToFloat64(r.metrics.partitions))
+		refused.Remove()
+		s.produce(0, nil, s.request("after"))
+		onceEach(t, 1, s.settled(1))
+		require.NoError(t, r.stopped())
 	})
 }
 

@@ -23,8 +23,8 @@ reason:
   grant-unknown        called, and nobody could tell whether a coupon was granted
   conflicting-request  its request_id asked for something else before, or Tmall refuses it
                        for its id: it must be sent anew with an id of its own, and is
-                       never put back;
-                       'coupongrant report repeats' tells of all such ids
+                       never put back; 'coupongrant report repeats' tells of all ids
+                       that were used again
 
 Mend the cause first (register the schema, allow the coupon type, ask Tmall), then put back
 what the mend was for. What is put back is a new request with the same request_id, so Tmall

@@ -148,7 +148,7 @@ func fromEnviron(environ []string, all []setting) (source, error) {
 			}
 			continue
 		}
-		if !strings.HasPrefix(variable, variableOf("")) {
+		if !strings.HasPrefix(variable, variablePrefix) {
 			continue
 		}
 		meant := nearest(variable, variables)
