@@ -219,7 +219,7 @@ func (s *session) fetchErrors(fetches kgo.Fetches) error {
 			s.holds.Set(holdLostInput, p.String(), fmt.Sprintf("%v at offset %d: input vanished before it was read; what was read ends first, do not restart before that", fe.Err, o.next))
 		case errors.As(fe.Err, &bomb):
 			o.bombed, o.complained = true, time.Time{} // what was said before would be forgotten, and the hold with it
-			s.holds.Set(holdTopic, p.String(), bombed(bomb))
+			s.holds.Set(holdTopic, p.String(), bombed(bomb, p, s.cfg.Group))
 		case errors.Is(fe.Err, kerr.UnknownTopicID): // made anew: kgo would ask for the old one, without a pause, for ever
 			return fmt.Errorf("reading %s: %w", p, fe.Err)
 		case errors.Is(fe.Err, kerr.TopicAuthorizationFailed): // the next session says which right is lacking, and begins once it is given

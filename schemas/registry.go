@@ -25,7 +25,7 @@ var ErrDenied = errors.New("denied")
 type MissingSubjectsError struct{ Subjects []string }
 
 func (e *MissingSubjectsError) Error() string {
-	return fmt.Sprintf("the registry lacks the current schema of %s: run `coupongrant topics create`", strings.Join(e.Subjects, ", "))
+	return fmt.Sprintf("the registry lacks the current schema of %s: run `coupongrant topics create`; if it was there before, restore the registry instead", strings.Join(e.Subjects, ", "))
 }
 
 // Topics names the topics whose values this program writes or registers. Empty

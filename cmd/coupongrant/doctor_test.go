@@ -193,7 +193,7 @@ func TestDoctorNamesRightsThatAreMissing(t *testing.T) {
 	for _, f := range d.Findings {
 		if f.Check == "rights" {
 			require.Equal(t, levelError, f.Level)
-			require.Contains(t, f.Mend, "kafka-acls.sh --add")
+			require.Contains(t, f.Mend, "kafka-acls.sh --bootstrap-server BROKER --add")
 			said, mends = append(said, f.Says), append(mends, f.Mend)
 		}
 	}

@@ -55,7 +55,7 @@ func lookTransactionVersion(_ context.Context, d *doctor) []finding {
 		return nil
 	}
 	says := fmt.Sprintf("the brokers run transaction version %d: on rare occasions a delayed message may end up in a later transaction", d.kafka.txVersion)
-	const mend = "upgrade them to Kafka 4.0 or later, and set the feature: kafka-features.sh upgrade --feature transaction.version=2"
+	const mend = "upgrade them to Kafka 4.0 or later, and set the feature: kafka-features.sh --bootstrap-server BROKER upgrade --feature transaction.version=2"
 	if d.cfg.Processor.RequireTV2 {
 		return []finding{wrong(says+", and kafka.require_tv2 is true", mend)}
 	}

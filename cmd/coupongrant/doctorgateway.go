@@ -191,7 +191,7 @@ func lookSchemas(_ context.Context, d *doctor) []finding {
 	for _, s := range d.schemas.subjects {
 		switch {
 		case s.Missing:
-			all = append(all, wrong("the registry lacks the current schema of "+s.Name, "run `coupongrant topics create`; if it exists in another registry, check registry.url"))
+			all = append(all, wrong("the registry lacks the current schema of "+s.Name, "run `coupongrant topics create`; if it was there before, restore the registry instead; if it exists in another registry, check registry.url"))
 		case s.Refused != nil:
 			all = append(all, wrong(fmt.Sprintf("version %d of %s is none that can be read: %v; records written with it become dead letters", s.Latest, s.Name, s.Refused), "have its producer go back to the version before, and delete this one from the registry"))
 		}

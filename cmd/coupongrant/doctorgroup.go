@@ -142,7 +142,8 @@ func lookCommits(_ context.Context, d *doctor) []finding {
 		case hasEnd && end.Err == nil && reached > end.Offset:
 			all = append(all, wrong(
 				fmt.Sprintf("%s is committed up to offset %d, and ends at %d: the topic was made again, or truncated", where, reached, end.Offset),
-				"stop all replicas; if nothing of what is in it was ended before (it was made again), kafka-consumer-groups.sh --reset-offsets --to-earliest of that topic; if all of it was (it was cut short, or restored), `coupongrant run --accept-lost-input` goes on at its end"))
+				fmt.Sprintf("stop all replicas; if nothing of what is in it was ended before (it was made again), kafka-consumer-groups.sh --bootstrap-server BROKER --group %s --topic %s:%d --reset-offsets --to-earliest --execute; if all of it was (it was cut short, or restored), `coupongrant run --accept-lost-input` goes on at its end",
+					shellWord(d.cfg.Processor.Group), shellWord(o.Topic), o.Partition)))
 		}
 	}
 	return all

@@ -124,6 +124,11 @@ func lookReplication(_ context.Context, d *doctor) []finding {
 	return found
 }
 
+// alterTopic is the command that changes a setting of a topic.
+func alterTopic(topic, key string, to any) string {
+	return fmt.Sprintf("kafka-configs.sh --bootstrap-server BROKER --alter --topic %s --add-config %s=%v", shellWord(topic), key, to)
+}
+
 func lookCleanup(_ context.Context, d *doctor) []finding {
 	return d.eachTopic(func(topic string, t topicFacts) []finding {
 		if !strings.Contains(t.settings[keyCleanup], "compact") {
@@ -131,7 +136,7 @@ func lookCleanup(_ context.Context, d *doctor) []finding {
 		}
 		return []finding{wrong(
 			fmt.Sprintf("%s of %s is %s: of records with one key only the last stays, and the others are lost", keyCleanup, topic, t.settings[keyCleanup]),
-			fmt.Sprintf("kafka-configs.sh --alter --topic %s --add-config %s=delete", shellWord(topic), keyCleanup))}
+			alterTopic(topic, keyCleanup, "delete"))}
 	})
 }
 
@@ -145,9 +150,7 @@ func lookRetention(_ context.Context, d *doctor) []finding {
 		var all []finding
 		if n, ok := number(t.settings, keyRetention); ok && n >= 0 {
 			kept := milliseconds(n)
-			alter := func(to time.Duration) string {
-				return fmt.Sprintf("kafka-configs.sh --alter --topic %s --add-config %s=%d", shellWord(topic), keyRetention, to.Milliseconds())
-			}
+			alter := func(to time.Duration) string { return alterTopic(topic, keyRetention, to.Milliseconds()) }
 			switch {
 			case topic == topics.Retry && kept <= 2*giveUp:
 				all = append(all, wrong(
@@ -159,7 +162,7 @@ func lookRetention(_ context.Context, d *doctor) []finding {
 		}
 		if n, ok := number(t.settings, "retention.bytes"); ok && n >= 0 {
 			all = append(all, warning(fmt.Sprintf("retention.bytes of %s is %d: when much comes in an outage, requests are deleted before they are read", topic, n),
-				fmt.Sprintf("kafka-configs.sh --alter --topic %s --add-config retention.bytes=-1", shellWord(topic))))
+				alterTopic(topic, "retention.bytes", -1)))
 		}
 		return all
 	})
@@ -180,7 +183,7 @@ func lookSizes(_ context.Context, d *doctor) []finding {
 		}
 		return []finding{warning(
 			fmt.Sprintf("%s of %s is %d, and the inputs take %d: a large request that should go there becomes a dead letter without its value", keyMaxMessage, topic, n, largest),
-			fmt.Sprintf("kafka-configs.sh --alter --topic %s --add-config %s=%d", shellWord(topic), keyMaxMessage, largest+headerRoom))}
+			alterTopic(topic, keyMaxMessage, largest+headerRoom))}
 	})
 }
 
@@ -191,6 +194,6 @@ func lookElections(_ context.Context, d *doctor) []finding {
 		}
 		return []finding{warning(
 			fmt.Sprintf("%s of %s is true: after a fault, records that were acknowledged can vanish", keyUncleanElection, topic),
-			fmt.Sprintf("kafka-configs.sh --alter --topic %s --add-config %s=false", shellWord(topic), keyUncleanElection))}
+			alterTopic(topic, keyUncleanElection, false))}
 	})
 }

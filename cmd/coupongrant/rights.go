@@ -25,7 +25,7 @@ var resourceFlags = map[kmsg.ACLResourceType]string{
 // grantMend gives rights to one resource.
 func grantMend(resource kmsg.ACLResourceType, name string, operations ...kadm.ACLOperation) string {
 	var b strings.Builder
-	b.WriteString("kafka-acls.sh --add --allow-principal User:NAME")
+	b.WriteString("kafka-acls.sh --bootstrap-server BROKER --add --allow-principal User:NAME")
 	for _, op := range operations {
 		b.WriteString(" --operation " + operationNames[op])
 	}

@@ -67,7 +67,7 @@ func TestCommandsNameTheRightThatIsLacking(t *testing.T) {
 		t.Run(command, func(t *testing.T) {
 			var stderr output
 			require.Equal(t, exitFailed, run(t.Context(), append(strings.Fields(command), s.reach...), strings.NewReader(""), new(output), &stderr))
-			require.Contains(t, stderr.String(), "this user lacks "+lacks[0]+": `kafka-acls.sh --add --allow-principal User:NAME "+lacks[1]+"` gives it")
+			require.Contains(t, stderr.String(), "this user lacks "+lacks[0]+": `kafka-acls.sh --bootstrap-server BROKER --add --allow-principal User:NAME "+lacks[1]+"` gives it")
 			require.Equal(t, 1, strings.Count(stderr.String(), "\n"), "one sentence")
 		})
 	}

@@ -193,7 +193,7 @@ func mendOf(r kadm.DescribedACL) string {
 	operation := map[kadm.ACLOperation]string{
 		kadm.OpRead: "Read", kadm.OpWrite: "Write", kadm.OpCreate: "Create", kadm.OpDescribe: "Describe", kadm.OpDescribeConfigs: "DescribeConfigs",
 	}[r.Operation]
-	text := "kafka-acls.sh --add --allow-principal User:NAME --operation " + operation + " --"
+	text := "kafka-acls.sh --bootstrap-server BROKER --add --allow-principal User:NAME --operation " + operation + " --"
 	if r.Type == kmsg.ACLResourceTypeCluster {
 		return text + "cluster"
 	}
