@@ -200,7 +200,7 @@ apart-short: ## the same cases, small and once each: what needs no medians must 
 # For figures the machine must be quiet. BENCH are arguments of coupongrant bench.
 BENCH_ON = go test -tags apart -count=1 -v -timeout 12h -run '^Test$(1)$$' ./processor/proof/
 
-bench: ## throughput, latency, memory and processor time beside their baselines: hours; needs Java 17 and REAL_KAFKA_LIBS
+bench: ## throughput, latency, memory and processor time beside their baselines: an hour; needs Java 17 and REAL_KAFKA_LIBS
 	$(call BENCH_ON,BenchOnKafka) -args -results $(CURDIR)/docs/raw -bench "$(BENCH)"
 
 bench-control: ## an engine that is made slow must not hold

@@ -124,11 +124,11 @@ func aloneWith(t *testing.T, word always, perSecond int, waits time.Duration) {
 	require.EqualValues(t, seconds*perSecond+6, at, "the partition has gone on")
 	require.GreaterOrEqual(t, len(parked), 2, "it comes back")
 	require.Less(t, parked[0].Timestamp.Sub(began), waits+cfg.Retry.ParkAfter+2*time.Second)
-	first, err := strconv.Atoi(header(parked[0], headerAttempts))
+	first, err := strconv.Atoi(headerText(parked[0], headerAttempts))
 	require.NoError(t, err)
 	for i, p := range parked {
-		require.Equal(t, strconv.Itoa(first+i), header(p, headerAttempts), "it is called once each time")
-		require.Equal(t, "false", header(p, headerInDoubt), "nothing can have been granted")
+		require.Equal(t, strconv.Itoa(first+i), headerText(p, headerAttempts), "it is called once each time")
+		require.Equal(t, "false", headerText(p, headerInDoubt), "nothing can have been granted")
 	}
 	require.Empty(t, r.Health().Holds)
 	require.NoError(t, r.stopped())
@@ -151,7 +151,7 @@ func TestWordAboutAllForEverybodyParksNobody(t *testing.T) {
 				gateway := &switched{}
 				s := newShop(t, 1, gateway)
 				good := func() {
-					gateway.to(func(*http.Request) (*http.Response, error) { return granted(1), nil })
+					gateway.to(grantsAlways)
 				}
 				good()
 				r := s.start(s.config("r1"))

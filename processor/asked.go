@@ -17,9 +17,10 @@ import (
 // only what was written after it differs.
 //
 // It is a table of fixed size in which an id may take the place of another that was
-// there before it: what is read back takes places too. Ids and what they ask for are fingerprints under a key of the process: an
-// open_id cannot be read from them, and that two ids are taken for one has to be
-// expected once in 10^14 requests. The session goroutine owns its places.
+// there before it: what is read back takes places too. Ids and what they ask for are
+// fingerprints under a key of the process: an open_id cannot be read from them, and
+// that two ids are taken for one has to be expected once in 10^14 requests. The
+// session goroutine owns its places.
 type asked struct {
 	seed   maphash.Seed
 	places [askedPlaces]fingerprint

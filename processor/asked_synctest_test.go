@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/coupongrant/coupongrant/schemas"
 )
@@ -71,7 +72,7 @@ func TestConflictWithWhatAnotherEndedIsADeadLetterAndNotCalled(t *testing.T) {
 		letters := on(s.topics.DeadLetter, results)
 		require.Len(t, letters, 1)
 		require.Equal(t, string(schemas.ConflictingRequest), headerText(letters[0], headerReason))
-		require.Equal(t, s.topics.Store+"/0/1", header(letters[0], headerSource))
+		require.Equal(t, s.topics.Store+"/0/1", headerText(letters[0], headerSource))
 		require.EqualValues(t, 2, calls.Load())
 		require.NoError(t, second.stopped())
 	})
@@ -80,7 +81,7 @@ func TestConflictWithWhatAnotherEndedIsADeadLetterAndNotCalled(t *testing.T) {
 // The first of two had not been called yet when the replica died that had refused the second.
 func TestFirstOfAConflictIsCalledThoughTheSecondHasEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newShop(t, 1, always(func(*http.Request) (*http.Response, error) { return granted(1), nil }))
+		s := newShop(t, 1, always(grantsAlways))
 		q := s.request("id")
 		other := q
 		other.OpenID = schemas.NewOpenID("somebody else")
@@ -91,8 +92,58 @@ func TestFirstOfAConflictIsCalledThoughTheSecondHasEnded(t *testing.T) {
 
 		ends := s.settled(1)
 		require.Len(t, on(s.topics.Granted, ends), 1)
-		require.Equal(t, s.topics.Store+"/0/0", header(ends[0], headerSource))
+		require.Equal(t, s.topics.Store+"/0/0", headerText(ends[0], headerSource))
 		require.Contains(t, r.log.String(), "asked_before=1", "the second was read back")
+		require.NoError(t, r.stopped())
+	})
+}
+
+// The first of two was parked uncalled by another replica, and this one has called the second
+// meanwhile: the gateway would answer with the second's coupon.
+func TestParkedRequestThatConflictsWithOneThatWasCalledIsADeadLetter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gateway := countedBy(grantsAlways)
+		s := newShop(t, 1, gateway)
+		q := s.request("id")
+		other := q
+		other.OpenID = schemas.NewOpenID("somebody else")
+		r := s.start(s.config("r1"))
+		s.produce(0, nil, other)
+		require.Len(t, on(s.topics.Granted, s.settled(1)), 1)
+		require.NoError(t, s.client.ProduceSync(t.Context(), s.parked(0, q, s.topics.Loyalty+"/0/0")).FirstErr())
+		letters := on(s.topics.DeadLetter, s.settled(3))
+		require.Len(t, letters, 1)
+		require.Equal(t, s.topics.Loyalty+"/0/0", headerText(letters[0], headerSource))
+		require.Equal(t, string(schemas.ConflictingRequest), headerText(letters[0], headerReason))
+		require.Equal(t, 1, gateway.of("id"))
+		require.NoError(t, r.stopped())
+	})
+}
+
+// What is read back of a parked request is as old as its first call, and not as its record:
+// what was written in between is the later of the two.
+func TestConflictWithWhatWasParkedIsADeadLetterThoughItsRecordIsNewer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gateway := countedBy(grantsAlways)
+		s := newShop(t, 1, gateway)
+		q := s.request("id")
+		other := q
+		other.OpenID = schemas.NewOpenID("somebody else")
+		called := time.Now()
+		time.Sleep(time.Second)
+		s.produce(0, nil, other)
+		time.Sleep(time.Second)
+		require.NoError(t, s.client.ProduceSync(t.Context(), s.parked(0, q, s.topics.Loyalty+"/0/0",
+			kgo.RecordHeader{Key: headerAttempts, Value: []byte("1")},
+			kgo.RecordHeader{Key: headerFirstAttempt, Value: []byte(rfc3339(called))})).FirstErr())
+		m := freshAt(1)
+		m.nonce = newNonce()
+		s.commit(partition{s.topics.Retry, 0}, 1, m.encode())
+		r := s.start(s.config("r1"))
+		letters := on(s.topics.DeadLetter, s.settled(2))
+		require.Len(t, letters, 1)
+		require.Equal(t, s.topics.Store+"/0/0", headerText(letters[0], headerSource))
+		require.Zero(t, gateway.total())
 		require.NoError(t, r.stopped())
 	})
 }
@@ -108,8 +159,8 @@ func TestRequestThatIsRefusedForItsIDIsADeadLetter(t *testing.T) {
 		s.produce(0, nil, s.request("id"))
 		letters := on(s.topics.DeadLetter, s.settled(1))
 		require.Len(t, letters, 1)
-		require.Equal(t, string(schemas.ConflictingRequest), header(letters[0], headerReason))
-		require.Contains(t, header(letters[0], headerError), "another request has used it")
+		require.Equal(t, string(schemas.ConflictingRequest), headerText(letters[0], headerReason))
+		require.Contains(t, headerText(letters[0], headerError), "another request has used it")
 		require.NoError(t, r.stopped())
 	})
 }
@@ -136,7 +187,7 @@ func TestSecondCouponOfARequestIsTold(t *testing.T) {
 // be found out.
 func TestConflictInDoubtIsCalled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newShop(t, 1, always(func(*http.Request) (*http.Response, error) { return granted(1), nil }))
+		s := newShop(t, 1, always(grantsAlways))
 		first := s.requests("id", 1)[0]
 		other := first
 		other.CouponCode += "x"

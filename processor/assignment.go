@@ -38,8 +38,8 @@ type assignments struct {
 // event is a change of what we own.
 type event struct {
 	joining bool               // a new generation of the group is being formed, or will be
-	lost    bool               // the group went on without us
-	joined  bool               // and we are in it
+	joined  bool               // the new generation is there, and we are in it
+	lost    bool               // our membership, or a join failed: kgo tells of no other loss before End
 	failed  error              // the group cannot be joined, or was left because of this
 	member  string             // what the group calls us; with joined and opened
 	blocked bool               // a rebalance waits for AllowRebalance

@@ -5,7 +5,9 @@ package processor
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -184,6 +186,43 @@ func TestHoldOnResultsGoesWithTheirPartitions(t *testing.T) {
 			require.Empty(t, r.Health().Holds)
 			require.NoError(t, r.stopped())
 		}
+	})
+}
+
+// The one that is called first gets no answer, and no result can go out: the next is called
+// when it has kept the others waiting for half a minute, and not before.
+func TestNextOfTheUnprovenIsCalledAfterHalfAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var again []time.Time // when each was first called again
+		seen := map[string]bool{}
+		gateway := &switched{}
+		gateway.to(takes(2*time.Second, new(atomic.Int64)))
+		s := newShop(t, 1, gateway)
+		r := s.start(s.config("r1"))
+		s.produce(0, nil, s.requests("id", 20)...)
+		time.Sleep(time.Second)
+		refused := s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.RequestTimedOut, Count: -1, Topic: s.topics.Granted})
+		time.Sleep(2 * time.Second)
+		gateway.to(func(call *http.Request) (*http.Response, error) {
+			mu.Lock()
+			if id := outID(call); !seen[id] {
+				seen[id] = true
+				again = append(again, time.Now())
+			}
+			mu.Unlock()
+			return hangs(call)
+		})
+		require.Less(t, r.until(func() bool { return testutil.ToFloat64(r.metrics.rebuilds) == 1 }), time.Minute)
+		refused.Remove()
+		time.Sleep(100 * time.Second)
+		mu.Lock()
+		defer mu.Unlock()
+		require.Len(t, again, 4)
+		for i, at := range again[1:] {
+			require.InDelta(t, probeEvery.Seconds(), at.Sub(again[i]).Seconds(), 1.5)
+		}
+		require.Contains(t, reasons(r.Health().Holds, holdTransaction), unproven)
 	})
 }
 

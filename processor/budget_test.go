@@ -14,7 +14,6 @@ import (
 type budgetFleet struct {
 	now      time.Time
 	rng      *rand.Rand
-	perDay   float64
 	replicas [3]budget
 	holds    [12]int // which replica holds a partition
 	calls    map[time.Time]int
@@ -60,7 +59,7 @@ func TestBudgetOfADayIsNeverExceeded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			const perDay = 50_000
 			f := &budgetFleet{
-				now: time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC), perDay: perDay,
+				now: time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC),
 				rng: rand.New(rand.NewPCG(1, 2)), calls: map[time.Time]int{},
 			}
 			restarted := func() budget {

@@ -38,7 +38,7 @@ func TestRequestThatAloneGetsCode10IsParked(t *testing.T) {
 					time.Sleep(time.Second)
 					require.Less(t, time.Since(began), cfg.Retry.ParkAfter+2*cfg.Retry.MaxBackoff)
 				}
-				require.Equal(t, "true", header(on(s.topics.Retry, s.allEnds())[0], headerInDoubt))
+				require.Equal(t, "true", headerText(on(s.topics.Retry, s.allEnds())[0], headerInDoubt))
 				require.Equal(t, reading == Code10Request, calls == cfg.Retry.DoubtfulAttempts, "%d calls", calls)
 				require.Zero(t, breakerState(t, r))
 				require.Empty(t, r.Health().Holds)
@@ -60,7 +60,7 @@ func TestCode10ForEverybodyIsAnOutage(t *testing.T) {
 		require.NotZero(t, breakerState(t, r))
 		require.Contains(t, reasons(r.Health().Holds, holdGateway), "the gateway is in trouble")
 		require.Empty(t, s.allEnds())
-		gateway.to(func(*http.Request) (*http.Response, error) { return granted(1), nil })
+		gateway.to(grantsAlways)
 		onceEach(t, 40, s.settled(40))
 		require.Len(t, on(s.topics.Granted, s.allEnds()), 40)
 		require.NoError(t, r.stopped())

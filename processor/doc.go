@@ -42,7 +42,8 @@
 //	      └──────── session goroutine ──┘└── scheduler goroutine ───────┘└──── session goroutine ───┘
 //
 // One direction: nothing later calls anything earlier. What comes back to an
-// earlier step is data in a mailbox: ends, and wishes for a higher ceiling.
+// earlier step is data in a mailbox: ends, wishes for a higher ceiling, bans, the
+// calls in flight.
 // HTTP never happens inside a transaction; a transaction is open for the
 // milliseconds of Begin, Produce, commit offsets, End.
 //
@@ -64,8 +65,8 @@
 //
 // A partition (assignment.go): unassigned ─▶ assigned (an epoch opens when its
 // committed offset and metadata are read, and what its newest ended records asked
-// for, before its first poll) ─▶ dropped (revoked, lost, or found missing when a
-// commit looked). Work of an older epoch is counted and thrown away. Held: its
+// for, before its first poll) ─▶ dropped (revoked, lost, found missing when a commit
+// looked, or when others came). Work of an older epoch is counted and thrown away. Held: its
 // metadata cannot be read, its input has a gap, or an end is too large for its
 // topic; it is paused until a person decides. Overtaken: retention took what was
 // to be read next; it is paused, what was read ends, and then it is held, or gone
@@ -82,11 +83,13 @@
 //	resolver      session        told to                nothing; fetches writer's schemas
 //	unread        session        told to                nothing; asks how far the inputs reach
 //	patience      transaction    it returns             nothing; asks whether the one before has ended
+//	inTime        unread, patience  its request returns nothing; one request to the brokers, which its asker does not wait for
 //	watchdog      Processor.Run  Run returns            nothing; sees a wedged session goroutine, and that nothing moves
 //	callbacks     kgo            return                 what they were told is committed (mutex); leave messages in the session's mailbox
 //
-// Session and scheduler share no state: each has a mailbox, and a task belongs
-// to the scheduler from the moment it is handed over until its end comes back.
+// Session and scheduler share no state but what has a lock of its own (recent ends,
+// holds, traces): each has a mailbox, and a task belongs to the scheduler from the
+// moment it is handed over until its end comes back.
 // Whoever looks at them reads what each has published last (sight.go), or asks the
 // scheduler through its mailbox, and never waits for the session.
 //
@@ -105,8 +108,8 @@
 //	                                                                control unstable-proof
 //	 8 After an error the session is rebuilt; End is never          TestLostEndTxnAnswer
 //	   cancelled by a stop.
-//	 9 A failed produce aborts; too large shrinks, never changes    TestFailedProduceAborts, control promise-errors
-//	   kind.
+//	 9 A failed produce aborts; too large shrinks, and an outcome   TestFailedProduceAborts, control promise-errors
+//	   never changes its kind.
 //	10 ProducerID before the first poll; an explicit start offset;  TestFirstAbortDoesNotRewind
 //	   no silent reset.
 //
@@ -118,7 +121,8 @@
 //   - kgo's belief of what is committed is the polled heads, not our watermark.
 //     After an abort it rewinds to its belief, so records between the watermark
 //     and there exist in our windows only.
-//   - kgo swallows OnPartitionsRevoked after the first one until End is called.
+//   - kgo swallows OnPartitionsRevoked after the first one until End is called, and
+//     OnPartitionsLost after the first of that.
 //   - kgo keeps one fetch of each broker, and fetches there again only when all of
 //     it is polled or paused: to poll less than there is keeps other topics out.
 //   - BlockRebalanceOnPoll: between a poll and AllowRebalance no partition can

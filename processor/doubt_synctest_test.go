@@ -67,7 +67,7 @@ func TestRefusalInDoubtIsParked(t *testing.T) {
 		s, second := crashAfterGrant(t, func() *http.Response { return refused("-7") })
 		ends := s.settled(1)
 		require.Equal(t, s.topics.Retry, ends[0].Topic, "the limit may be reached by the very coupon that was granted")
-		require.Equal(t, "true", header(ends[0], headerInDoubt))
+		require.Equal(t, "true", headerText(ends[0], headerInDoubt))
 		require.NoError(t, second.stopped())
 	})
 }
@@ -79,14 +79,14 @@ func TestRefusalInDoubtIsGivenUpAsGrantUnknown(t *testing.T) {
 		require.NoError(t, second.stopped())
 		var outcomes []*kgo.Record
 		for _, r := range s.allEnds() {
-			if r.Topic != s.topics.Retry && header(r, headerSource) == s.topics.Store+"/0/0" {
+			if r.Topic != s.topics.Retry && headerText(r, headerSource) == s.topics.Store+"/0/0" {
 				outcomes = append(outcomes, r)
 			}
 		}
 		require.Len(t, outcomes, 1)
 		require.Equal(t, s.topics.DeadLetter, outcomes[0].Topic)
-		require.Equal(t, "grant-unknown", header(outcomes[0], headerReason))
-		require.Equal(t, s.topics.Store+"/0/0", header(outcomes[0], headerSource))
+		require.Equal(t, "grant-unknown", headerText(outcomes[0], headerReason))
+		require.Equal(t, s.topics.Store+"/0/0", headerText(outcomes[0], headerSource))
 	})
 }
 

@@ -262,7 +262,7 @@ func (f *fleet) poll(r *modelReplica, p *modelPartition, n int) {
 		default:
 			f.assert(len(tasks) == 1, "offset %d is skipped", record.Offset)
 			f.assert(!p.called[record.Offset] || tasks[0].inDoubt, "offset %d was called for and is not in doubt", record.Offset)
-			f.assert(header(record, headerInDoubt) != "true" || tasks[0].inDoubt, "doubt is lost by parking")
+			f.assert(headerText(record, headerInDoubt) != "true" || tasks[0].inDoubt, "doubt is lost by parking")
 			if told, ever := p.called[record.Offset]; ever && !told && !tasks[0].inDoubt {
 				f.cleared++
 			}

@@ -27,7 +27,7 @@ func sick(r *http.Request) (*http.Response, error) {
 // letters are the dead letters there are of a source.
 func (s *shop) letters(source string) (letters []*kgo.Record) {
 	for _, r := range on(s.topics.DeadLetter, s.allEnds()) {
-		if header(r, headerSource) == source {
+		if headerText(r, headerSource) == source {
 			letters = append(letters, r)
 		}
 	}
@@ -54,7 +54,7 @@ func (s *shop) givenUp(source string) time.Duration {
 		s.goOn(20 * time.Second)
 		require.Less(s.t, time.Since(began), time.Hour, "%s is never given up", source)
 	}
-	require.Equal(s.t, "grant-unknown", header(s.letters(source)[0], headerReason))
+	require.Equal(s.t, "grant-unknown", headerText(s.letters(source)[0], headerReason))
 	return time.Since(began)
 }
 
@@ -95,7 +95,7 @@ func TestOutageDoesNotCountTowardsGivingUp(t *testing.T) {
 		require.Greater(t, took, cfg.Retry.GiveUpAfter-6*time.Minute)
 		require.Less(t, time.Since(began), cfg.Retry.GiveUpAfter)
 		for _, parked := range on(s.topics.Retry, s.allEnds()) {
-			require.Equal(t, s.topics.Store+"/0/3", header(parked, headerSource), "parked for an outage")
+			require.Equal(t, s.topics.Store+"/0/3", headerText(parked, headerSource), "parked for an outage")
 		}
 		require.NoError(t, r.stopped())
 	})
@@ -116,7 +116,7 @@ func TestWaitSurvivesARestart(t *testing.T) {
 		for _, parked := range on(s.topics.Retry, s.allEnds()) {
 			last = parked
 		}
-		waited, err := time.ParseDuration(header(last, headerWaited))
+		waited, err := time.ParseDuration(headerText(last, headerWaited))
 		require.NoError(t, err)
 		require.Greater(t, waited, 12*time.Minute)
 

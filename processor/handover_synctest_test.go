@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -15,29 +14,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// perRequest counts the calls for each out_id.
-type perRequest struct {
-	mu    sync.Mutex
-	calls map[string]int
-}
-
-func (p *perRequest) count(id string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.calls == nil {
-		p.calls = map[string]int{}
-	}
-	p.calls[id]++
-}
-
 func TestHandOverRepeatsNoCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var counted perRequest
-		s := newShop(t, 4, always(func(r *http.Request) (*http.Response, error) {
-			counted.count(outID(r))
-			time.Sleep(500 * time.Millisecond)
-			return granted(1), nil
-		}))
+		gateway := countedBy(takes(500*time.Millisecond, new(atomic.Int64)))
+		s := newShop(t, 4, gateway)
 		var replicas []*replica
 		produced := 0
 		for i := range 4 { // each newcomer takes partitions from the others, under load
@@ -55,7 +35,7 @@ func TestHandOverRepeatsNoCall(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		onceEach(t, produced, s.settled(produced))
-		for id, n := range counted.calls {
+		for id, n := range gateway.calls {
 			require.Equal(t, 1, n, "calls for %s", id)
 		}
 		require.NoError(t, replicas[3].stopped())

@@ -191,6 +191,14 @@ func (s *shop) produceTo(topic string, partition int32, key []byte, requests ...
 	require.NoError(s.t, s.client.ProduceSync(s.t.Context(), records...).FirstErr())
 }
 
+// parked is a record of the retry topic, as whoever parks a request writes it.
+func (s *shop) parked(partition int32, q schemas.Request, source string, headers ...kgo.RecordHeader) *kgo.Record {
+	s.t.Helper()
+	value, err := s.codec.EncodeRequest(s.topics.Store, q)
+	require.NoError(s.t, err)
+	return &kgo.Record{Topic: s.topics.Retry, Partition: partition, Value: value, Headers: append(headers, kgo.RecordHeader{Key: headerSource, Value: []byte(source)})}
+}
+
 // ids counts the ends of each source record.
 func ids(records []*kgo.Record) map[string]int {
 	counts := map[string]int{}

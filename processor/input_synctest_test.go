@@ -206,10 +206,10 @@ func TestLargeRecordIsADeadLetterWithItsBytes(t *testing.T) {
 		ends := s.settled(2)
 		letters := on(s.topics.DeadLetter, ends)
 		require.Len(t, letters, 1)
-		require.Equal(t, "too-large", header(letters[0], headerReason))
+		require.Equal(t, "too-large", headerText(letters[0], headerReason))
 		require.Equal(t, large, letters[0].Value)
-		require.Equal(t, "921600", header(letters[0], headerValueSize))
-		require.Len(t, header(letters[0], headerValueSHA256), 64)
+		require.Equal(t, "921600", headerText(letters[0], headerValueSize))
+		require.Len(t, headerText(letters[0], headerValueSHA256), 64)
 		require.NoError(t, r.stopped())
 	})
 }
@@ -235,8 +235,8 @@ func TestAttackLargeKeyIsADeadLetterAndHoldsNobodyUp(t *testing.T) {
 		letters := on(s.topics.DeadLetter, ends)
 		require.Len(t, letters, 2)
 		for _, l := range letters {
-			require.Equal(t, "too-large", header(l, headerReason))
-			require.Contains(t, header(l, headerError), "the key takes ")
+			require.Equal(t, "too-large", headerText(l, headerReason))
+			require.Contains(t, headerText(l, headerError), "the key takes ")
 		}
 		require.Len(t, letters[0].Key, maxKeyBytes+1, "as it is, where it fits")
 		require.Empty(t, letters[1].Key)

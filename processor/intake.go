@@ -154,8 +154,11 @@ func (s *session) requestOf(t *task) (request schemas.Request, bad *end, missing
 	if bad != nil || missing != 0 {
 		return request, bad, missing
 	}
-	differs := s.asked.differs(s.asked.fingerprint(&request, t.record.Timestamp))
-	if !differs || t.inDoubt || t.topic == s.cfg.Topics.Retry { // what was parked was first when it came
+	written := t.record.Timestamp
+	if t.topic == s.cfg.Topics.Retry {
+		written = time.Time{} // older than its record, and nothing tells by how much
+	}
+	if !s.asked.differs(s.asked.fingerprint(&request, written)) || t.inDoubt {
 		return request, nil, 0
 	}
 	return onlyID(request), deadLetter(t, schemas.ConflictingRequest,

@@ -167,6 +167,35 @@ func (s *shop) stableOffsets() {
 	})
 }
 
+// What an owner before has under way in a transaction must be waited for, or its successor
+// begins where the partition stood before it.
+func TestOffsetsAreAskedForWithRequireStable(t *testing.T) {
+	for _, protocol := range []GroupProtocol{Classic, Consumer} {
+		t.Run(string(protocol), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newShop(t, 1, always(grantsAlways))
+				var asked, unstable atomic.Int64
+				s.kafka.ControlKey(int16(kmsg.OffsetFetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+					s.kafka.KeepControl()
+					asked.Add(1)
+					if !req.(*kmsg.OffsetFetchRequest).RequireStable {
+						unstable.Add(1)
+					}
+					return nil, nil, false
+				})
+				cfg := s.config("r1")
+				cfg.GroupProtocol = protocol
+				r := s.start(cfg)
+				s.produce(0, nil, s.requests("id", 5)...)
+				time.Sleep(time.Minute)
+				require.NoError(t, r.stopped())
+				require.Positive(t, asked.Load())
+				require.Zero(t, unstable.Load())
+			})
+		})
+	}
+}
+
 // dice are thrown by many goroutines.
 type dice struct {
 	mu sync.Mutex

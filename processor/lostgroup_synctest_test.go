@@ -68,7 +68,7 @@ func TestLostGroupIsGoneOnFromInDoubt(t *testing.T) {
 		letters := on(s.topics.DeadLetter, ends)
 		require.Len(t, letters, 5)
 		for _, letter := range letters {
-			require.Equal(t, "grant-unknown", header(letter, headerReason))
+			require.Equal(t, "grant-unknown", headerText(letter, headerReason))
 		}
 		for id, calls := range gateway.calls {
 			if id[:3] == "old" {

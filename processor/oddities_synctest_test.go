@@ -153,7 +153,7 @@ func TestSchemasWithoutAnAnswerHoldUpNoOthers(t *testing.T) {
 // looks at the hold need not find the log first.
 func TestHoldSaysWhyTheSessionIsBuiltAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newShop(t, 1, always(func(*http.Request) (*http.Response, error) { return granted(1), nil }))
+		s := newShop(t, 1, always(grantsAlways))
 		s.produce(0, nil, s.request("waits"))
 		fault := s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, Err: kerr.InvalidTransactionTimeout, Count: -1, TopLevel: true})
 		r := s.start(s.config("r1"))

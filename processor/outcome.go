@@ -44,9 +44,9 @@ type publisher struct {
 	version string
 }
 
-// record is what is published for an end. shrunk asks for the smallest form of
-// the same kind: an outcome without its optional members, a dead letter with an
-// empty value.
+// record is what is published for an end. shrunk asks for its smallest form: an
+// outcome without its optional members, for all else a dead letter with an empty
+// value.
 func (p publisher) record(e *end, shrunk bool) (*kgo.Record, error) {
 	if shrunk {
 		e = smallest(e)

@@ -79,15 +79,6 @@ func published(t *testing.T, p publisher, e *end, shrunk bool) *kgo.Record {
 	return r
 }
 
-func header(r *kgo.Record, key string) string {
-	for _, h := range r.Headers {
-		if h.Key == key {
-			return string(h.Value)
-		}
-	}
-	return ""
-}
-
 // headers are those of a record, none of which may come twice.
 func headers(t *testing.T, r *kgo.Record) map[string]string {
 	t.Helper()

@@ -77,8 +77,8 @@ func (s *session) cannotJoin(err error) string {
 	return fmt.Sprintf("the group cannot be joined: %v; check the cluster and the rights of this user", err)
 }
 
-// rearm lets kgo tell us of the next revocation: it swallows all but the first
-// until End is called. With no transaction open this sends nothing.
+// rearm lets kgo tell us of the next revocation or loss: it swallows all but the
+// first until End is called. With no transaction open this sends nothing.
 func (s *session) rearm(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.tx.deadline)
 	defer cancel()

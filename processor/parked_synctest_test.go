@@ -42,12 +42,8 @@ func TestParkedRequestsAreCalledWhenTheyAreDue(t *testing.T) {
 			for i := range each {
 				id := fmt.Sprintf("parked-%d-%d", number, i)
 				due[id] = time.Now().Add(5*time.Minute + time.Duration(i)*time.Second/each).Truncate(time.Millisecond)
-				value, err := s.codec.EncodeRequest(s.topics.Store, s.request(id))
-				require.NoError(t, err)
-				parked = append(parked, &kgo.Record{Topic: s.topics.Retry, Partition: number, Value: value, Headers: []kgo.RecordHeader{
-					{Key: headerSource, Value: fmt.Appendf(nil, "%s/%d/%d", s.topics.Store, number, i)},
-					{Key: headerNextAt, Value: []byte(rfc3339(due[id]))},
-				}})
+				parked = append(parked, s.parked(number, s.request(id), fmt.Sprintf("%s/%d/%d", s.topics.Store, number, i),
+					kgo.RecordHeader{Key: headerNextAt, Value: []byte(rfc3339(due[id]))}))
 			}
 		}
 		require.NoError(t, s.client.ProduceSync(t.Context(), parked...).FirstErr())

@@ -59,9 +59,9 @@ func TestKeyInTroubleDoesNotFillItsWindow(t *testing.T) {
 		for source, ends := range ids(s.allEnds()) {
 			require.Equal(t, 1, ends, source)
 		}
-		require.NotEmpty(t, some(parked, func(p *kgo.Record) bool { return header(p, headerAttempts) == "0" }), "nobody was parked behind another")
+		require.NotEmpty(t, some(parked, func(p *kgo.Record) bool { return headerText(p, headerAttempts) == "0" }), "nobody was parked behind another")
 		for _, p := range parked {
-			require.Equal(t, header(p, headerAttempts) != "0", header(p, headerInDoubt) == "true", "who was not called is not in doubt")
+			require.Equal(t, headerText(p, headerAttempts) != "0", headerText(p, headerInDoubt) == "true", "who was not called is not in doubt")
 		}
 		require.NoError(t, r.stopped())
 	})
@@ -195,7 +195,7 @@ func TestRequestTooLargeToBeParkedIsTold(t *testing.T) {
 		s.produce(0, nil, s.request("large"))
 		letters := on(s.topics.DeadLetter, s.settled(1))
 		require.Len(t, letters, 1)
-		require.Equal(t, "too-large", header(letters[0], headerReason))
+		require.Equal(t, "too-large", headerText(letters[0], headerReason))
 		require.Empty(t, letters[0].Value)
 		require.EqualValues(t, 2, refused.Hits())
 		found := r.Find("large")
@@ -214,20 +214,16 @@ func TestRequestTooLargeToBeParkedIsTold(t *testing.T) {
 func TestParkedRequestsAreNotParkedUncalled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const parked = 400
-		s := newShop(t, 1, always(func(*http.Request) (*http.Response, error) { return granted(1), nil }))
+		s := newShop(t, 1, always(grantsAlways))
 		cfg := s.config("r1")
 		cfg.WindowRecords, cfg.Retry.Delay = 64, 20*time.Second
 		var records []*kgo.Record
 		for n := range parked {
-			value, err := s.codec.EncodeRequest(s.topics.Store, s.request("id-"+strconv.Itoa(n)))
-			require.NoError(t, err)
-			records = append(records, &kgo.Record{Topic: s.topics.Retry, Value: value, Headers: []kgo.RecordHeader{
-				{Key: headerSource, Value: []byte(s.topics.Store + "/0/" + strconv.Itoa(n))},
-				{Key: headerAttempts, Value: []byte("5")},
-				{Key: headerInDoubt, Value: []byte("true")},
-				{Key: headerFirstAttempt, Value: []byte(rfc3339(time.Now()))},
-				{Key: headerNextAt, Value: []byte(rfc3339(time.Now().Add(cfg.Retry.Delay)))},
-			}})
+			records = append(records, s.parked(0, s.request("id-"+strconv.Itoa(n)), s.topics.Store+"/0/"+strconv.Itoa(n),
+				kgo.RecordHeader{Key: headerAttempts, Value: []byte("5")},
+				kgo.RecordHeader{Key: headerInDoubt, Value: []byte("true")},
+				kgo.RecordHeader{Key: headerFirstAttempt, Value: []byte(rfc3339(time.Now()))},
+				kgo.RecordHeader{Key: headerNextAt, Value: []byte(rfc3339(time.Now().Add(cfg.Retry.Delay)))}))
 		}
 		require.NoError(t, s.client.ProduceSync(t.Context(), records...).FirstErr())
 		r := s.start(cfg)

@@ -55,8 +55,6 @@ func inWords(v verdict) string {
 	return words[v.action]
 }
 
-func verdictOn(p policy, at situation, answer *topclient.Error) verdict { return p.on(answer, at) }
-
 func TestPolicy(t *testing.T) {
 	situations := []situation{
 		{},
@@ -90,7 +88,7 @@ func TestPolicy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for i, at := range situations {
-				v := verdictOn(testPolicy(), at, answers()[name])
+				v := testPolicy().on(answers()[name], at)
 				require.Equal(t, want[i], inWords(v), "%+v", at)
 				require.Equal(t, v.action == actDeadLetter, v.detail != "", "%+v", at)
 				require.GreaterOrEqual(t, v.wait, time.Duration(0), "%+v", at)
@@ -118,7 +116,7 @@ func TestRefusalInDoubtCanBeTrusted(t *testing.T) {
 		"business exception":   "BUSINESS_EXCEPTION",
 	} {
 		t.Run(name, func(t *testing.T) {
-			require.Equal(t, want, inWords(verdictOn(p, situation{often: true, inDoubt: true}, answers()[name])))
+			require.Equal(t, want, inWords(p.on(answers()[name], situation{often: true, inDoubt: true})))
 		})
 	}
 }
@@ -171,11 +169,11 @@ func TestDoubtOfAnAnswerStays(t *testing.T) {
 
 func TestBanLasts(t *testing.T) {
 	told := &topclient.Error{About: topclient.AboutGateway, Throttled: true, RetryAfter: 17 * time.Second}
-	require.Equal(t, 17*time.Second, verdictOn(testPolicy(), situation{}, told).wait)
+	require.Equal(t, 17*time.Second, testPolicy().on(told, situation{}).wait)
 
 	told.RetryAfter = 0
-	require.LessOrEqual(t, verdictOn(testPolicy(), situation{}, told).wait, time.Minute)
-	require.Greater(t, verdictOn(testPolicy(), situation{}, told).wait, 44*time.Second)
+	require.LessOrEqual(t, testPolicy().on(told, situation{}).wait, time.Minute)
+	require.Greater(t, testPolicy().on(told, situation{}).wait, 44*time.Second)
 }
 
 // A timestamp may be refused for a clock that was set a moment ago. Twice in a

@@ -133,11 +133,11 @@ func TestReplicaThatIsSlowIsReady(t *testing.T) {
 			set:     func(cfg *Config) { cfg.MaxInFlight = 1 }, sends: 20,
 		},
 		"a call every 40 s for its rate": {
-			gateway: func(*http.Request) (*http.Response, error) { return granted(1), nil },
+			gateway: grantsAlways,
 			set:     func(cfg *Config) { cfg.Rate = 1.0 / 40 }, sends: 20,
 		},
 		"a request every 13 s": {
-			gateway: func(*http.Request) (*http.Response, error) { return granted(1), nil },
+			gateway: grantsAlways,
 			sends:   1, every: 13 * time.Second,
 		},
 		"nothing but parked requests": {gateway: refusedInDoubt, sends: 3},

@@ -183,7 +183,7 @@ func TestSharesFollowPartitionsThatAreAdded(t *testing.T) {
 		start := func(name string) *replica {
 			cfg := s.config(name)
 			cfg.Rate = perSecond
-			s.gateway = m.of(name, func(*http.Request) (*http.Response, error) { return granted(1), nil })
+			s.gateway = m.of(name, grantsAlways)
 			return s.start(cfg)
 		}
 		first, second := start("first"), start("second")
@@ -216,7 +216,7 @@ func TestDailyBudgetIsKeptThroughRestarts(t *testing.T) {
 		start := func(name string) *replica {
 			cfg := s.config(name)
 			cfg.DailyBudget = 24 * hourly
-			s.gateway = m.of(name, func(*http.Request) (*http.Response, error) { return granted(1), nil })
+			s.gateway = m.of(name, grantsAlways)
 			return s.start(cfg)
 		}
 		for partition := range int32(partitions) {

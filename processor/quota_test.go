@@ -55,6 +55,11 @@ func TestQuotaMakesNoBurst(t *testing.T) {
 		q.SetShare(1, 1)
 		time.Sleep(time.Hour) // nothing is saved up
 		require.LessOrEqual(t, takenIn(q, time.Second), 105)
+		q.SetShare(1, 200)
+		time.Sleep(time.Hour)
+		_, first := q.Take(time.Now())
+		_, second := q.Take(time.Now())
+		require.True(t, first && !second, "of the smallest share one call is saved up")
 	})
 }
 

@@ -161,6 +161,7 @@ func TestRevocationThatIsNotToldOfClosesItsWindowsToo(t *testing.T) {
 			held += testutil.ToFloat64(r.metrics.partitions)
 		}
 		require.InDelta(t, 24, held, 0, "8 of each of three topics")
+		require.Contains(t, first.log.String(), "a partition has moved, which was not told")
 		s.spread("last", 8, 8)
 		onceEach(t, 17, s.settled(17))
 		for _, r := range []*replica{first, second, third} {
@@ -175,16 +176,18 @@ func TestLossAfterAJoinThatFailedClosesTheWindows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64
 		s := newShop(t, 1, takes(time.Millisecond, &calls))
-		s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ConsumerGroupHeartbeat}, Err: kerr.GroupAuthorizationFailed, Count: 1})
+		first := s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ConsumerGroupHeartbeat}, Err: kerr.GroupAuthorizationFailed, Count: 1})
 		cfg := s.config("r1")
 		cfg.GroupProtocol = Consumer
 		r := s.start(cfg)
 		time.Sleep(5 * time.Second) // with no transaction, which would let kgo tell
+		require.EqualValues(t, 1, first.Hits(), "the first join was refused")
 		require.EqualValues(t, 3, testutil.ToFloat64(r.metrics.partitions))
 
 		refused := s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ConsumerGroupHeartbeat}, Err: kerr.GroupAuthorizationFailed, Count: -1})
 		time.Sleep(5 * time.Second)
 		require.Zero(t, testutil.ToFloat64(r.metrics.partitions))
+		require.Positive(t, refused.Hits())
 		refused.Remove()
 		s.produce(0, nil, s.request("after"))
 		onceEach(t, 1, s.settled(1))

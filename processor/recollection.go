@@ -82,7 +82,7 @@ func (r *recollection) of(ctx context.Context, reaches map[partition]reach) map[
 	return read
 }
 
-// read returns what it has read with an error too; reaches keeps what is left to read.
+// read returns what it has read with an error too; reaches keeps what could not be read.
 func (r *recollection) read(ctx context.Context, reaches map[partition]reach) (map[partition][]earlier, error) {
 	inflation, err := newInflation(recalledInflated)
 	if err != nil {
@@ -105,6 +105,8 @@ func (r *recollection) read(ctx context.Context, reaches map[partition]reach) (m
 	defer client.Close()
 	found, decoder := map[partition][]earlier{}, recalling{recollection: r, now: time.Now()}
 	var failed error
+	unread := map[partition]reach{}
+	defer func() { maps.Copy(reaches, unread) }()
 	for len(reaches) > 0 {
 		fetches := client.PollRecords(ctx, pollRecords)
 		if ctx.Err() != nil {
@@ -119,6 +121,7 @@ func (r *recollection) read(ctx context.Context, reaches map[partition]reach) (m
 		for _, fe := range fetches.Errors() {
 			if p := (partition{fe.Topic, fe.Partition}); !errors.Is(fe.Err, errInflated) {
 				failed = fmt.Errorf("reading %s: %w", p, fe.Err)
+				unread[p] = reaches[p]
 				over(p)
 			}
 		}
@@ -166,12 +169,15 @@ func (r *recalling) decode(ctx context.Context, p partition, record *kgo.Record)
 		return e, false
 	}
 	t.foundInDoubt()
-	return earlier{requestID: q.RequestID, asked: r.asked.fingerprint(&q, record.Timestamp), origin: t.origin(), since: firstKnown(t)}, true
+	return earlier{requestID: q.RequestID, asked: r.asked.fingerprint(&q, t.askedAt()), origin: t.origin(), since: firstKnown(t)}, true
 }
 
 // fetch asks for a schema. A registry that gives no answer is not asked again.
 func (r *recalling) fetch(ctx context.Context, schema int) bool {
 	if r.fetches++; r.fetches > recalledSchemas {
+		if r.unfetched == nil {
+			r.unfetched = fmt.Errorf("more than %d schemas are not known yet, and no more are asked for", recalledSchemas)
+		}
 		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, recalledSchema)

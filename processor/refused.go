@@ -79,7 +79,7 @@ func (tx *transaction) refusals(ends []*end, failures []error) error {
 }
 
 // refusal says what one failed produce means, of so many that went out. What is too large
-// goes out smaller the next time; it never becomes another kind of event.
+// goes out smaller the next time; an outcome never becomes another kind of event.
 func (tx *transaction) refusal(e *end, err error, all int) error {
 	switch {
 	case ofTheRecord(err):

@@ -54,8 +54,8 @@ func TestReplaysAreAsMuchInDoubtAsTheySay(t *testing.T) {
 				require.Equal(t, row.ends(s), end.Topic)
 				require.Equal(t, row.calls, calls.Load())
 				if row.since > 0 {
-					require.Equal(t, "true", header(end, headerInDoubt))
-					require.Equal(t, first, header(end, headerFirstAttempt), "doubt is as old as it was")
+					require.Equal(t, "true", headerText(end, headerInDoubt))
+					require.Equal(t, first, headerText(end, headerFirstAttempt), "doubt is as old as it was")
 				}
 				require.NoError(t, r.stopped())
 			})

@@ -121,6 +121,25 @@ func TestRestoredCommitsAreGoneOnFromInDoubt(t *testing.T) {
 	}
 }
 
+// Somebody sets the group's offset forward with Kafka's own tools, which write no metadata:
+// a person's word. What is passed over has no end, and the audit tells.
+func TestOffsetsSetForwardPassOverRequestsAndTheAuditTells(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(t, 1, always(grantsAlways))
+		doneBy(t, s, "kept")
+		s.produce(0, nil, s.requests("passed over", 5)...)
+		require.Equal(t, proof.Unfinished, s.audited().Verdict(), "the control: they are not lost yet")
+
+		s.commit(storeZero, 10, "")
+		r := s.start(s.config("r1"))
+		s.produce(0, nil, s.request("behind them"))
+		require.Len(t, s.settled(6), 6)
+		require.Empty(t, r.Health().Holds)
+		require.NoError(t, r.stopped())
+		require.EqualValues(t, 5, s.audited().Violations[proof.Lost].Total)
+	})
+}
+
 // Offsets without our metadata, as a mirror translates them: what had ended above
 // the watermark ends again, and nothing is in doubt.
 func TestOffsetsWithoutMetadataKnowNoFinishedSet(t *testing.T) {
@@ -321,7 +340,7 @@ func TestRegistryThatCameBackEmpty(t *testing.T) {
 		letters := on(s.topics.DeadLetter, ends)
 		require.Len(t, letters, 3)
 		for _, letter := range letters {
-			require.Equal(t, "unknown-schema", header(letter, headerReason))
+			require.Equal(t, "unknown-schema", headerText(letter, headerReason))
 		}
 		require.Equal(t, 3, gateway.total())
 		require.NoError(t, r.stopped())

@@ -109,19 +109,13 @@ func TestFinishedSetSurvivesAKill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const others = 20
 		var released atomic.Bool
-		var mu sync.Mutex
-		calls := map[string]int{}
-		s := newShop(t, 1, always(func(r *http.Request) (*http.Response, error) {
-			id := outID(r)
-			mu.Lock()
-			calls[id]++
-			mu.Unlock()
-			if id == "hangs" && !released.Load() {
-				<-r.Context().Done()
-				return nil, r.Context().Err()
+		gateway := countedBy(func(r *http.Request) (*http.Response, error) {
+			if outID(r) == "hangs" && !released.Load() {
+				return hangs(r)
 			}
 			return granted(1), nil
-		}))
+		})
+		s := newShop(t, 1, gateway)
 		first := s.start(s.config("r1"))
 		s.produce(0, nil, s.request("hangs"))
 		s.produce(0, nil, s.requests("other", others)...)
@@ -135,14 +129,12 @@ func TestFinishedSetSurvivesAKill(t *testing.T) {
 
 		onceEach(t, others+1, s.settled(others+1))
 		require.NoError(t, second.stopped())
-		mu.Lock()
-		defer mu.Unlock()
-		for id, n := range calls {
+		for id, n := range gateway.calls {
 			if id != "hangs" {
 				require.Equal(t, 1, n, "calls for %s", id)
 			}
 		}
-		require.GreaterOrEqual(t, calls["hangs"], 2)
+		require.GreaterOrEqual(t, gateway.of("hangs"), 2)
 	})
 }
 

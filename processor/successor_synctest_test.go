@@ -4,7 +4,6 @@ package processor
 
 import (
 	"fmt"
-	"net/http"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -28,7 +27,7 @@ func TestLostTransactionalIDWaitsForTheBrokersToEndIt(t *testing.T) {
 
 func diesWithinATransaction(t *testing.T, successor string, atOnce bool) {
 	const before, within = 10, 5
-	gateway := countedBy(func(*http.Request) (*http.Response, error) { return granted(1), nil })
+	gateway := countedBy(grantsAlways)
 	s := newShop(t, 1, gateway)
 	cfg := s.config("r1")
 	died, armed := make(chan struct{}), atomic.Bool{}

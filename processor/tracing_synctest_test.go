@@ -80,8 +80,8 @@ func TestOneTraceSpansRequestCallsParkingAndOutcome(t *testing.T) {
 		require.Len(t, spans.Started(), len(spans.Ended()), "each span that began has ended")
 
 		var way []string // from the outcome back to the producer
-		at := header(on(s.topics.Granted, traced(ends))[0], headerTraceParent)
-		require.Equal(t, callersState, header(on(s.topics.Granted, traced(ends))[0], headerTraceState))
+		at := headerText(on(s.topics.Granted, traced(ends))[0], headerTraceParent)
+		require.Equal(t, callersState, headerText(on(s.topics.Granted, traced(ends))[0], headerTraceState))
 		for id := strings.Split(at, "-")[2]; id != callersSpan; id = byID[id].Parent().SpanID().String() {
 			require.Contains(t, byID, id, "after %v", way)
 			way = append(way, byID[id].Name())
@@ -102,18 +102,18 @@ func told(span sdktrace.ReadOnlySpan) string {
 
 // traced are the records of the caller's trace.
 func traced(records []*kgo.Record) []*kgo.Record {
-	return some(records, func(r *kgo.Record) bool { return strings.Contains(header(r, headerTraceParent), callersTrace) })
+	return some(records, func(r *kgo.Record) bool { return strings.Contains(headerText(r, headerTraceParent), callersTrace) })
 }
 
 // Without a tracer the context goes from the request to its outcome as it came.
 func TestTraceContextPassesThroughWhereNobodyTraces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newShop(t, 1, always(func(*http.Request) (*http.Response, error) { return granted(1), nil }))
+		s := newShop(t, 1, always(grantsAlways))
 		r := s.start(s.config("r1"))
 		s.produceTraced("traced", callersParent)
 		outcome := s.settled(1)[0]
-		require.Equal(t, callersParent, header(outcome, headerTraceParent))
-		require.Equal(t, callersState, header(outcome, headerTraceState))
+		require.Equal(t, callersParent, headerText(outcome, headerTraceParent))
+		require.Equal(t, callersState, headerText(outcome, headerTraceState))
 		require.NoError(t, r.stopped())
 	})
 }

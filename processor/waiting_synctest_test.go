@@ -4,6 +4,7 @@ package processor
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -39,17 +40,11 @@ func status(code int) always {
 func platform(code int, extra string) always {
 	return func(*http.Request) (*http.Response, error) {
 		r := refused("")
-		r.Body = readCloser(fmt.Sprintf(`{"error_response":{"code":%d,"msg":"m"%s,"request_id":"r"}}`, code, extra))
+		r.Body = io.NopCloser(strings.NewReader(fmt.Sprintf(`{"error_response":{"code":%d,"msg":"m"%s,"request_id":"r"}}`, code, extra)))
 		r.ContentLength = -1
 		return r, nil
 	}
 }
-
-func readCloser(s string) *stringBody { return &stringBody{strings.NewReader(s)} }
-
-type stringBody struct{ *strings.Reader }
-
-func (*stringBody) Close() error { return nil }
 
 // reasons are the sentences of the holds of a kind.
 func reasons(holds []Hold, kind string) string {
@@ -170,7 +165,7 @@ func TestSystemExceptionIsParkedAndComesBack(t *testing.T) {
 		gateway.to(takes(0, &granting))
 		outcomes := on(s.topics.Granted, s.settled(2))
 		require.Len(t, outcomes, 1)
-		require.Equal(t, s.topics.Store+"/0/0", header(outcomes[0], headerSource), "the outcome answers the original record")
+		require.Equal(t, s.topics.Store+"/0/0", headerText(outcomes[0], headerSource), "the outcome answers the original record")
 		outcome, err := s.codec.DecodeOutcome(outcomes[0].Value)
 		require.NoError(t, err)
 		require.Equal(t, "id", outcome.(*schemas.Granted).RequestID)
@@ -197,7 +192,7 @@ func TestHangingRequestIsParkedInTime(t *testing.T) {
 			require.Less(t, time.Since(began), cfg.Retry.ParkAfter+3*cfg.CallTimeout)
 		}
 		time.Sleep(5 * time.Second)
-		require.Equal(t, "true", header(on(s.topics.Retry, s.allEnds())[0], headerInDoubt))
+		require.Equal(t, "true", headerText(on(s.topics.Retry, s.allEnds())[0], headerInDoubt))
 		ended := ids(s.allEnds())
 		require.Equal(t, 1, ended[s.topics.Store+"/0/1"], "the lane goes on")
 		require.NoError(t, r.stopped())
@@ -340,6 +335,33 @@ func (r *replica) until(so func() bool) time.Duration {
 	return time.Since(began)
 }
 
+// An outage lasts longer than the gateway remembers an out_id. Who was called before it is
+// left to a person, and who was not is granted when it ends.
+func TestOutageBeyondTheWindowLeavesWhoIsInDoubtToAPerson(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gateway := &switched{}
+		gateway.to(status(http.StatusServiceUnavailable))
+		s := newShop(t, 1, gateway)
+		cfg := s.config("r1")
+		cfg.IdempotencyWindow = time.Hour
+		r := s.start(cfg)
+		s.produce(0, nil, s.requests("called", 20)...)
+		time.Sleep(55 * time.Minute)
+		s.produce(0, nil, s.requests("waits", 20)...)
+		require.Empty(t, s.allEnds())
+		time.Sleep(10 * time.Minute)
+		letters := s.allEnds()
+		require.Len(t, on(s.topics.DeadLetter, letters), 20)
+		require.Len(t, letters, 20)
+		for _, letter := range letters {
+			require.Equal(t, "grant-unknown", headerText(letter, headerReason))
+		}
+		gateway.to(grantsAlways)
+		require.Len(t, on(s.topics.Granted, s.settled(40)), 20)
+		require.NoError(t, r.stopped())
+	})
+}
+
 // The brokers go in the middle of a transaction and are back before the group has
 // missed the member. The session is built anew, and need not wait for itself.
 func TestBrokersGoneForAMomentHoldUpNobody(t *testing.T) {
@@ -454,7 +476,7 @@ func TestRegistryDownHoldsOnlyWhatNeedsIt(t *testing.T) {
 		registry.to(up.RoundTrip)
 		letters := on(s.topics.DeadLetter, s.settled(3))
 		require.Len(t, letters, 1)
-		require.Equal(t, "unknown-schema", header(letters[0], headerReason))
+		require.Equal(t, "unknown-schema", headerText(letters[0], headerReason))
 		time.Sleep(5 * time.Second)
 		require.Empty(t, r.Health().Holds)
 		require.NoError(t, r.stopped())

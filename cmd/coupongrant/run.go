@@ -16,7 +16,7 @@ func (c *cli) runCommand() *cobra.Command {
 until it is asked to stop (SIGTERM, Ctrl-C, SIGHUP). What it waits for stands in the log, at /readyz
 and in the metric coupongrant_holds. A second signal ends it at once; nothing is lost by that.`,
 		Example: `  coupongrant run --config /etc/coupongrant.yaml
-  COUPONGRANT_KAFKA_BROKERS=kafka-1:9092,kafka-2:9092 coupongrant run --gateway.rate 50`,
+  COUPONGRANT_KAFKA_BROKERS=kafka-1:9092,kafka-2:9092 coupongrant run --config coupongrant.yaml --gateway.rate 50`,
 		GroupID: groupServe,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -57,6 +57,9 @@ func TestOurCommandsInTheRunbooksWork(t *testing.T) {
 			continue
 		}
 		ran++
+		if strings.Contains(command, " --") { // more than the name of a command
+			require.Contains(t, command, " --config /etc/coupongrant.yaml", "%s: or it asks a cluster on this machine", page)
+		}
 		for i := range args {
 			switch args[i] {
 			case "ID":
@@ -79,6 +82,26 @@ func TestOurCommandsInTheRunbooksWork(t *testing.T) {
 		require.Equal(t, exitDone, got.code, "%s: %s: %s", page, command, got.stderr)
 	}
 	require.Greater(t, ran, 10)
+}
+
+// Every trouble that the alert can name has its mend.
+func TestRunbookOfTroubleNamesEveryKind(t *testing.T) {
+	kinds := regexp.MustCompile("`([a-z-]+)`")
+	var named []string
+	for line := range strings.Lines(fileText(t, filepath.Join(runbooks, "CouponGrantAppTrouble.md"))) {
+		if cells := strings.Split(line, "|"); len(cells) == 4 {
+			for _, found := range kinds.FindAllStringSubmatch(cells[1], -1) {
+				named = append(named, found[1])
+			}
+		}
+	}
+	var exposed []string
+	_, values, _ := strings.Cut(pageRows(t)["coupongrant_app_trouble"].labels, ":")
+	for _, found := range kinds.FindAllStringSubmatch(values, -1) {
+		exposed = append(exposed, found[1])
+	}
+	require.NotEmpty(t, exposed)
+	require.ElementsMatch(t, append(exposed, "trouble"), named, "the heading is a cell too")
 }
 
 // What a runbook looks for in the metrics is there.

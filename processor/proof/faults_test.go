@@ -247,7 +247,7 @@ func (c *chaos) shrinkTo(n int) error {
 			return nil
 		}
 		if err := all[len(all)-1].stop(); err != nil {
-			c.found.add("exit", "%v", err)
+			return err
 		}
 	}
 }

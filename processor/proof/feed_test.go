@@ -52,7 +52,6 @@ type feed struct {
 	sent      []sent
 	aborted   map[string]bool // request ids that must never be called
 	batches   int
-	plain     int64                // records that are there
 	strayless bool                 // no stray is sent at the moment
 	strays    []int                // of sent, the strays that noStray has not left out
 	expiry    map[string]time.Time // of the hurried, by request id
@@ -205,7 +204,6 @@ func (f *feed) written(r *kgo.Record, err error) {
 		f.err = fmt.Errorf("writing an event: %w", err)
 		return
 	}
-	f.plain++
 	f.locate(r)
 }
 

@@ -104,7 +104,7 @@ func TestGroupOfAStoppedFleetExpiresAndIsGoneOnFromAsThePageSays(t *testing.T) {
 	s.send(s.topics.Inputs[0], "", someRequests("idle", 5, nil)...)
 	s.balanced(10)
 	require.Zero(t, r.stop(t, settleLimit))
-	require.Eventually(t, forgotten, 3*retention, time.Second, "nobody is there")
+	require.NoError(t, within(3*retention, "nobody is there, and its offsets must have expired", forgotten))
 
 	s.runPage()
 	held := s.replica("a", nil)

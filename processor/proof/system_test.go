@@ -164,11 +164,11 @@ func (s *system) report() proof.Report {
 func (s *system) balanced(n int) proof.Report {
 	s.t.Helper()
 	var last proof.Report
-	require.Eventually(s.t, func() bool {
+	s.eventually("all must be ended", func() bool {
 		last = s.report()
 		require.Empty(s.t, last.Violations)
 		return last.Verdict() == proof.Balanced && last.Requests >= int64(n)
-	}, settleLimit, lookEvery, "all must be ended")
+	})
 	require.EqualValues(s.t, n, last.Requests)
 	return last
 }
@@ -176,5 +176,5 @@ func (s *system) balanced(n int) proof.Report {
 // eventually waits for a condition.
 func (s *system) eventually(what string, condition func() bool) {
 	s.t.Helper()
-	require.Eventually(s.t, condition, settleLimit, lookEvery, what)
+	require.NoError(s.t, within(settleLimit, what, condition))
 }

@@ -1,4 +1,4 @@
-//go:build chaos || apart
+//go:build integration || chaos || apart
 
 package proof_test
 

@@ -7,8 +7,10 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/coupongrant/coupongrant/processor/proof"
@@ -149,6 +151,7 @@ func checkRecord(r *kgo.Record, topics proof.Topics, found *findings) {
 	for _, h := range r.Headers {
 		checkText("a header "+h.Key+" of "+r.Topic, h.Value, found)
 	}
+	checkText("a key of "+r.Topic, r.Key, found)
 	if r.Topic == topics.Granted || r.Topic == topics.Failed {
 		checkText("a value of "+r.Topic, r.Value, found)
 	}
@@ -158,6 +161,30 @@ func checkText(where string, text []byte, found *findings) {
 	for _, canary := range []string{proof.Canary, canarySecret, canarySession} {
 		if bytes.Contains(text, []byte(canary)) {
 			found.add("leak", "%s in %s", canary, where)
+		}
+	}
+}
+
+// What the runs call a leak is seen, wherever in a result it stands.
+func TestEveryPartOfAResultIsSearchedForLeaks(t *testing.T) {
+	topics := proof.Topics{Granted: "granted", Failed: "failed", DeadLetter: "dead-letter", Retry: "retry"}
+	for name, row := range map[string]struct {
+		topic string
+		in    func(*kgo.Record, []byte)
+		leaks bool
+	}{
+		"the key of an outcome":     {topics.Granted, func(r *kgo.Record, b []byte) { r.Key = b }, true},
+		"the value of an outcome":   {topics.Failed, func(r *kgo.Record, b []byte) { r.Value = b }, true},
+		"a header of a parked copy": {topics.Retry, func(r *kgo.Record, b []byte) { r.Headers = []kgo.RecordHeader{{Key: "h", Value: b}} }, true},
+		"the key of a dead letter":  {topics.DeadLetter, func(r *kgo.Record, b []byte) { r.Key = b }, true},
+		"the request itself":        {topics.DeadLetter, func(r *kgo.Record, b []byte) { r.Value = b }, false},
+	} {
+		for _, canary := range []string{proof.Canary, canarySecret, canarySession} {
+			r := &kgo.Record{Topic: row.topic}
+			row.in(r, []byte("before "+canary+" behind"))
+			var found findings
+			checkRecord(r, topics, &found)
+			require.Equal(t, row.leaks, found.total["leak"] == 1, "%s: %s", name, canary)
 		}
 	}
 }
