@@ -74,7 +74,7 @@ compose-test: ## deploy/compose.yaml is what Compose understands, by the library
 # and what takes long and is the same either way runs once. LONG lasts for minutes to hours of fake
 # time, and runs without the race detector.
 LONG = ErrorMatrix|BusyKeysKeepTheirOrderThroughAnOutage|OutageDoesNotCountTowardsGivingUp|OutageUnderLoad|FlappingGateway|FleetKeepsWithinItsRate|DailyBudgetIsKeptThroughRestarts|TroubleIsTold.*|GuardDoesNotFlap
-LONG := $(LONG)|ExpelledWhileItHandedOver.*|BanUntilMidnight.*|BacklogOfOneTopicDoesNotKeepOutTheOther|WaitSurvivesARestart|ParkedRequestsAreCalledWhenTheyAreDue|KeyInTroubleDoesNotFillItsWindow|RequestInDoubtIsGivenUpInTime|MassRefusals.*
+LONG := $(LONG)|ExpelledWhileItHandedOver.*|BanUntilMidnight.*|OutageBeyondTheWindow.*|BacklogOfOneTopicDoesNotKeepOutTheOther|WaitSurvivesARestart|ParkedRequestsAreCalledWhenTheyAreDue|KeyInTroubleDoesNotFillItsWindow|RequestInDoubtIsGivenUpInTime|MassRefusals.*
 
 test: ## everything that needs only Go: vet, and all tests, but the longest with the race detector
 	go vet ./...
