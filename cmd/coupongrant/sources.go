@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -125,10 +126,13 @@ func refuseUnknown(from source, all []setting) error {
 	return errors.Join(errs...)
 }
 
+// serviceVariable is what Kubernetes makes of each service: COUPONGRANT_GATEWAY_PORT of
+// one that is named coupongrant-gateway.
+var serviceVariable = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
+
 // fromEnviron reads the variables of known keys. One of our sections that no key has is
 // an error, and so is one that is a known one but for a letter or two; empty ones count
-// as not set. Others that begin like ours may be somebody's: Kubernetes makes
-// COUPONGRANT_PORT of a service.
+// as not set. Others that begin like ours may be somebody's.
 func fromEnviron(environ []string, all []setting) (source, error) {
 	from := source{name: "environment", values: map[string]any{}}
 	byVariable, sections := map[string]string{}, []string{}
@@ -148,7 +152,7 @@ func fromEnviron(environ []string, all []setting) (source, error) {
 			}
 			continue
 		}
-		if !strings.HasPrefix(variable, variablePrefix) {
+		if !strings.HasPrefix(variable, variablePrefix) || serviceVariable.MatchString(variable) {
 			continue
 		}
 		meant := nearest(variable, variables)
