@@ -44,6 +44,7 @@ func TestFlagOverVariableOverFileOverDefault(t *testing.T) {
 		"empty variable says none": {file, []string{"COUPONGRANT_GATEWAY_TIMEOUT="}, nil, 3 * time.Second, "file "},
 		"empty file":               {"# nothing\n", nil, nil, 10 * time.Second, ""},
 		"empty section":            {"gateway:\nkafka: {}\n", nil, nil, 10 * time.Second, ""},
+		"known ones of null":       {"gateway: {timeout: , session: ~}\nkafka: {tls: , sasl: {}}\n", nil, nil, 10 * time.Second, ""},
 		"dotted key":               {"gateway.timeout: 2s\n", nil, nil, 2 * time.Second, "file "},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -157,6 +158,10 @@ func TestAliasesAndMergesAreFollowed(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "debug", cfg.Processor.Group, "what a section itself says counts")
 	require.Equal(t, "merged", cfg.Processor.TransactionalID)
+	cfg, err = load(t, "kafka:\n  <<: {group: merged}\n  group:\n<<: ~\nlog.level:\nlog: {level: debug}\n", nil)
+	require.NoError(t, err)
+	require.Equal(t, "merged", cfg.Processor.Group, "null says nothing")
+	require.Equal(t, "debug", cfg.Log.Level)
 }
 
 func TestWrongSettingsNameKeyValueAndMend(t *testing.T) {
@@ -168,6 +173,10 @@ func TestWrongSettingsNameKeyValueAndMend(t *testing.T) {
 	}{
 		"unknown key":          {file: "kafka:\n  brokrs: [a:1]\n", want: []string{"kafka.brokrs", "settings.yaml", "kafka.brokers"}},
 		"unknown section":      {file: "kafak:\n  group: x\n", want: []string{"kafak.group", "kafka.group"}},
+		"unknown key of null":  {file: "gateway:\n  rte:\n", want: []string{"unknown key gateway.rte in file", "gateway.rate"}},
+		"section of null":      {file: "gatewy:\n", want: []string{"unknown key gatewy in file"}},
+		"section of nothing":   {file: "kafka:\n  sals: {}\n", want: []string{"unknown key kafka.sals in file"}},
+		"unknown by an alias":  {file: "kafka: &n\ngateway:\n  rte: *n\n", want: []string{"unknown key gateway.rte in file"}},
 		"unknown short key":    {file: "x: 1\n", want: []string{"unknown key x in file", "did you mean"}},
 		"value for a section":  {file: "kafka: x\n", want: []string{"unknown key kafka in file"}},
 		"section for a value":  {file: "kafka:\n  group:\n    name: x\n", want: []string{"kafka.group.name"}},

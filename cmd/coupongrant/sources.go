@@ -136,10 +136,11 @@ func refuseUnknown(from source, all []setting) error {
 	var errs []error
 	for _, key := range slices.Sorted(maps.Keys(from.values)) {
 		at := slices.IndexFunc(all, func(s setting) bool { return s.key == key })
-		switch {
+		isSection := slices.ContainsFunc(all, func(s setting) bool { return strings.HasPrefix(s.key, key+".") })
+		switch silent := from.values[key] == nil; {
+		case silent && (at >= 0 || isSection):
 		case at < 0:
 			errs = append(errs, fmt.Errorf("unknown key %s in %s: did you mean %s?", quoted(key), from.name, nearest(key, keys(all))))
-			continue
 		case all[at].secret:
 			errs = append(errs, fmt.Errorf("%s stands in %s: put the secret into a file of its own and name that by %s_file, or set %s",
 				key, from.name, key, variableOf(key)))
