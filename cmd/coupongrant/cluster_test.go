@@ -108,6 +108,20 @@ func TestTopicsCreate(t *testing.T) {
 	require.Len(t, details[topics.Granted].Partitions, 12)
 }
 
+// Kafka has no larger number for it.
+func TestTopicsCreateGivesNoMoreRoomThanThereIs(t *testing.T) {
+	s := newSite(t).ready()
+	topics, most := defaultConfig().Processor.Topics, "2147483647"
+	altered, err := s.admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: keyMaxMessage, Value: &most}}, topics.Loyalty)
+	require.NoError(t, err)
+	require.NoError(t, altered[0].Err)
+	_, err = s.admin.DeleteTopic(t.Context(), topics.Retry)
+	require.NoError(t, err)
+	got := s.run("", "topics", "create", "--partitions", "2")
+	require.Equal(t, exitDone, got.code, got.stderr)
+	require.Equal(t, most, s.settingsOf(topics.Retry)[keyMaxMessage])
+}
+
 func TestTopicsCreateAgainChangesNothingAndTellsDifferences(t *testing.T) {
 	s := newSite(t).ready()
 	same := s.run("", "topics", "create", "--partitions", "2")
