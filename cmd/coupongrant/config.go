@@ -129,11 +129,15 @@ func (e *mendableError) Error() string { return e.says + ": " + e.mend }
 
 // CheckCredentials reads the credentials once.
 func (c Config) CheckCredentials() error {
-	if errs := c.emptyCredentials(); len(errs) > 0 {
-		return errors.Join(errs...)
-	}
-	_, err := topclient.FromFiles(c.Credentials)
+	_, err := c.readCredentials()
 	return err
+}
+
+func (c Config) readCredentials() (*topclient.CredentialSource, error) {
+	if errs := c.emptyCredentials(); len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return topclient.FromFiles(c.Credentials)
 }
 
 // emptyCredentials are all mendable.
