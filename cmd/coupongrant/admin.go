@@ -19,8 +19,8 @@ import (
 // processor in the graph, so that it answers while the processor stops.
 var adminModule = fx.Module("admin", fx.Provide(newAdmin), fx.Invoke(func(*admin) {}))
 
-// admin answers probes, scrapers and people. It tells of holds and numbers, and
-// reveals nothing else.
+// admin answers probes, scrapers and people, and asks nobody who he is. What it tells,
+// SECURITY.md says: no secret, open_id or payload is in it.
 type admin struct {
 	began   time.Time
 	version string

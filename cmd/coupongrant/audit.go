@@ -14,7 +14,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/coupongrant/coupongrant/processor/proof"
-	"github.com/coupongrant/coupongrant/schemas"
 )
 
 // Exit codes of a verdict, beside those of every command.
@@ -164,31 +163,26 @@ func writeReport(w io.Writer, report proof.Report, asJSON bool) error {
 // auditor looks at a system as often as it is asked to.
 type auditor struct {
 	source   *proof.Source
-	registry *schemas.Registry
 	http     *http.Client
 	ledger   string // URL; empty: none
 	progress func(read, total int64)
 }
 
 func newAuditor(cfg Config, kafka []kgo.Opt, ledger string) (*auditor, error) {
-	registry, err := schemas.NewRegistry(cfg.Registry)
+	source, err := newSource(cfg, kafka)
 	if err != nil {
-		return nil, usage(err)
+		return nil, err
 	}
 	a := &auditor{
-		registry: registry, ledger: ledger, progress: func(int64, int64) {},
+		source: source, ledger: ledger, progress: func(int64, int64) {},
 		http: &http.Client{Transport: &http.Transport{}, Timeout: 30 * time.Second},
 	}
-	a.source = &proof.Source{
-		Options: kafka, Topics: proofTopics(cfg.Processor.Topics), Group: cfg.Processor.Group,
-		Codec: schemas.NewCodec(registry, schemas.Rules{CouponTypes: cfg.CouponTypes}), Registry: registry,
-		Progress: func(read, total int64) { a.progress(read, total) },
-	}
+	source.Progress = func(read, total int64) { a.progress(read, total) }
 	return a, nil
 }
 
 func (a *auditor) close() {
-	a.registry.Close()
+	a.source.Registry.Close()
 	a.http.CloseIdleConnections()
 }
 

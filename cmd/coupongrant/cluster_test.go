@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -106,6 +108,20 @@ func TestTopicsCreate(t *testing.T) {
 	require.Len(t, details[topics.Granted].Partitions, 12)
 }
 
+// Kafka has no larger number for it.
+func TestTopicsCreateGivesNoMoreRoomThanThereIs(t *testing.T) {
+	s := newSite(t).ready()
+	topics, most := defaultConfig().Processor.Topics, "2147483647"
+	altered, err := s.admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: keyMaxMessage, Value: &most}}, topics.Loyalty)
+	require.NoError(t, err)
+	require.NoError(t, altered[0].Err)
+	_, err = s.admin.DeleteTopic(t.Context(), topics.Retry)
+	require.NoError(t, err)
+	got := s.run("", "topics", "create", "--partitions", "2")
+	require.Equal(t, exitDone, got.code, got.stderr)
+	require.Equal(t, most, s.settingsOf(topics.Retry)[keyMaxMessage])
+}
+
 func TestTopicsCreateAgainChangesNothingAndTellsDifferences(t *testing.T) {
 	s := newSite(t).ready()
 	same := s.run("", "topics", "create", "--partitions", "2")
@@ -151,6 +167,29 @@ func TestProduceSendsLinesAndTellsTheOthers(t *testing.T) {
 	named := s.run(line("f", "store-checkout"), "produce", "--topic", topics.Loyalty)
 	require.Equal(t, exitDone, named.code, named.stderr)
 	require.EqualValues(t, 3, s.records(topics.Loyalty))
+}
+
+func TestProduceCanBeInterruptedWhileItsInputIsSilent(t *testing.T) {
+	s := newSite(t).ready()
+	in, person := io.Pipe()
+	defer func() { _ = person.Close() }() // ends the reading
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	var stdout, stderr output
+	code := make(chan int, 1)
+	go func() { code <- run(ctx, append([]string{"produce"}, s.reach...), in, &stdout, &stderr) }()
+	_, err := io.WriteString(person, `{"request_id":"a","biz_code":"b","open_id":"o","channel":"c","coupon_code":"u","coupon_type":247}`+"\n")
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return s.records(defaultConfig().Processor.Topics.Store) == 1 }, 30*time.Second, 10*time.Millisecond)
+	interrupt()
+	select {
+	case got := <-code:
+		require.Equal(t, exitFailed, got)
+		require.Contains(t, stdout.String(), "1 requests sent")
+		require.Contains(t, stderr.String(), "interrupted before it was done")
+	case <-time.After(20 * time.Second):
+		require.Fail(t, "it still waits for its input")
+	}
 }
 
 func TestProduceSampleDataGoesToBothInputs(t *testing.T) {

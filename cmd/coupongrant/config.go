@@ -83,7 +83,10 @@ func (c *Config) derive() error {
 	return nil
 }
 
-const keyTransactionalID = "kafka.transactional_id"
+const (
+	keyTransactionalID = "kafka.transactional_id"
+	keyAdminListen     = "admin.listen"
+)
 
 // replicaName tells apart the replicas of hosts, and those that share one: two
 // cannot listen on one port.
@@ -109,7 +112,7 @@ func (c Config) Validate() error {
 	for _, broker := range c.Brokers {
 		errs = append(errs, checkAddress("kafka.brokers", broker))
 	}
-	errs = append(errs, checkAddress("admin.listen", c.AdminListen), checkPprof(c.PprofListen))
+	errs = append(errs, checkAddress(keyAdminListen, c.AdminListen), checkPprof(c.PprofListen))
 	if _, err := schemas.NewRegistry(c.Registry); err != nil { // it contacts nobody
 		errs = append(errs, fmt.Errorf("%w; it should look like http://host:port", err))
 	}
@@ -126,11 +129,15 @@ func (e *mendableError) Error() string { return e.says + ": " + e.mend }
 
 // CheckCredentials reads the credentials once.
 func (c Config) CheckCredentials() error {
-	if errs := c.emptyCredentials(); len(errs) > 0 {
-		return errors.Join(errs...)
-	}
-	_, err := topclient.FromFiles(c.Credentials)
+	_, err := c.readCredentials()
 	return err
+}
+
+func (c Config) readCredentials() (*topclient.CredentialSource, error) {
+	if errs := c.emptyCredentials(); len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return topclient.FromFiles(c.Credentials)
 }
 
 // emptyCredentials are all mendable.
@@ -191,7 +198,7 @@ func checkAddress(key, address string) error {
 	return nil
 }
 
-var exampleAddress = map[string]string{"kafka.brokers": "kafka-1:9092", "admin.listen": "127.0.0.1:8080", "admin.pprof_listen": "127.0.0.1:6060"}
+var exampleAddress = map[string]string{"kafka.brokers": "kafka-1:9092", keyAdminListen: "127.0.0.1:8080", "admin.pprof_listen": "127.0.0.1:6060"}
 
 // proofTopics are those of the audit.
 func proofTopics(t processor.Topics) proof.Topics {

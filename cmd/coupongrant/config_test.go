@@ -44,6 +44,7 @@ func TestFlagOverVariableOverFileOverDefault(t *testing.T) {
 		"empty variable says none": {file, []string{"COUPONGRANT_GATEWAY_TIMEOUT="}, nil, 3 * time.Second, "file "},
 		"empty file":               {"# nothing\n", nil, nil, 10 * time.Second, ""},
 		"empty section":            {"gateway:\nkafka: {}\n", nil, nil, 10 * time.Second, ""},
+		"known ones of null":       {"gateway: {timeout: , session: ~}\nkafka: {tls: , sasl: {}}\n", nil, nil, 10 * time.Second, ""},
 		"dotted key":               {"gateway.timeout: 2s\n", nil, nil, 2 * time.Second, "file "},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -157,6 +158,10 @@ func TestAliasesAndMergesAreFollowed(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "debug", cfg.Processor.Group, "what a section itself says counts")
 	require.Equal(t, "merged", cfg.Processor.TransactionalID)
+	cfg, err = load(t, "kafka:\n  <<: {group: merged}\n  group:\n<<: ~\nlog.level:\nlog: {level: debug}\n", nil)
+	require.NoError(t, err)
+	require.Equal(t, "merged", cfg.Processor.Group, "null says nothing")
+	require.Equal(t, "debug", cfg.Log.Level)
 }
 
 func TestWrongSettingsNameKeyValueAndMend(t *testing.T) {
@@ -168,6 +173,10 @@ func TestWrongSettingsNameKeyValueAndMend(t *testing.T) {
 	}{
 		"unknown key":          {file: "kafka:\n  brokrs: [a:1]\n", want: []string{"kafka.brokrs", "settings.yaml", "kafka.brokers"}},
 		"unknown section":      {file: "kafak:\n  group: x\n", want: []string{"kafak.group", "kafka.group"}},
+		"unknown key of null":  {file: "gateway:\n  rte:\n", want: []string{"unknown key gateway.rte in file", "gateway.rate"}},
+		"section of null":      {file: "gatewy:\n", want: []string{"unknown key gatewy in file"}},
+		"section of nothing":   {file: "kafka:\n  sals: {}\n", want: []string{"unknown key kafka.sals in file"}},
+		"unknown by an alias":  {file: "kafka: &n\ngateway:\n  rte: *n\n", want: []string{"unknown key gateway.rte in file"}},
 		"unknown short key":    {file: "x: 1\n", want: []string{"unknown key x in file", "did you mean"}},
 		"value for a section":  {file: "kafka: x\n", want: []string{"unknown key kafka in file"}},
 		"section for a value":  {file: "kafka:\n  group:\n    name: x\n", want: []string{"kafka.group.name"}},
@@ -185,6 +194,7 @@ func TestWrongSettingsNameKeyValueAndMend(t *testing.T) {
 		"key that is a list":   {file: "? [1, 2]\n: 3\n", want: []string{"line 1", "a key is no word"}},
 		"mistyped section":     {environ: []string{"COUPONGRANT_GATEWY_RATE=5"}, want: []string{"COUPONGRANT_GATEWY_RATE", "COUPONGRANT_GATEWAY_RATE"}},
 		"mistyped variable":    {environ: []string{"COUPONGRANT_STOP_TIMEOU=1s"}, want: []string{"COUPONGRANT_STOP_TIMEOU", "COUPONGRANT_STOP_TIMEOUT"}},
+		"like a service's":     {environ: []string{"COUPONGRANT_GATEWAY_PORT_HTTP_TCP=5"}, want: []string{"unknown variable COUPONGRANT_GATEWAY_PORT_HTTP_TCP"}},
 		"unknown variable":     {environ: []string{"COUPONGRANT_KAFKA_BROKRES=x"}, want: []string{"COUPONGRANT_KAFKA_BROKRES", "COUPONGRANT_KAFKA_BROKERS"}},
 		"duration":             {environ: []string{"COUPONGRANT_RETRY_DELAY=5"}, want: []string{"retry.delay", `"5"`, "environment", "1500ms"}},
 		"bool":                 {args: []string{"--kafka.require_tv2=maybe"}, want: []string{"kafka.require_tv2", "maybe", "true or false"}},
@@ -218,6 +228,11 @@ func TestVariablesOfOthersAreLeftAlone(t *testing.T) {
 		"COUPONGRANT_TEST_PYTHON=/x", "COUPONGRANT_HOME=/y", "COUPONGRANT_TEST_REGISTRY_URL=http://x", "KAFKA_BROKERS=z", "odd",
 		"COUPONGRANT_PORT=tcp://10.0.0.1:8080", "COUPONGRANT_SERVICE_HOST=10.0.0.1", "COUPONGRANT_SERVICE_PORT_ADMIN=8080",
 		"COUPONGRANT_PORT_8080_TCP_ADDR=10.0.0.1", "COUPONGRANT_PORT_8080_TCP_PROTO=tcp",
+		// Services of the names coupongrant-gateway and coupongrant-admin.
+		"COUPONGRANT_GATEWAY_SERVICE_HOST=10.0.0.2", "COUPONGRANT_GATEWAY_SERVICE_PORT=8089", "COUPONGRANT_GATEWAY_SERVICE_PORT_HTTP_API=8089",
+		"COUPONGRANT_GATEWAY_PORT=tcp://10.0.0.2:8089", "COUPONGRANT_GATEWAY_PORT_8089_TCP=tcp://10.0.0.2:8089",
+		"COUPONGRANT_GATEWAY_PORT_8089_TCP_PROTO=tcp", "COUPONGRANT_GATEWAY_PORT_8089_TCP_PORT=8089", "COUPONGRANT_GATEWAY_PORT_8089_TCP_ADDR=10.0.0.2",
+		"COUPONGRANT_ADMIN_PORT_53_UDP_ADDR=10.0.0.3", "COUPONGRANT_ADMIN_PORT_9_SCTP=sctp://10.0.0.3:9",
 	})
 	require.NoError(t, err)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -196,14 +197,18 @@ func noBrokers(d *doctor) string {
 	return ""
 }
 
+// quotation is a value or a key as settings errors tell it. An apostrophe begins none.
+var quotation = regexp.MustCompile(`"(\\.|[^"\\])*"|\B'[^']*'`)
+
 // brokenSettings makes a finding of each line of a settings error, which says
-// its mend itself.
+// its mend itself, behind the first colon that is not a quotation's.
 func brokenSettings(err error) (all []finding) {
 	for line := range strings.Lines(err.Error()) {
 		line = strings.TrimSpace(line)
 		f := finding{Check: "settings", Level: levelError, Says: line, Mend: "`coupongrant config keys` lists all settings, and what they mean"}
-		if says, mend, found := strings.Cut(line, ": "); found && strings.Contains(says, " ") {
-			f.Says, f.Mend = says, mend
+		plain := quotation.ReplaceAllStringFunc(line, func(q string) string { return strings.Repeat("_", len(q)) })
+		if says, _, found := strings.Cut(plain, ": "); found && strings.Contains(says, " ") {
+			f.Says, f.Mend = line[:len(says)], line[len(says)+len(": "):]
 		}
 		all = append(all, f)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -325,5 +326,80 @@ func TestDoctorJudgesWhatRealBrokersMaySay(t *testing.T) {
 			}
 			require.Fail(t, "no such check", row.check)
 		})
+	}
+}
+
+// A value may hold what else stands between what is wrong and its mend.
+func TestDoctorSplitsSettingsErrorsWhereTheMendBegins(t *testing.T) {
+	for name, tt := range map[string]struct {
+		file, flag string
+		says, mend string
+	}{
+		"a value":           {flag: `--retry.delay=1: "2`, says: `retry.delay is "1: \"2" (flag)`, mend: "use a duration with its unit, such as 1500ms, 45s or 24h"},
+		"a name of a topic": {flag: "--topics.store=a: b", says: `topics.store is "a: b", which can be no topic's name`, mend: "use 1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-'"},
+		"a key":             {file: "'kafka: b': 1\n", says: "unknown key 'kafka: b' in file ", mend: "did you mean "},
+		"no value":          {flag: "--kafka.brokers=", says: "kafka.brokers is empty", mend: "name host:port of some brokers"},
+		"a cause":           {flag: "--registry.tls.ca_file=absent.pem", says: "registry.url begins with http://, though settings of registry.tls are set", mend: "use https"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var args []string
+			if tt.flag != "" {
+				args = []string{tt.flag}
+			}
+			_, err := load(t, tt.file, nil, args...)
+			require.Error(t, err)
+			found := brokenSettings(err)
+			require.Len(t, found, 1)
+			require.True(t, strings.HasPrefix(found[0].Says, tt.says), found[0].Says)
+			require.True(t, strings.HasPrefix(found[0].Mend, tt.mend), found[0].Mend)
+		})
+	}
+}
+
+// The largest numbers of Kafka are nothing to find fault with, and no mend goes above
+// them.
+func TestDoctorTakesTheLargestSettings(t *testing.T) {
+	const most = "2147483647"
+	facts := func(topic, limit string) topicFacts {
+		return topicFacts{TopicDetail: kadm.TopicDetail{Topic: topic}, settings: map[string]string{keyMaxMessage: limit}}
+	}
+	d := &doctor{cfg: defaultConfig(), kafka: kafkaFacts{
+		settings: map[string]string{"offsets.retention.minutes": most},
+		topics:   map[string]topicFacts{topicsOf.Store: facts(topicsOf.Store, most), topicsOf.Retry: facts(topicsOf.Retry, most)},
+	}}
+	require.Empty(t, lookOffsetsRetention(t.Context(), d))
+	require.Empty(t, lookSizes(t.Context(), d))
+	d.kafka.topics[topicsOf.Retry] = facts(topicsOf.Retry, "1000")
+	found := lookSizes(t.Context(), d)
+	require.Len(t, found, 1)
+	require.Contains(t, found[0].Mend, keyMaxMessage+"="+most)
+}
+
+// What answers 101 hands out its connection, of which nothing but its own end ends a
+// read.
+func TestDoctorReadsNothingOfAnotherProtocol(t *testing.T) {
+	over := make(chan struct{})
+	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+		<-over
+		_ = conn.Close()
+	}))
+	defer gateway.Close()
+	defer close(over)
+	d := &doctor{cfg: defaultConfig(), http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Second}}
+	d.cfg.Gateway.URL = gateway.URL
+	answered := make(chan gatewayAnswer, 1)
+	go func() { answered <- d.askGateway(t.Context()) }()
+	select {
+	case a := <-answered:
+		require.NoError(t, a.err)
+		require.Equal(t, http.StatusSwitchingProtocols, a.status)
+		require.False(t, a.speaks)
+	case <-time.After(20 * time.Second):
+		require.Fail(t, "it still reads")
 	}
 }

@@ -122,7 +122,7 @@ func lookOffsetsRetention(_ context.Context, d *doctor) []finding {
 		return all
 	}
 	minutes, ok := number(d.kafka.settings, "offsets.retention.minutes")
-	kept := time.Duration(minutes) * time.Minute
+	kept := times(minutes, time.Minute)
 	says := fmt.Sprintf("offsets.retention.minutes of the brokers is %d: when all replicas stand still for %v, the group's offsets are deleted and every request is ended again", minutes, kept)
 	mend := "set it to " + strconv.Itoa(int(standstill/time.Minute)) + " or more"
 	switch {

@@ -115,6 +115,9 @@ func (d *doctor) askGateway(ctx context.Context) (a gatewayAnswer) {
 	defer func() { _ = response.Body.Close() }()
 	a.status = response.StatusCode
 	a.date, _ = http.ParseTime(response.Header.Get("Date")) // zero if it has none
+	if a.status == http.StatusSwitchingProtocols {
+		return a // its body is the connection, which no deadline ends
+	}
 	text, err := io.ReadAll(io.LimitReader(response.Body, 64<<10))
 	a.speaks = err == nil && strings.Contains(string(text), "error_response")
 	return a

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"slices"
 	"strconv"
@@ -291,6 +292,9 @@ func number(settings map[string]string, key string) (n int64, ok bool) {
 	return n, err == nil
 }
 
-func milliseconds(n int64) time.Duration {
-	return time.Duration(min(n, int64(1<<63-1)/int64(time.Millisecond))) * time.Millisecond
+func milliseconds(n int64) time.Duration { return times(n, time.Millisecond) }
+
+// times is so many units, or the longest duration there is.
+func times(n int64, unit time.Duration) time.Duration {
+	return time.Duration(min(n, math.MaxInt64/int64(unit))) * unit
 }

@@ -176,14 +176,15 @@ func lookSizes(_ context.Context, d *doctor) []finding {
 			largest = max(largest, n)
 		}
 	}
+	wanted := withHeaders(largest)
 	return d.eachTopic(func(topic string, t topicFacts) []finding {
 		n, ok := number(t.settings, keyMaxMessage)
-		if wanted := largest + headerRoom; topic != topics.Retry && topic != topics.DeadLetter || !ok || largest == 0 || n >= wanted {
+		if topic != topics.Retry && topic != topics.DeadLetter || !ok || largest == 0 || n >= wanted {
 			return nil
 		}
 		return []finding{warning(
 			fmt.Sprintf("%s of %s is %d, and the inputs take %d: a large request that should go there becomes a dead letter without its value", keyMaxMessage, topic, n, largest),
-			alterTopic(topic, keyMaxMessage, largest+headerRoom))}
+			alterTopic(topic, keyMaxMessage, wanted))}
 	})
 }
 

@@ -16,7 +16,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/coupongrant/coupongrant/topclient"
 	"github.com/coupongrant/coupongrant/topclient/topsim"
 )
 
@@ -186,10 +185,7 @@ func (f gatewayFlags) settings(told io.Writer, cfg Config) (topsim.Config, error
 }
 
 func configuredApp(cfg Config) (map[string]topsim.App, error) {
-	if err := cfg.CheckCredentials(); err != nil {
-		return nil, err
-	}
-	source, err := topclient.FromFiles(cfg.Credentials)
+	source, err := cfg.readCredentials()
 	if err != nil {
 		return nil, err
 	}

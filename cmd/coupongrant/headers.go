@@ -22,13 +22,20 @@ const (
 	headerReplayOf     = "coupongrant-replay-of"
 )
 
-// header of a record; empty if it has none of the name.
+// maxText bounds what is kept of a text of others, as memory has to hold many. All that
+// the program itself writes into headers is shorter.
+const maxText = 512
+
+// beginning holds nothing else of the text in memory.
+func beginning(text []byte) string { return string(text[:min(len(text), maxText)]) }
+
+// header of a record, its beginning; empty if it has none of the name.
 func header(r *kgo.Record, name string) string {
 	at := slices.IndexFunc(r.Headers, func(h kgo.RecordHeader) bool { return h.Key == name })
 	if at < 0 {
 		return ""
 	}
-	return string(r.Headers[at].Value)
+	return beginning(r.Headers[at].Value)
 }
 
 // headerCount is nil where a header is no number.

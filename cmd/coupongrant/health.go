@@ -31,18 +31,20 @@ func (c *cli) healthCommand() *cobra.Command {
 what helps. With --ready it asks /readyz: 1 means that something is held, which no
 restart mends, and the holds are printed.
 
-It has to have the settings of ` + "`run`" + `, from the same file or environment.`,
+It takes admin.listen from where ` + "`run`" + ` does, and of the other settings nothing: what a start
+would be refused for is no reason to end a replica that lives. A file that cannot be read
+counts as none; what is wrong with it is told where nobody answers.`,
 		Example: `  coupongrant health --config /etc/coupongrant.yaml
   coupongrant health --ready`,
 		GroupID: groupServe,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := c.config(cmd, defaultConfig())
+			listen, trouble, err := loadAdminListen(c.file, c.environ, cmd.Flags())
 			if err != nil {
-				return err
+				return usage(err)
 			}
-			if err := askHealth(cmd.Context(), cfg.AdminListen, ready); err != nil {
-				return err
+			if err := askHealth(cmd.Context(), listen, ready); err != nil {
+				return errors.Join(err, trouble)
 			}
 			_, err = fmt.Fprintln(c.stdout, "ok")
 			return err

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -60,4 +61,37 @@ func TestHealthFindsWhatListensEverywhere(t *testing.T) {
 	} {
 		require.Equal(t, want, dialable(listen), listen)
 	}
+}
+
+// What a start would be refused for is no reason to end a replica that lives.
+func TestHealthIsNotOfOtherSettings(t *testing.T) {
+	server := httptest.NewServer(adminWith(processor.Health{Live: true}))
+	defer server.Close()
+	address := server.Listener.Addr().String()
+	listen := "admin: {listen: '" + address + "'}\n"
+	for name, tt := range map[string]struct{ file, variable, value string }{
+		"a certificate that is away": {file: listen + "kafka: {tls: {enabled: true, ca_file: absent.pem}}\n"},
+		"a password that is away":    {file: listen + "registry: {user: u, password_file: absent}\n"},
+		"a key that is mistyped":     {file: listen + "gateway: {rte: 5}\n"},
+		"a value that is none":       {file: listen + "retry: {delay: soon}\n"},
+		"a secret in the file":       {file: listen + "gateway: {session: canary}\n"},
+		"a variable of nobody":       {file: listen, variable: "COUPONGRANT_GATEWAY_RTE", value: "5"},
+		"a file that is none":        {file: "kafka: [\n", variable: "COUPONGRANT_ADMIN_LISTEN", value: address},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if tt.variable != "" {
+				t.Setenv(tt.variable, tt.value)
+			}
+			require.Equal(t, ran{exitDone, "ok\n", ""}, runWith(t, "", "health", "--config", writeFile(t, tt.file)))
+		})
+	}
+	away := filepath.Join(t.TempDir(), "away.yaml")
+	require.Equal(t, ran{exitDone, "ok\n", ""}, runWith(t, "", "health", "--config", away, "--admin.listen", address))
+
+	server.Close()
+	got := runWith(t, "", "health", "--config", away, "--admin.listen", address)
+	require.Equal(t, exitFailed, got.code)
+	require.Contains(t, got.stderr, address)
+	require.Contains(t, got.stderr, "--config: open "+away, "it may be why the address is a wrong one")
+	require.Equal(t, exitUsage, runWith(t, "", "health", "--admin.listen", "127.0.0.1").code)
 }

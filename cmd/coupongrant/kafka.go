@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/coupongrant/coupongrant/processor"
+	"github.com/coupongrant/coupongrant/processor/proof"
 	"github.com/coupongrant/coupongrant/schemas"
 )
 
@@ -72,6 +73,18 @@ func ownCodec(ctx context.Context, cfg Config, topics schemas.Topics) (*schemas.
 		return nil, nil, registryError(cfg, err)
 	}
 	return registry, schemas.NewCodec(registry, schemas.Rules{CouponTypes: cfg.CouponTypes}), nil
+}
+
+// newSource says how the topics are read. Who has asked for it closes its registry.
+func newSource(cfg Config, kafka []kgo.Opt) (*proof.Source, error) {
+	registry, err := schemas.NewRegistry(cfg.Registry)
+	if err != nil {
+		return nil, usage(err)
+	}
+	return &proof.Source{
+		Options: kafka, Topics: proofTopics(cfg.Processor.Topics), Group: cfg.Processor.Group,
+		Codec: schemas.NewCodec(registry, schemas.Rules{CouponTypes: cfg.CouponTypes}), Registry: registry,
+	}, nil
 }
 
 // registryError names the setting and the mend. The URL cannot hold a password:

@@ -99,12 +99,12 @@ func (s *search) take(ctx context.Context, r *kgo.Record) error {
 	}
 	switch r.Topic {
 	case s.topics.Retry:
-		s.with(header(r, headerSource), func(t *traceRecord) { t.Parked = append(t.Parked, parkingOf(r)) })
+		s.with(header(r, headerSource), func(t *traceRecord) { t.addParking(parkingOf(r)) })
 	case s.topics.DeadLetter:
 		v := viewOf(r)
 		v.deadLetter(r)
 		v.RequestID = q.RequestID
-		s.with(v.Source, func(t *traceRecord) { t.Ends = append(t.Ends, v) })
+		s.with(v.Source, func(t *traceRecord) { t.addEnd(v) })
 	default:
 		if !s.with(positionOf(r).String(), func(t *traceRecord) { t.found(r, q, bad) }) {
 			s.trace.More++
@@ -131,7 +131,7 @@ func (s *search) takeLost(r *kgo.Record) error {
 	if t := s.records[header(r, headerSource)]; t != nil && lostItsValue(r) {
 		v := letterOf(r).view
 		v.RequestID = s.filter.id
-		t.Ends = append(t.Ends, v)
+		t.addEnd(v)
 	}
 	return nil
 }
@@ -148,7 +148,7 @@ func (s *search) outcomeRecord(ctx context.Context, r *kgo.Record) error {
 		return err
 	}
 	if v.RequestID == s.filter.id || v.Kind == kindUnreadable && len(s.filter.id) >= tellingID {
-		s.with(v.Source, func(t *traceRecord) { t.Ends = append(t.Ends, v) })
+		s.with(v.Source, func(t *traceRecord) { t.addEnd(v) })
 	}
 	return nil
 }

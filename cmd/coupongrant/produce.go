@@ -247,7 +247,17 @@ func sampleLoad(topics processor.Topics, f produceFlags) proof.LoadConfig {
 func (s *sender) lines(ctx context.Context, in io.Reader, told io.Writer, strict bool, rules schemas.Rules) (bad int, err error) {
 	reading, stop := context.WithCancel(ctx) // of its own: the context of a record ends the record
 	defer stop()
-	for line := range readLines(reading, in) {
+	lines := readLines(reading, in)
+	for {
+		var line numberedLine
+		var more bool
+		select {
+		case line, more = <-lines:
+		case <-ctx.Done():
+		}
+		if !more {
+			return bad, ctx.Err()
+		}
 		err := line.err
 		if err == nil && len(line.text) > 0 {
 			err = s.line(ctx, line.text, rules)
@@ -265,7 +275,6 @@ func (s *sender) lines(ctx context.Context, in io.Reader, told io.Writer, strict
 			return bad, err
 		}
 	}
-	return bad, ctx.Err()
 }
 
 // lineError is the line's fault.

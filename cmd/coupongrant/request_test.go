@@ -312,3 +312,54 @@ func TestSearchKeepsNoDeadLetterWithoutValue(t *testing.T) {
 	dead("store/0/4", head(headerValueSize, "3000000"))
 	require.Len(t, s.lost, 1, "of a partition, where to read again: its request may be the one that is asked for")
 }
+
+// What is kept of one request is bounded as well, whoever has written it: the newest of
+// its copies and ends, and the beginning of every text.
+func TestRequestTellsTheNewestOfManyCopiesAndEnds(t *testing.T) {
+	s := newSite(t).ready().learn()
+	topics, began := defaultConfig().Processor.Topics, time.Now().Add(-time.Hour)
+	value := s.value("request-a", 247)
+	long := strings.Repeat("x", 100_000)
+	source := s.write(topics.Store, value, head(headerReplayOf, long))
+	var written []*kgo.Record
+	for n := range 150 {
+		n = (n + 75) % 150 // not in the order of time
+		at := began.Add(time.Duration(n) * time.Second)
+		headers := []kgo.RecordHeader{head(headerSource, source), head(headerAttempts, strconv.Itoa(n)), head(headerReason, long), head(headerError, long)}
+		written = append(written,
+			&kgo.Record{Topic: topics.Retry, Timestamp: at, Value: value, Headers: headers},
+			&kgo.Record{Topic: topics.DeadLetter, Timestamp: at, Value: value, Headers: headers})
+	}
+	require.NoError(t, s.client.ProduceSync(t.Context(), written...).FirstErr())
+
+	got := s.run("", "request", "request-a", "--json")
+	require.Equal(t, exitDone, got.code, got.stderr)
+	var trace struct {
+		Verdict string
+		Records []struct {
+			ReplayOf   string `json:"replay_of"`
+			Parked     []traceParking
+			MoreParked int `json:"more_parked"`
+			Ends       []view
+			MoreEnds   int `json:"more_ends"`
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(got.stdout), &trace))
+	require.Len(t, trace.Records, 1)
+	one := trace.Records[0]
+	require.Len(t, one.Parked, 100)
+	require.Len(t, one.Ends, 100)
+	require.Equal(t, []int{50, 50}, []int{one.MoreParked, one.MoreEnds})
+	for i := range 100 {
+		require.Equal(t, 50+i, *one.Parked[i].Attempts, "the newest, in the order of time")
+		require.Equal(t, 50+i, *one.Ends[i].Attempts)
+	}
+	for _, text := range []string{one.ReplayOf, one.Ends[0].Reason, one.Ends[0].Error} {
+		require.NotEmpty(t, text)
+		require.Less(t, len(text), 1000)
+	}
+	require.Contains(t, trace.Verdict, source+" has 150 ends")
+	text := s.run("", "request", "request-a")
+	require.Contains(t, text.stdout, "50 earlier copies")
+	require.Contains(t, text.stdout, "50 earlier ends")
+}

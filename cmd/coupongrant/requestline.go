@@ -125,17 +125,18 @@ func (m *moment) UnmarshalJSON(b []byte) error {
 	}
 	var text string
 	if err := json.Unmarshal(b, &text); err != nil {
-		return errMoment
+		return noMoment()
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return errMoment
+		return noMoment()
 	}
 	m.Time = at.UTC().Truncate(time.Millisecond)
 	return nil
 }
 
-var errMoment = errors.New("a time is neither RFC 3339, such as 2026-01-31T12:00:00Z, nor milliseconds since 1970")
+// noMoment is of the type to which the decoder adds the member's name.
+func noMoment() error { return &json.UnmarshalTypeError{Type: reflect.TypeFor[moment]()} }
 
 // parseRequest reads one line. Its errors name members and never show values.
 func parseRequest(line []byte, now time.Time, rules schemas.Rules) (key []byte, r schemas.Request, err error) {
@@ -188,6 +189,8 @@ func jsonTrouble(err error) error {
 	switch {
 	case errors.As(err, &wrongType) && wrongType.Field == "":
 		return errors.New("the line is not a JSON object")
+	case errors.As(err, &wrongType) && wrongType.Type == reflect.TypeFor[moment]():
+		return fmt.Errorf("%s is neither RFC 3339, such as 2026-01-31T12:00:00Z, nor milliseconds since 1970", wrongType.Field)
 	case errors.As(err, &wrongType) && wrongType.Type.Kind() == reflect.Struct:
 		return fmt.Errorf("%s is a %s, an object is asked for", wrongType.Field, jsonKind(wrongType.Value))
 	case errors.As(err, &wrongType):

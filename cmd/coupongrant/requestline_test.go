@@ -61,8 +61,9 @@ func TestParseRequestSaysWhatIsWrongAndShowsNoValue(t *testing.T) {
 		"unknown type":       {with("276", "999"), "coupon_type is not one of"},
 		"open_id a number":   {with(`"canaryOpenId"`, "77"), "open_id is not a string"},
 		"open_id missing":    {with(`"open_id":"canaryOpenId",`, ""), "open_id is empty"},
-		"time in words":      {with("1800000000000", `"tomorrow"`), "RFC 3339"},
-		"time a fraction":    {with("1800000000000", "1.5"), "RFC 3339"},
+		"time in words":      {with("1800000000000", `"tomorrow"`), "expires_at is neither RFC 3339"},
+		"time a fraction":    {with("1800000000000", "1.5"), "expires_at is neither RFC 3339"},
+		"other time":         {with(`"2026-01-31T12:00:00.123456+08:00"`, `"canaryOpenId"`), "occurred_at is neither RFC 3339"},
 		"time in seconds":    {with("1800000000000", "1800000"), "expires_at"},
 		"trigger a text":     {with(`{"kind":"store-checkout","store_id":"S1"}`, `"x"`), "trigger is a string, an object is asked for"},
 	} {

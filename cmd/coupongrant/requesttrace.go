@@ -46,8 +46,10 @@ type traceRecord struct {
 	CouponCode string         `json:"coupon_code,omitempty"`
 	Note       string         `json:"note,omitempty"`
 	State      string         `json:"state"`
-	Parked     []traceParking `json:"parked"` // oldest first
-	Ends       []view         `json:"ends"`
+	Parked     []traceParking `json:"parked"` // the newest, oldest first
+	MoreParked int            `json:"more_parked,omitempty"`
+	Ends       []view         `json:"ends"` // as those
+	MoreEnds   int            `json:"more_ends,omitempty"`
 
 	partition int32
 	committed int64 // of its partition; -1: none
@@ -88,7 +90,7 @@ func (t *traceRecord) found(r *kgo.Record, q schemas.Request, bad error) {
 		t.Note = "its bytes hold the id, but cannot be read as a request: " + t.Note
 		return
 	}
-	t.OccurredAt, t.ExpiresAt, t.CouponCode = told(q.OccurredAt), told(q.ExpiresAt), q.CouponCode
+	t.OccurredAt, t.ExpiresAt, t.CouponCode = told(q.OccurredAt), told(q.ExpiresAt), beginning([]byte(q.CouponCode))
 }
 
 // told is nil for no time, and for one of years that JSON has no words for: a time of
@@ -100,10 +102,35 @@ func told(at time.Time) *time.Time {
 	return &at
 }
 
+// maxTold bounds the parkings and the ends that are kept of one record.
+const maxTold = 100
+
+func (t *traceRecord) addParking(p traceParking) {
+	t.Parked = keepNewest(t.Parked, &t.MoreParked, p, func(p traceParking) time.Time { return p.Written })
+}
+
+func (t *traceRecord) addEnd(v view) {
+	t.Ends = keepNewest(t.Ends, &t.MoreEnds, v, func(v view) time.Time { return v.Written })
+}
+
+// keepNewest puts one in its place among those that are kept, and counts what it drops.
+func keepNewest[T any](kept []T, dropped *int, one T, written func(T) time.Time) []T {
+	at, _ := slices.BinarySearchFunc(kept, written(one), func(t T, at time.Time) int {
+		if written(t).After(at) {
+			return 1
+		}
+		return -1 // of one time, what comes later stays behind
+	})
+	kept = slices.Insert(kept, at, one)
+	if len(kept) <= maxTold {
+		return kept
+	}
+	*dropped++
+	return slices.Delete(kept, 0, 1)
+}
+
 // settle says what became of the record.
 func (t *traceRecord) settle(commits proof.Commits) {
-	slices.SortFunc(t.Parked, func(a, b traceParking) int { return a.Written.Compare(b.Written) })
-	slices.SortFunc(t.Ends, func(a, b view) int { return a.Written.Compare(b.Written) })
 	t.committed = commits.At(t.topic, t.partition)
 	switch {
 	case len(t.Ends) > 1:
@@ -164,7 +191,7 @@ func (s *search) verdict() (state, sentence string) {
 func (s *search) unended(t traceRecord) string {
 	switch t.State {
 	case stateDoubled:
-		return fmt.Sprintf("%s has %d ends, which breaks the promise: run `coupongrant audit`, and keep the topics as they are", printable(t.Source), len(t.Ends))
+		return fmt.Sprintf("%s has %d ends, which breaks the promise: run `coupongrant audit`, and keep the topics as they are", printable(t.Source), len(t.Ends)+t.MoreEnds)
 	case stateUnaccounted:
 		sentence := printable(t.Source) + " is committed as finished, and its end is not in view: it may become visible in a moment, so look again"
 		if s.trimmed {

@@ -45,8 +45,14 @@ func (t *traceRecord) write(b *strings.Builder, reach string) {
 	if t.ExpiresAt != nil {
 		row("expires", "%s", clock(*t.ExpiresAt))
 	}
+	if t.MoreParked > 0 {
+		row("parked", "%s", plural(t.MoreParked, "earlier copy", "earlier copies"))
+	}
 	for _, p := range t.Parked {
 		row("parked", "%s  %s, %s%s%s", position{p.Topic, p.Partition, p.Offset}, clock(p.Written), attempts(p.Attempts), doubt(p.InDoubt, p.FirstAttemptAt), dueAt(p.NextAt))
+	}
+	if t.MoreEnds > 0 {
+		row("", "%s", plural(t.MoreEnds, "earlier end", "earlier ends"))
 	}
 	for _, e := range t.Ends {
 		t.writeEnd(e, reach, row)

@@ -26,6 +26,7 @@ type schemaJournal struct {
 
 	mu    sync.Mutex // of registrations, so that the file has their order
 	file  *os.File
+	whole int64           // where the last whole line of the file ends
 	known map[string]bool // lines
 }
 
@@ -44,26 +45,21 @@ func rememberSchemas(registry http.Handler, path string) (http.Handler, error) {
 		return registry, nil
 	}
 	j := &schemaJournal{registry: registry, known: map[string]bool{}}
-	whole, err := j.replay(path)
+	err := j.replay(path)
 	if err != nil {
 		return nil, err
 	}
 	if j.file, err = os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600); err != nil {
 		return nil, err
 	}
-	// What a crash has left of a line goes away: its registration was not answered.
-	if err := j.file.Truncate(whole); err != nil {
-		return nil, err
-	}
-	_, err = j.file.Seek(whole, io.SeekStart)
-	return j, err
+	return j, j.rewind() // from what a crash has left of a line: its registration was not answered
 }
 
-// replay registers everything again, and says where the last whole line ends.
-func (j *schemaJournal) replay(path string) (whole int64, err error) {
+// replay registers everything again, up to the last whole line.
+func (j *schemaJournal) replay(path string) error {
 	text, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return 0, err
+		return err
 	}
 	for line := range bytes.Lines(text) {
 		if line[len(line)-1] != '\n' {
@@ -71,15 +67,20 @@ func (j *schemaJournal) replay(path string) (whole int64, err error) {
 		}
 		var r registration
 		if err := json.Unmarshal(line, &r); err != nil {
-			return 0, fmt.Errorf("%s, from byte %d on: %w", path, whole, err)
+			return fmt.Errorf("%s, from byte %d on: %w", path, j.whole, err)
 		}
 		if answer := j.register(r); answer.status != http.StatusOK {
-			return 0, fmt.Errorf("%s, from byte %d on: the registry refuses it with %d", path, whole, answer.status)
+			return fmt.Errorf("%s, from byte %d on: the registry refuses it with %d", path, j.whole, answer.status)
 		}
-		j.known[string(line)] = true
-		whole += int64(len(line))
+		j.keep(line)
 	}
-	return whole, nil
+	return nil
+}
+
+// keep notes a line of the file.
+func (j *schemaJournal) keep(line []byte) {
+	j.known[string(line)] = true
+	j.whole += int64(len(line))
 }
 
 func (j *schemaJournal) register(r registration) *heldAnswer {
@@ -126,7 +127,8 @@ func registeredSubject(r *http.Request) (string, bool) {
 	return subject, found && isVersions && r.Method == http.MethodPost && !strings.Contains(subject, "/")
 }
 
-// write adds a line, unless it is there already.
+// write adds a line, unless it is there already. It leaves the file as it was if the line
+// does not get there as a whole: the next one must not begin in the middle of it.
 func (j *schemaJournal) write(r registration) error {
 	line, err := json.Marshal(r)
 	if err != nil {
@@ -136,11 +138,24 @@ func (j *schemaJournal) write(r registration) error {
 	if j.known[string(line)] {
 		return nil
 	}
-	if _, err := j.file.Write(line); err != nil {
+	_, err = j.file.Write(line)
+	if err == nil {
+		err = j.file.Sync()
+	}
+	if err != nil {
+		return errors.Join(err, j.rewind())
+	}
+	j.keep(line)
+	return nil
+}
+
+// rewind cuts off what comes after the last whole line.
+func (j *schemaJournal) rewind() error {
+	if err := j.file.Truncate(j.whole); err != nil {
 		return err
 	}
-	j.known[string(line)] = true
-	return j.file.Sync()
+	_, err := j.file.Seek(j.whole, io.SeekStart)
+	return err
 }
 
 // heldAnswer holds an answer back until it may leave.

@@ -2,11 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -65,6 +68,44 @@ func TestAHalfWrittenRegistrationIsDropped(t *testing.T) {
 	two := post(t, h, "c-value", "C")
 	require.NotEqual(t, one, two)
 	require.Equal(t, two, post(t, journal(t, path), "c-value", "C"))
+}
+
+// A full disk takes a line in part. The line is dropped, so that the file can be read,
+// and written when there is room.
+func TestARegistrationThatFitsInPartIsNotKept(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "schemas.jsonl")
+	h := journal(t, path)
+	one := post(t, h, "a-value", "A")
+	whole := fileSize(t, path)
+
+	signal.Ignore(syscall.SIGXFSZ)
+	defer signal.Reset(syscall.SIGXFSZ)
+	var usual syscall.Rlimit
+	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_FSIZE, &usual))
+	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: uint64(whole) + 10, Max: usual.Max}))
+	full := httptest.NewRecorder()
+	h.ServeHTTP(full, httptest.NewRequest(http.MethodPost, "/subjects/b-value/versions", strings.NewReader(`{"schema":"\"string\""}`)))
+	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &usual))
+	require.Equal(t, http.StatusInternalServerError, full.Code)
+	require.Contains(t, full.Body.String(), "file too large", "the fault was met")
+	require.Equal(t, whole, fileSize(t, path))
+
+	two := post(t, h, "c-value", "C")
+	again := journal(t, path)
+	require.Equal(t, one, post(t, again, "a-value", "A"))
+	require.NotEqual(t, one, two)
+}
+
+// What did not reach the disk is written when it is registered once more, and is not
+// taken for known.
+func TestARegistrationThatIsNotOnDiskIsNotKnown(t *testing.T) {
+	reader, file, err := os.Pipe() // which no disk is behind
+	require.NoError(t, err)
+	defer func() { require.NoError(t, errors.Join(reader.Close(), file.Close())) }()
+	j := &schemaJournal{registry: srfake.NewRegistry().Handler(), file: file, known: map[string]bool{}}
+	for range 2 {
+		require.ErrorIs(t, j.write(registration{"a-value", []byte("{}")}), syscall.EINVAL)
+	}
 }
 
 func TestAJournalThatCannotBeReadIsAnError(t *testing.T) {

@@ -122,7 +122,7 @@ func (c *Config) settings() []setting {
 		{key: "breaker.open_for", value: durationValue(&c.Breaker.OpenFor), about: "how long nobody calls then, lengthened by up to a fifth; so long, and one probe (breaker.slow_call, or gateway.timeout without it), it takes at most to see that the gateway works again"},
 		{key: "breaker.probes", value: uint32Value(&c.Breaker.Probes), about: "calls that then probe; as many successes close it"},
 
-		{key: "admin.listen", value: textValue(&c.AdminListen), about: "host:port of the console, /livez, /readyz, /metrics and /api/status"},
+		{key: keyAdminListen, value: textValue(&c.AdminListen), about: "host:port of the console, /livez, /readyz, /metrics and /api/status"},
 		{key: "admin.pprof_listen", value: textValue(&c.PprofListen), about: "loopback host:port of the profiles of this process under /debug/pprof/; empty: off"},
 		{key: "tracing.otlp_endpoint", value: textValue(&c.Tracing.Endpoint), about: "where traces go: a collector's http://host:4318 (OTLP over HTTP); empty: off"},
 		{key: "tracing.sample", value: floatValue(&c.Tracing.Sample), about: "share, from 0 to 1, of the requests to trace that bring no trace context; for others their own says it"},

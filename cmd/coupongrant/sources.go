@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -13,28 +14,22 @@ import (
 
 // source is where settings stand: raw values by key.
 type source struct {
-	name   string // as errors and `config print` say it
-	values map[string]any
+	name   string         // as errors and `config print` say it
+	values map[string]any // nil: none
 }
 
 // loadConfig lets flags win over variables, variables over the file, the file
 // over the defaults. Its error joins one line for each problem.
 func loadConfig(cfg Config, path string, environ []string, flags *pflag.FlagSet) (Config, error) {
 	all := cfg.settings()
-	file, fileErr := fromFile(path, all)
-	variables, variablesErr := fromEnviron(environ, all)
-	sources := []source{file, variables, fromFlags(flags, all)}
-	errs := []error{fileErr, variablesErr}
+	sources, err := readSources(path, environ, flags, all)
+	errs := []error{err}
 	cfg.Origins = map[string]string{}
 	for _, s := range all {
-		for _, from := range slices.Backward(sources) {
-			raw, ok := from.values[s.key]
-			if !ok {
-				continue
-			}
-			errs = append(errs, from.set(s, raw))
-			cfg.Origins[s.key] = from.name
-			break
+		origin, err := s.take(sources)
+		errs = append(errs, err)
+		if origin != "" {
+			cfg.Origins[s.key] = origin
 		}
 	}
 	errs = append(errs, cfg.derive())
@@ -42,6 +37,35 @@ func loadConfig(cfg Config, path string, environ []string, flags *pflag.FlagSet)
 		return cfg, err
 	}
 	return cfg, cfg.Validate()
+}
+
+// loadAdminListen reads that setting alone: where a replica listens that has long begun.
+// trouble is what else is wrong where it may stand, and is no error.
+func loadAdminListen(path string, environ []string, flags *pflag.FlagSet) (listen string, trouble, err error) {
+	cfg := defaultConfig()
+	all := cfg.settings()
+	sources, trouble := readSources(path, environ, flags, all)
+	at := slices.IndexFunc(all, func(s setting) bool { return s.key == keyAdminListen })
+	_, err = all[at].take(sources)
+	return cfg.AdminListen, trouble, errors.Join(err, checkAddress(keyAdminListen, cfg.AdminListen))
+}
+
+// readSources gives all of them, the one that wins last, with what can be read of each
+// whatever its error.
+func readSources(path string, environ []string, flags *pflag.FlagSet, all []setting) ([]source, error) {
+	file, fileErr := fromFile(path, all)
+	variables, variablesErr := fromEnviron(environ, all)
+	return []source{file, variables, fromFlags(flags, all)}, errors.Join(fileErr, variablesErr)
+}
+
+// take gives the setting its value from where that stands, and says where; empty: nowhere.
+func (s setting) take(sources []source) (origin string, err error) {
+	for _, from := range slices.Backward(sources) {
+		if raw := from.values[s.key]; raw != nil {
+			return from.name, from.set(s, raw)
+		}
+	}
+	return "", nil
 }
 
 // set gives a setting its value. A secret is not repeated in the error.
@@ -112,10 +136,11 @@ func refuseUnknown(from source, all []setting) error {
 	var errs []error
 	for _, key := range slices.Sorted(maps.Keys(from.values)) {
 		at := slices.IndexFunc(all, func(s setting) bool { return s.key == key })
-		switch {
+		isSection := slices.ContainsFunc(all, func(s setting) bool { return strings.HasPrefix(s.key, key+".") })
+		switch silent := from.values[key] == nil; {
+		case silent && (at >= 0 || isSection):
 		case at < 0:
 			errs = append(errs, fmt.Errorf("unknown key %s in %s: did you mean %s?", quoted(key), from.name, nearest(key, keys(all))))
-			continue
 		case all[at].secret:
 			errs = append(errs, fmt.Errorf("%s stands in %s: put the secret into a file of its own and name that by %s_file, or set %s",
 				key, from.name, key, variableOf(key)))
@@ -125,10 +150,13 @@ func refuseUnknown(from source, all []setting) error {
 	return errors.Join(errs...)
 }
 
+// serviceVariable is what Kubernetes makes of each service: COUPONGRANT_GATEWAY_PORT of
+// one that is named coupongrant-gateway.
+var serviceVariable = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
+
 // fromEnviron reads the variables of known keys. One of our sections that no key has is
 // an error, and so is one that is a known one but for a letter or two; empty ones count
-// as not set. Others that begin like ours may be somebody's: Kubernetes makes
-// COUPONGRANT_PORT of a service.
+// as not set. Others that begin like ours may be somebody's.
 func fromEnviron(environ []string, all []setting) (source, error) {
 	from := source{name: "environment", values: map[string]any{}}
 	byVariable, sections := map[string]string{}, []string{}
@@ -148,7 +176,7 @@ func fromEnviron(environ []string, all []setting) (source, error) {
 			}
 			continue
 		}
-		if !strings.HasPrefix(variable, variablePrefix) {
+		if !strings.HasPrefix(variable, variablePrefix) || serviceVariable.MatchString(variable) {
 			continue
 		}
 		meant := nearest(variable, variables)

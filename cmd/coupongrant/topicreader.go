@@ -21,25 +21,20 @@ import (
 // and the console's search.
 type topicReader struct {
 	*proof.Reader
-	cfg      Config
-	topics   processor.Topics
-	registry *schemas.Registry
+	cfg    Config
+	topics processor.Topics
 }
 
 func newTopicReader(cfg Config, kafka []kgo.Opt) (*topicReader, error) {
-	registry, err := schemas.NewRegistry(cfg.Registry)
+	source, err := newSource(cfg, kafka)
 	if err != nil {
-		return nil, usage(err)
+		return nil, err
 	}
-	source := &proof.Source{
-		Options: kafka, Topics: proofTopics(cfg.Processor.Topics), Group: cfg.Processor.Group,
-		Codec: schemas.NewCodec(registry, schemas.Rules{CouponTypes: cfg.CouponTypes}), Registry: registry,
-		Patience: clusterPatience,
-	}
-	return &topicReader{Reader: proof.NewReader(source), cfg: cfg, topics: cfg.Processor.Topics, registry: registry}, nil
+	source.Patience = clusterPatience
+	return &topicReader{Reader: proof.NewReader(source), cfg: cfg, topics: cfg.Processor.Topics}, nil
 }
 
-func (t *topicReader) close() { t.registry.Close() }
+func (t *topicReader) close() { t.Registry.Close() }
 
 // ranges is what can be read of topics now, from a time on if one is given.
 func (t *topicReader) ranges(ctx context.Context, since time.Time, topics ...string) ([]proof.Range, error) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"time"
 
@@ -122,7 +123,7 @@ func (m *topicMaker) create(ctx context.Context) error {
 		return err
 	}
 	for _, p := range []plan{m.plan(topics.Retry, m.retryRetention()), m.plan(topics.DeadLetter, deadRetention)} {
-		p.settings[keyMaxMessage] = strconv.Itoa(limit + headerRoom)
+		p.settings[keyMaxMessage] = strconv.FormatInt(withHeaders(limit), 10)
 		if err := m.one(ctx, p); err != nil {
 			return err
 		}
@@ -156,15 +157,19 @@ func (m *topicMaker) fitReplication(ctx context.Context) error {
 	return nil
 }
 
-func (m *topicMaker) largestInput(ctx context.Context) (int, error) {
+// withHeaders is the max.message.bytes that takes an input record of the largest size and
+// our headers, as far as Kafka has a number for it.
+func withHeaders(largest int64) int64 { return min(largest+headerRoom, math.MaxInt32) }
+
+func (m *topicMaker) largestInput(ctx context.Context) (int64, error) {
 	topics := m.cfg.Processor.Topics
-	largest := 0
+	largest := int64(0)
 	for _, topic := range []string{topics.Store, topics.Loyalty} {
 		settings, err := m.settings(ctx, topic)
 		if err != nil {
 			return 0, err
 		}
-		if n, err := strconv.Atoi(settings[keyMaxMessage]); err == nil {
+		if n, ok := number(settings, keyMaxMessage); ok {
 			largest = max(largest, n)
 		}
 	}

@@ -25,7 +25,7 @@ const (
 
 // readYAML gives the values of a file by whole key, each a string or a []string, as a
 // person has typed them: what YAML makes of 0123, or of a long number, is no app key
-// any more. Null says nothing.
+// any more. Where a key or a section says nothing, the value is nil.
 func readYAML(text []byte) (map[string]any, error) {
 	documents := yaml.NewDecoder(bytes.NewReader(text))
 	var root, more yaml.Node
@@ -43,6 +43,9 @@ func readYAML(text []byte) (map[string]any, error) {
 	top := root.Content[0]
 	if top.Kind != yaml.MappingNode && top.ShortTag() != "!!null" {
 		return nil, yamlError{top.Line, "a section was expected"}
+	}
+	if len(top.Content) == 0 {
+		return r.values, nil
 	}
 	return r.values, r.read("", top, false, 0)
 }
@@ -76,13 +79,16 @@ func (r *yamlReader) read(key string, n *yaml.Node, merged bool, depth int) erro
 		}
 		return r.put(key, words, n, merged)
 	case isNull(n):
-		return nil
+		return r.put(key, nil, n, merged)
 	default:
 		return r.put(key, typed(n), n, merged)
 	}
 }
 
 func (r *yamlReader) section(key string, n *yaml.Node, merged bool, depth int) error {
+	if len(n.Content) == 0 {
+		return r.put(key, nil, n, merged)
+	}
 	prefix, seen := "", map[string]bool{}
 	if key != "" {
 		prefix = key + "."
@@ -113,11 +119,11 @@ func (r *yamlReader) section(key string, n *yaml.Node, merged bool, depth int) e
 }
 
 // put refuses a second value of a key, which can be written as kafka.group and as
-// group in the section kafka.
+// group in the section kafka. Nil is none.
 func (r *yamlReader) put(key string, value any, n *yaml.Node, merged bool) error {
-	_, given := r.values[key]
+	given := r.values[key] != nil
 	switch {
-	case given && merged:
+	case (given || value == nil) && merged, given && value == nil:
 		return nil
 	case given:
 		return yamlError{n.Line, key + " is there twice"}

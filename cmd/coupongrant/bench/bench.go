@@ -29,9 +29,6 @@ type Config struct {
 	Say     func(string) // how it goes
 }
 
-// ErrNotHeld says that everything was measured and something does not hold.
-var ErrNotHeld = errors.New("not everything holds")
-
 // session is one measurement of some cases.
 type session struct {
 	cfg      Config
@@ -75,7 +72,7 @@ func Run(ctx context.Context, cfg Config) error {
 		}
 	}
 	if len(broken) > 0 {
-		return fmt.Errorf("%w: %v", ErrNotHeld, broken)
+		return fmt.Errorf("not everything holds: %v", broken)
 	}
 	return nil
 }

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
@@ -41,36 +43,49 @@ type cluster struct {
 	admin    *kadm.Client
 	registry string
 	topics   topics
+	made     []string // of the topics, those that were not there before
 	own      *schemas.Registry
 	codec    *schemas.Codec
 }
 
 func (c *cluster) options() []kgo.Opt { return []kgo.Opt{kgo.SeedBrokers(c.brokers...)} }
 
-// newCluster makes the topics, with one copy of each partition: more would
-// measure the brokers.
+// newCluster leaves nothing behind if it fails.
 func newCluster(ctx context.Context, brokers []string, admin *kadm.Client, registry, name string, partitions int32) (*cluster, error) {
-	c := &cluster{brokers: brokers, admin: admin, registry: registry, topics: topicsOf(name)}
-	made, err := admin.CreateTopics(ctx, partitions, 1, nil, c.topics.all()...)
-	if err == nil {
-		err = made.Error()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("creating the topics %s.*: %w", name, err)
-	}
-	c.own, err = schemas.NewRegistry(schemas.RegistryConfig{URL: registry})
+	own, err := schemas.NewRegistry(schemas.RegistryConfig{URL: registry})
 	if err != nil {
 		return nil, err
 	}
-	c.codec = schemas.NewCodec(c.own, schemas.Rules{})
-	return c, errors.Join(c.own.Register(ctx, c.topics.schemas()), c.own.FetchOwn(ctx, c.topics.schemas()))
+	c := &cluster{
+		brokers: brokers, admin: admin, registry: registry, topics: topicsOf(name),
+		own: own, codec: schemas.NewCodec(own, schemas.Rules{}),
+	}
+	if err := c.prepare(ctx, name, partitions); err != nil {
+		c.drop(ctx)
+		return nil, err
+	}
+	return c, nil
+}
+
+// prepare makes the topics, with one copy of each partition: more would measure the
+// brokers.
+func (c *cluster) prepare(ctx context.Context, name string, partitions int32) error {
+	created, err := c.admin.CreateTopics(ctx, partitions, 1, nil, c.topics.all()...)
+	if err == nil {
+		err = created.Error()
+	}
+	c.made = slices.DeleteFunc(c.topics.all(), func(topic string) bool { return errors.Is(created[topic].Err, kerr.TopicAlreadyExists) })
+	if err != nil {
+		return fmt.Errorf("creating the topics %s.*: %w", name, err)
+	}
+	return errors.Join(c.own.Register(ctx, c.topics.schemas()), c.own.FetchOwn(ctx, c.topics.schemas()))
 }
 
 // drop takes the topics away, also when ctx has ended.
 func (c *cluster) drop(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
-	_, _ = c.admin.DeleteTopics(ctx, c.topics.all()...) // what stays costs disk, and has a name that says whose it is
+	_, _ = c.admin.DeleteTopics(ctx, c.made...) // what stays costs disk, and has a name that says whose it is
 	c.own.Close()
 }
 

@@ -23,8 +23,10 @@ function record(r) {
       r.in_doubt ? ["In doubt", "yes"] : null,
       r.note ? ["Note", r.note] : null,
     ]),
+    r.more_parked ? el("p", {}, end({ end: "parked" }), `, ${fmt.plural(r.more_parked, "time")} before these`) : null,
     r.parked.map((p) => el("p", {}, end({ end: "parked" }), " at ", when(p.written, { zone: true }), ` as ${place(p.topic, p.partition, p.offset)}`,
       p.attempts === undefined ? "" : `, after ${fmt.plural(p.attempts, "attempt")}`, p.next_at ? [", due ", when(p.next_at, { zone: true })] : "")),
+    r.more_ends ? el("p", {}, fmt.plural(r.more_ends, "earlier end")) : null,
     r.ends.map(ending));
 }
 
