@@ -185,7 +185,7 @@ func TestSchemasThatAreNotOursAreRefusedForGood(t *testing.T) {
 		"with references": schemaAnswer(t, requestedSchema, `,"references":[{"name":"a","subject":"b","version":1}]`),
 		"another record":  schemaAnswer(t, `{"type":"record","name":"Order","fields":[]}`, ``),
 		"not Avro":        schemaAnswer(t, `hello`, ``),
-		"300 KiB":         schemaAnswer(t, requestedSchema+strings.Repeat(" ", 300<<10), ``),
+		"above 64 KiB":    schemaAnswer(t, requestedSchema+strings.Repeat(" ", 64<<10), ``),
 	}
 	for name, body := range cases {
 		t.Run(name, func(t *testing.T) {
