@@ -130,7 +130,7 @@ func (r *Registry) fetchedSchema(ctx context.Context, path string) (fetchedSchem
 	var s fetchedSchema
 	err := r.client.Do(ctx, http.MethodGet, path, nil, &s)
 	if err == nil && s.Schema == "" {
-		err = errors.New("the answer holds no schema")
+		err = badAnswer("the answer holds no schema")
 	}
 	return s, err
 }
@@ -217,7 +217,7 @@ func (r *Registry) ownSchema(s subject) sr.Schema {
 
 func (r *Registry) rememberOwn(s subject, id int) error {
 	if id <= 0 {
-		return errors.New("the answer holds no schema id")
+		return badAnswer("the answer holds no schema id")
 	}
 	own := r.gate.contracts[s.key.event]
 	w, err := r.gate.admit(own.text)
