@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -193,8 +192,7 @@ func (cfg FilesConfig) settle(last Credentials) (Credentials, error) {
 	return Credentials{}, errors.New("the files of gateway.app_secret_file and gateway.session_file keep changing")
 }
 
-// readSecret fills s from a file, if one is named, without what editors leave at its
-// beginning (a byte order mark) and at its end.
+// readSecret fills s from a file, if one is named.
 func readSecret(s *Secret, path, setting string) error {
 	if path != "" {
 		f, err := os.Open(path)
@@ -209,11 +207,9 @@ func readSecret(s *Secret, path, setting string) error {
 		if len(content) > maxSecretBytes {
 			return fmt.Errorf("reading %s: %s holds more than %d bytes", setting, path, maxSecretBytes)
 		}
-		text := strings.TrimRight(strings.TrimPrefix(string(content), "\ufeff"), "\r\n")
-		if strings.ContainsAny(text, "\r\n\x00") {
-			return fmt.Errorf("reading %s: %s holds more than one line: write the secret into it, and nothing else", setting, path)
+		if *s, err = SecretIn(content); err != nil {
+			return fmt.Errorf("reading %s: %s %w", setting, path, err)
 		}
-		*s = NewSecret(text)
 	}
 	if isBlank(s.Reveal()) {
 		return fmt.Errorf("%s is empty", setting)

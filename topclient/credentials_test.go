@@ -71,6 +71,12 @@ func TestSecretsAreOneLineWithoutWhatEditorsLeave(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, credentialsOf("s", "session-1"), s.Current(), "%q", content)
 	}
+	for _, content := range []string{" canary", "canary\t\n", "\ufeff canary", "canary\u00a0"} {
+		write(t, f.cfg.AppSecretFile, content)
+		_, err := FromFiles(f.cfg)
+		require.ErrorContains(t, err, "gateway.app_secret_file: "+f.cfg.AppSecretFile+" has blanks before or after the secret: write it without them", "%q", content)
+		require.NotContains(t, err.Error(), "canary")
+	}
 	for _, content := range []string{"canary\ncanary", "canary\r\ncanary\n", "canary\x00", "canary\rcanary"} {
 		write(t, f.cfg.AppSecretFile, content)
 		_, err := FromFiles(f.cfg)
