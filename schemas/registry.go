@@ -172,8 +172,7 @@ func (r *Registry) FetchOwn(ctx context.Context, t Topics) error {
 
 // Register registers the schemas of these topics, with FULL_TRANSITIVE
 // compatibility for each subject; repeating it changes nothing. Its errors are
-// ErrRegistryDown, or say that the registry refuses a schema. Only `topics create`
-// and `dev` call it.
+// ErrRegistryDown, or say that the registry refuses a schema. `run` never calls it.
 func (r *Registry) Register(ctx context.Context, t Topics) error {
 	for _, s := range t.subjects() {
 		if err := r.register(ctx, s); err != nil {
