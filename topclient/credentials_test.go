@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -195,23 +196,26 @@ func TestMissingCredentialsAreNamed(t *testing.T) {
 }
 
 func TestRunFollowsTheFilesUntilItsContextEnds(t *testing.T) {
-	f := newCredentialFiles(t)
-	f.cfg.Poll = time.Millisecond
-	s, err := FromFiles(f.cfg)
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		s.Run(ctx)
-	}()
-	next := f.cfg.SessionFile + ".next"
-	write(t, next, "session-2")
-	require.NoError(t, os.Rename(next, f.cfg.SessionFile))
-	<-s.Changed()
-	require.Equal(t, "session-2", s.Current().Session.Reveal())
-	cancel()
-	<-done
+	synctest.Test(t, func(t *testing.T) {
+		f := newCredentialFiles(t)
+		s, err := FromFiles(f.cfg)
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			s.Run(ctx)
+		}()
+		next := f.cfg.SessionFile + ".next"
+		write(t, next, "session-2")
+		require.NoError(t, os.Rename(next, f.cfg.SessionFile))
+		began := time.Now()
+		<-s.Changed()
+		require.Equal(t, readEvery, time.Since(began))
+		require.Equal(t, "session-2", s.Current().Session.Reveal())
+		cancel()
+		<-done
+	})
 }
 
 func TestStaticNeverChanges(t *testing.T) {
