@@ -1,10 +1,15 @@
 package schemas
 
 import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
-	"net/url"
 
 	"github.com/twmb/franz-go/pkg/sr"
 )
@@ -39,11 +44,66 @@ func untrusted(err error) error {
 	if errors.As(err, &answer) {
 		return fmt.Errorf("%w: HTTP %d, error code %d", ErrRegistryDown, answer.StatusCode, answer.ErrorCode)
 	}
-	var transport *url.Error
-	if errors.As(err, &transport) {
-		err = transport.Err
+	return fmt.Errorf("%w: %w", ErrRegistryDown, Unanswered(err))
+}
+
+// badAnswer says what is wrong with an answer, in our words.
+type badAnswer string
+
+func (b badAnswer) Error() string { return string(b) }
+
+// Unanswered says why an exchange over HTTP brought no answer, by nothing of what
+// came: net/http quotes what is no HTTP, encoding/json what does not fit, and either
+// may be the password that we sent.
+func Unanswered(err error) error {
+	var (
+		bad     badAnswer
+		network *net.OpError // the system's words, and the alerts of TLS
+		cert    *tls.CertificateVerificationError
+		noTLS   tls.RecordHeaderError
+		late    net.Error
+		noJSON  *json.SyntaxError
+		misfit  *json.UnmarshalTypeError
+	)
+	switch {
+	case errors.As(err, &bad):
+		return bad
+	case errors.As(err, &network):
+		return network
+	case errors.As(err, &cert):
+		return distrusted(cert)
+	case errors.As(err, &noTLS), errors.Is(err, http.ErrSchemeMismatch):
+		return errors.New("what answers does not speak TLS")
+	case errors.Is(err, context.Canceled):
+		return context.Canceled
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &late) && late.Timeout():
+		return fmt.Errorf("no complete answer in time: %w", context.DeadlineExceeded)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("the connection ended before the answer was complete")
+	case errors.As(err, &noJSON), errors.As(err, &misfit):
+		return errors.New("the answer is not the JSON that was asked for")
+	default:
+		return errors.New("what answers does not speak HTTP, or TLS, as it should")
 	}
-	return fmt.Errorf("%w: %w", ErrRegistryDown, err)
+}
+
+// distrusted names nothing of a certificate, whose names come from outside too.
+func distrusted(err *tls.CertificateVerificationError) error {
+	var (
+		host      x509.HostnameError
+		authority x509.UnknownAuthorityError
+		invalid   x509.CertificateInvalidError
+	)
+	switch {
+	case errors.As(err, &host):
+		return errors.New("the certificate is of another host")
+	case errors.As(err, &authority):
+		return errors.New("the certificate is signed by an unknown authority")
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return errors.New("the certificate has expired, or is not valid yet")
+	default:
+		return errors.New("the certificate is not valid")
+	}
 }
 
 // refusedOrUntrusted is untrusted but for the registry's refusal of one of our

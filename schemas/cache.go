@@ -12,6 +12,10 @@ const (
 	// Whoever can write to an input topic can make up ids.
 	cacheSize = 1000
 
+	// maxCachedText bounds the texts of the accepted schemas among them: 250 of the
+	// size of ours, 16 of the largest.
+	maxCachedText = 16 * maxSchemaBytes
+
 	// An id is absent once the registry has denied it this often, each time
 	// this much later: a follower that lags behind its leader denies an id that
 	// a producer has just registered.
@@ -38,6 +42,14 @@ func (e *entry) settled(now time.Time) bool {
 	return e.writer != nil || e.refusal != nil && (e.until.IsZero() || now.Before(e.until))
 }
 
+// text is how much of maxCachedText the entry takes.
+func (e *entry) text() int {
+	if e.writer == nil {
+		return 0
+	}
+	return e.writer.size
+}
+
 // ownKey names one of the program's own schemas. Outcomes have no topic, since
 // there is one topic for each.
 type ownKey struct{ event, topic string }
@@ -48,6 +60,7 @@ type cache struct {
 	mu      sync.Mutex
 	entries map[int]*list.Element // of *entry
 	recent  *list.List            // newest first
+	text    int                   // of all entries
 	own     map[ownKey]int
 	pinned  map[int]*writer
 }
@@ -90,11 +103,22 @@ func (c *cache) has(id int) bool {
 	return e != nil && e.settled(time.Now())
 }
 
-// settle remembers the gate's answer for good.
+// settle remembers the gate's answer, at the cost of the oldest schemas if there is
+// no room for another.
 func (c *cache) settle(id int, w *writer, refusal error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	*c.entry(id) = entry{id: id, writer: w, refusal: refusal}
+	e := c.entry(id)
+	c.text -= e.text() // another goroutine's, of the same id
+	*e = entry{id: id, writer: w, refusal: refusal}
+	c.text += e.text()
+	for at := c.recent.Back(); c.text > maxCachedText; {
+		older := at
+		at = at.Prev()
+		if older.Value.(*entry).text() > 0 { // what is denied takes no room, and its count has to last
+			c.drop(older)
+		}
+	}
 }
 
 // deny counts one denial and returns how many count so far, up to absentAfter:
@@ -138,13 +162,18 @@ func (c *cache) entry(id int) *entry {
 		return e
 	}
 	for c.recent.Len() >= cacheSize {
-		oldest := c.recent.Back()
-		delete(c.entries, oldest.Value.(*entry).id)
-		c.recent.Remove(oldest)
+		c.drop(c.recent.Back())
 	}
 	e := &entry{id: id}
 	c.entries[id] = c.recent.PushFront(e)
 	return e
+}
+
+// drop forgets an entry. mu is held.
+func (c *cache) drop(at *list.Element) {
+	e := c.recent.Remove(at).(*entry)
+	delete(c.entries, e.id)
+	c.text -= e.text()
 }
 
 // setOwn remembers under which id one of our own schemas is registered.

@@ -1,7 +1,10 @@
 package schemas
 
 import (
+	"fmt"
 	"net/http"
+	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -97,6 +100,46 @@ func TestMadeUpIDsDoNotGrowMemory(t *testing.T) {
 	require.Len(t, reg.known.entries, cacheSize)
 	_, err := codec.Decode(value(5000).then(secondVersion()))
 	require.NoError(t, err, "an id in use stays")
+	_, err = codec.EncodeOutcome(fullGranted())
+	require.NoError(t, err, "own ids stay")
+	_, err = codec.Decode(value(1).then(secondVersion()))
+	require.NoError(t, err, "own schemas stay")
+}
+
+// Whoever may register schemas can register large ones without end.
+func TestLargeSchemasDoNotGrowMemory(t *testing.T) {
+	fake, reg, codec := registeredCodec(t)
+	var fields strings.Builder
+	for i := range 1500 {
+		fmt.Fprintf(&fields, `,{"name":"f%d","type":["null","int"]}`, i)
+	}
+	large := requestedSchema[:strings.LastIndex(requestedSchema, "]")] + fields.String() + "]}"
+	require.Less(t, len(large), maxSchemaBytes)
+	body := secondVersion().then(make(wire, 1500)) // each of them null
+	const first, many = 1000, 40
+	held := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	seed(t, fake, reg, 500, requestedSchema)
+	require.Error(t, reg.Fetch(t.Context(), 501))
+	before := held()
+	for id := range many {
+		seed(t, fake, reg, first+id, large)
+		_, err := codec.Decode(value(500).then(secondVersion()))
+		require.NoError(t, err, "an id in use stays")
+	}
+	require.Less(t, held()-before, uint64(64<<20), "one of these schemas takes 2 MiB")
+	//	require.LessOrEqual(t, reg.known.text, maxCachedText)
+
+	_, err := codec.Decode(value(first).then(body))
+	require.Equal(t, &NotFetchedError{ID: first}, err)
+	require.NoError(t, reg.Fetch(t.Context(), first))
+	_, err = codec.Decode(value(first).then(body))
+	require.NoError(t, err, "what fell out is fetched again")
+	require.Equal(t, 1, reg.known.entries[501].Value.(*entry).denials, "a denial takes no room, and counts")
 	_, err = codec.EncodeOutcome(fullGranted())
 	require.NoError(t, err, "own ids stay")
 	_, err = codec.Decode(value(1).then(secondVersion()))

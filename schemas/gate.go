@@ -9,8 +9,9 @@ import (
 	"github.com/linkedin/goavro/v2"
 )
 
-// maxSchemaBytes bounds a writer's schema: ours take 4 KiB.
-const maxSchemaBytes = 256 << 10
+// maxSchemaBytes bounds a writer's schema: ours take 4 KiB. In memory one takes up
+// to 40 times its text.
+const maxSchemaBytes = 64 << 10
 
 // maxBlockCount bounds the items of one block of an array or map: goavro
 // allocates for all of them before it reads the first. goavro's own default
@@ -31,6 +32,7 @@ type contract struct {
 // writer is an accepted writer's schema.
 type writer struct {
 	event string // full name of its contract
+	size  int    // of its text, in bytes
 	root  *node
 	codec *goavro.Codec
 }
@@ -77,7 +79,7 @@ func (g *gate) admit(text string) (w *writer, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return &writer{event: root.name, root: root, codec: codec}, nil
+	return &writer{event: root.name, size: len(text), root: root, codec: codec}, nil
 }
 
 // compile hands goavro the bare layout. Its errors quote the schema at length

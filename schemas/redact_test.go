@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -80,6 +82,35 @@ func TestPasswordReachesTheRegistryOnly(t *testing.T) {
 	requireNoCanary(t, err.Error())
 	require.Equal(t, "u", user)
 	require.Equal(t, canary, password)
+}
+
+// What is no HTTP is quoted by net/http, and may be what was sent.
+func TestPasswordThatTheRegistryEchoesIsNotRepeated(t *testing.T) {
+	var sent string
+	for name, echo := range map[string]string{
+		"as a status line":    "%s\r\n",
+		"as a status":         "HTTP/1.1 %s\r\n",
+		"as a header":         "HTTP/1.1 200 OK\r\n%s\r\n\r\n",
+		"as a length":         "HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\n",
+		"as a chunk":          "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%s\r\n",
+		"as a body":           "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n%s",
+		"as a body's packing": "HTTP/1.1 200 OK\r\nTransfer-Encoding: %s\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				sent = strings.TrimPrefix(r.Header.Get("Authorization"), "Basic ")
+				hijacked(fmt.Sprintf(echo, sent))(w, r)
+			}))
+			defer server.Close()
+			reg, err := NewRegistry(RegistryConfig{URL: server.URL, User: "u", Password: NewPassword(canary)})
+			require.NoError(t, err)
+			defer reg.Close()
+			err = reg.Fetch(t.Context(), 7)
+			require.ErrorIs(t, err, ErrRegistryDown)
+			require.NotEmpty(t, sent)
+			require.NotContains(t, fmt.Sprintf("%v %+v %#v", err, err, err), sent)
+		})
+	}
 }
 
 // What cannot be decoded is told of without a byte of it: at every place where

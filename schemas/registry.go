@@ -130,7 +130,7 @@ func (r *Registry) fetchedSchema(ctx context.Context, path string) (fetchedSchem
 	var s fetchedSchema
 	err := r.client.Do(ctx, http.MethodGet, path, nil, &s)
 	if err == nil && s.Schema == "" {
-		err = errors.New("the answer holds no schema")
+		err = badAnswer("the answer holds no schema")
 	}
 	return s, err
 }
@@ -172,8 +172,7 @@ func (r *Registry) FetchOwn(ctx context.Context, t Topics) error {
 
 // Register registers the schemas of these topics, with FULL_TRANSITIVE
 // compatibility for each subject; repeating it changes nothing. Its errors are
-// ErrRegistryDown, or say that the registry refuses a schema. Only `topics create`
-// and `dev` call it.
+// ErrRegistryDown, or say that the registry refuses a schema. `run` never calls it.
 func (r *Registry) Register(ctx context.Context, t Topics) error {
 	for _, s := range t.subjects() {
 		if err := r.register(ctx, s); err != nil {
@@ -217,7 +216,7 @@ func (r *Registry) ownSchema(s subject) sr.Schema {
 
 func (r *Registry) rememberOwn(s subject, id int) error {
 	if id <= 0 {
-		return errors.New("the answer holds no schema id")
+		return badAnswer("the answer holds no schema id")
 	}
 	own := r.gate.contracts[s.key.event]
 	w, err := r.gate.admit(own.text)

@@ -27,6 +27,18 @@ func answerWith(status int, body string) http.HandlerFunc {
 	}
 }
 
+// hijacked answers with bytes of its own, and no others.
+func hijacked(answer string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		_, _ = io.WriteString(conn, answer)
+		_ = conn.Close()
+	}
+}
+
 func schemaAnswer(t testing.TB, text string, more string) string {
 	t.Helper()
 	quoted, err := json.Marshal(text)
@@ -66,6 +78,11 @@ func TestRegistryFaultsMeanAskAgain(t *testing.T) {
 		"200 and half a schema": answerWith(200, `{"schema":"{`),
 		"schema is a number":    answerWith(200, `{"schema":7}`),
 		"id is a text":          answerWith(200, `{"id":"seven","schema":5}`),
+		"1 MB of a number":      answerWith(200, `{"schema":5,"id":`+strings.Repeat("9", 1<<20-100)+`}`),
+		"1 MB of a version":     answerWith(200, `{"version":`+strings.Repeat("9", 1<<20-100)+`}`),
+		"no HTTP":               hijacked("220 " + strings.Repeat("x", 4000) + "\r\n"),
+		"no header of HTTP":     hijacked("HTTP/1.1 200 OK\r\n" + strings.Repeat("x", 4000) + "\r\n\r\n"),
+		"no length":             hijacked("HTTP/1.1 200 OK\r\nContent-Length: " + strings.Repeat("x", 4000) + "\r\n\r\n"),
 		"10 MB":                 answerWith(200, `{"schema":"`+strings.Repeat("x", 10<<20)+`"}`),
 		"10 MB of an error":     answerWith(500, strings.Repeat("x", 10<<20)),
 		"redirect elsewhere": func(w http.ResponseWriter, r *http.Request) {
@@ -185,7 +202,7 @@ func TestSchemasThatAreNotOursAreRefusedForGood(t *testing.T) {
 		"with references": schemaAnswer(t, requestedSchema, `,"references":[{"name":"a","subject":"b","version":1}]`),
 		"another record":  schemaAnswer(t, `{"type":"record","name":"Order","fields":[]}`, ``),
 		"not Avro":        schemaAnswer(t, `hello`, ``),
-		"300 KiB":         schemaAnswer(t, requestedSchema+strings.Repeat(" ", 300<<10), ``),
+		"above 64 KiB":    schemaAnswer(t, requestedSchema+strings.Repeat(" ", 64<<10), ``),
 	}
 	for name, body := range cases {
 		t.Run(name, func(t *testing.T) {

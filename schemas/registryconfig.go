@@ -31,7 +31,7 @@ func checkURL(text string) error {
 	return nil
 }
 
-// Password is a secret that prints as Redacted. Reveal gives its text, for the
+// Password is a secret that prints as [redacted]. Reveal gives its text, for the
 // client that signs in with it only. The zero Password is empty.
 type Password struct{ hidden }
 

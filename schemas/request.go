@@ -3,7 +3,7 @@ package schemas
 import "time"
 
 // OpenID is the encrypted Taobao id of a member: personal data. It prints as
-// Redacted. Only Reveal gives the text, for the gateway, for request records, and
+// [redacted]. Only Reveal gives the text, for the gateway, for request records, and
 // to compare requests.
 type OpenID struct{ hidden }
 

@@ -2,7 +2,6 @@ package schemas
 
 import (
 	"crypto/tls"
-	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -17,9 +16,9 @@ const (
 	maxAnswerBytes = 1 << 20
 )
 
-var (
-	errLongAnswer    = errors.New("the answer is longer than 1 MiB")
-	errOtherProtocol = errors.New("the answer is HTTP 101: what answers is no schema registry")
+const (
+	errLongAnswer    badAnswer = "the answer is longer than 1 MiB"
+	errOtherProtocol badAnswer = "the answer is HTTP 101: what answers is no schema registry"
 )
 
 // boundedTransport ends an answer that is too long, or no answer, with an error.

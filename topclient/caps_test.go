@@ -84,6 +84,9 @@ func TestAnswersDoNotHoldOnToTheirBodies(t *testing.T) {
 		"of a grant": strings.TrimSuffix(grantedJSON, "}") + padding + "}",
 		"of an error": `{"error_response":{"code":15,"msg":"Remote service error","sub_code":"isp.busy","sub_msg":"come back","request_id":"1a2b"` +
 			padding + `}}`,
+		"of a refusal":              `{"tmall_nrt_coupon_send_response":{"code":"-7"` + padding + `}}`,
+		"of a refusal, as sub-code": `{"error_response":{"code":15,"sub_code":"isv.-7"` + padding + `}}`,
+		"of an error in Chinese":    `{"error_response":{"code":15,"msg":"` + strings.Repeat("满", maxMessage) + `","sub_code":"isv.满","request_id":"满"` + padding + `}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			var r bodyReader

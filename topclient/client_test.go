@@ -153,7 +153,7 @@ func TestRefusedBeforeSending(t *testing.T) {
 	}{
 		{"no out_id", testCred, with(func(g *Grant) { g.OutID = " " }), AboutRequest, CodeNotSendable},
 		{"not UTF-8", testCred, with(func(g *Grant) { g.OpenID = "a\xff" }), AboutRequest, CodeNotSendable},
-		{"too large", testCred, with(func(g *Grant) { g.Extra = strings.Repeat("x", MaxDTOBytes) }), AboutRequest, CodeNotSendable},
+		{"too large", testCred, with(func(g *Grant) { g.Extra = strings.Repeat("x", maxDTOBytes) }), AboutRequest, CodeNotSendable},
 		{"no app key", Credentials{AppSecret: NewSecret("s"), Session: NewSecret("s")}, testGrant, AboutApp, CodeNoCredentials},
 		{"no secret", Credentials{AppKey: "k", Session: NewSecret("s")}, testGrant, AboutApp, CodeNoCredentials},
 		{"blank session", Credentials{AppKey: "k", AppSecret: NewSecret("s"), Session: NewSecret(" ")}, testGrant, AboutApp, CodeNoCredentials},
@@ -176,10 +176,10 @@ func TestLargestDTOIsSent(t *testing.T) {
 	g.Extra = ""
 	text, refused := encodeDTO(g)
 	require.Nil(t, refused)
-	g.Extra = strings.Repeat("x", MaxDTOBytes-len(text)-len(`"extra":"",`))
+	g.Extra = strings.Repeat("x", maxDTOBytes-len(text)-len(`"extra":"",`))
 	text, refused = encodeDTO(g)
 	require.Nil(t, refused)
-	require.Len(t, text, MaxDTOBytes)
+	require.Len(t, text, maxDTOBytes)
 	g.Extra += "x"
 	_, refused = encodeDTO(g)
 	require.NotNil(t, refused)

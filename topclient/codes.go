@@ -127,7 +127,7 @@ func judgeBusiness(code string) (verdict, bool) {
 // requestArguments are the names that make 40 and 41 a matter of the request;
 // any other name is a system parameter, and those are ours.
 var requestArguments = []string{
-	DTOParameter, "biz_code", "open_id", "extra", "channel", "out_id", "uuid", "coupon_type",
+	dtoParameter, "biz_code", "open_id", "extra", "channel", "out_id", "uuid", "coupon_type",
 }
 
 // judge decides on the code and sub-code of an error envelope. msg serves only
@@ -214,7 +214,7 @@ func argumentsIn(msg string) (names []string) {
 		return nil
 	}
 	for name := range strings.SplitSeq(msg[colon+1:], ",") {
-		member := strings.TrimPrefix(strings.TrimSpace(name), DTOParameter+".")
+		member := strings.TrimPrefix(strings.TrimSpace(name), dtoParameter+".")
 		member, _, _ = strings.Cut(member, ".")
 		names = append(names, member)
 	}

@@ -6,14 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
 const (
-	defaultPoll    = 2 * time.Second
+	readEvery      = 2 * time.Second
 	maxReadings    = 5 // of files that change meanwhile
 	maxSecretBytes = 4 << 10
 )
@@ -42,8 +41,6 @@ type FilesConfig struct {
 	AppSecret     Secret // used if AppSecretFile is empty
 	Session       Secret // used if SessionFile is empty
 
-	Poll time.Duration // how often the files are read; 0: 2 s
-
 	// OnReload, if set, hears what a log would want to say: nil when new
 	// credentials are in force or the files can be used again, and an error, once
 	// for each text, when they cannot and the old ones stay. The goroutine of Run
@@ -51,10 +48,13 @@ type FilesConfig struct {
 	OnReload func(error)
 }
 
+// hasFiles says whether there is anything to read again.
+func (cfg FilesConfig) hasFiles() bool { return cfg.AppSecretFile != "" || cfg.SessionFile != "" }
+
 // CredentialSource gives the credentials of the moment and tells of changes.
 // Safe for concurrent use.
 type CredentialSource struct {
-	cfg     FilesConfig
+	cfg     FilesConfig // zero: Static
 	current atomic.Pointer[Credentials]
 	changed chan struct{}
 
@@ -72,9 +72,6 @@ func Static(c Credentials) *CredentialSource {
 // FromFiles reads the credentials once; Run follows their changes. The error
 // names the file or setting, and never its content.
 func FromFiles(cfg FilesConfig) (*CredentialSource, error) {
-	if cfg.Poll <= 0 {
-		cfg.Poll = defaultPoll
-	}
 	c, err := cfg.read()
 	if err != nil {
 		return nil, fmt.Errorf("gateway credentials: %w", err)
@@ -95,14 +92,14 @@ func (s *CredentialSource) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, "credentials of app "+s.Current().AppKey)
 }
 
-// Run reads the files again and again until ctx ends. The caller owns its
+// Run reads the files every two seconds until ctx ends. The caller owns its
 // goroutine.
 func (s *CredentialSource) Run(ctx context.Context) {
-	if s.cfg.Poll == 0 { // Static
+	if !s.cfg.hasFiles() {
 		<-ctx.Done()
 		return
 	}
-	tick := time.NewTicker(s.cfg.Poll)
+	tick := time.NewTicker(readEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -120,7 +117,7 @@ func (s *CredentialSource) Run(ctx context.Context) {
 // symbolic link, and a copy can keep size and time. Files that change while they
 // are read are read again, until two readings agree.
 func (s *CredentialSource) Check() error {
-	if s.cfg.Poll == 0 {
+	if !s.cfg.hasFiles() {
 		return nil
 	}
 	s.checking.Lock()
@@ -193,8 +190,7 @@ func (cfg FilesConfig) settle(last Credentials) (Credentials, error) {
 	return Credentials{}, errors.New("the files of gateway.app_secret_file and gateway.session_file keep changing")
 }
 
-// readSecret fills s from a file, if one is named, without what editors leave at its
-// beginning (a byte order mark) and at its end.
+// readSecret fills s from a file, if one is named.
 func readSecret(s *Secret, path, setting string) error {
 	if path != "" {
 		f, err := os.Open(path)
@@ -209,11 +205,9 @@ func readSecret(s *Secret, path, setting string) error {
 		if len(content) > maxSecretBytes {
 			return fmt.Errorf("reading %s: %s holds more than %d bytes", setting, path, maxSecretBytes)
 		}
-		text := strings.TrimRight(strings.TrimPrefix(string(content), "\ufeff"), "\r\n")
-		if strings.ContainsAny(text, "\r\n\x00") {
-			return fmt.Errorf("reading %s: %s holds more than one line: write the secret into it, and nothing else", setting, path)
+		if *s, err = SecretIn(content); err != nil {
+			return fmt.Errorf("reading %s: %s %w", setting, path, err)
 		}
-		*s = NewSecret(text)
 	}
 	if isBlank(s.Reveal()) {
 		return fmt.Errorf("%s is empty", setting)

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -70,6 +71,12 @@ func TestSecretsAreOneLineWithoutWhatEditorsLeave(t *testing.T) {
 		s, err := FromFiles(f.cfg)
 		require.NoError(t, err)
 		require.Equal(t, credentialsOf("s", "session-1"), s.Current(), "%q", content)
+	}
+	for _, content := range []string{" canary", "canary\t\n", "\ufeff canary", "canary\u00a0"} {
+		write(t, f.cfg.AppSecretFile, content)
+		_, err := FromFiles(f.cfg)
+		require.ErrorContains(t, err, "gateway.app_secret_file: "+f.cfg.AppSecretFile+" has blanks before or after the secret: write it without them", "%q", content)
+		require.NotContains(t, err.Error(), "canary")
 	}
 	for _, content := range []string{"canary\ncanary", "canary\r\ncanary\n", "canary\x00", "canary\rcanary"} {
 		write(t, f.cfg.AppSecretFile, content)
@@ -189,23 +196,26 @@ func TestMissingCredentialsAreNamed(t *testing.T) {
 }
 
 func TestRunFollowsTheFilesUntilItsContextEnds(t *testing.T) {
-	f := newCredentialFiles(t)
-	f.cfg.Poll = time.Millisecond
-	s, err := FromFiles(f.cfg)
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		s.Run(ctx)
-	}()
-	next := f.cfg.SessionFile + ".next"
-	write(t, next, "session-2")
-	require.NoError(t, os.Rename(next, f.cfg.SessionFile))
-	<-s.Changed()
-	require.Equal(t, "session-2", s.Current().Session.Reveal())
-	cancel()
-	<-done
+	synctest.Test(t, func(t *testing.T) {
+		f := newCredentialFiles(t)
+		s, err := FromFiles(f.cfg)
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			s.Run(ctx)
+		}()
+		next := f.cfg.SessionFile + ".next"
+		write(t, next, "session-2")
+		require.NoError(t, os.Rename(next, f.cfg.SessionFile))
+		began := time.Now()
+		<-s.Changed()
+		require.Equal(t, readEvery, time.Since(began))
+		require.Equal(t, "session-2", s.Current().Session.Reveal())
+		cancel()
+		<-done
+	})
 }
 
 func TestStaticNeverChanges(t *testing.T) {

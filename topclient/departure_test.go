@@ -24,7 +24,7 @@ func TestNotSentNeverArrives(t *testing.T) {
 				if err != nil {
 					return // cut short: it grants nothing
 				}
-				arrived.Store(form.Get(DTOParameter), true)
+				arrived.Store(form.Get(dtoParameter), true)
 				say(http.StatusOK, grantedJSON)(w, r)
 			})
 			c, err := New(Config{URL: gw.URL, Timeout: 10 * time.Second}, transport)

@@ -59,7 +59,7 @@ func (d *desk) newForm(cred Credentials, at time.Time) signedForm {
 	p.add("app_key", cred.AppKey)
 	p.add("format", "json")
 	p.add("method", Method)
-	addParam(&p, DTOParameter, d.dto)
+	addParam(&p, dtoParameter, d.dto)
 	p.add("session", cred.Session.Reveal())
 	p.add("sign_method", d.signer.method)
 	var room [len(timeLayout)]byte

@@ -113,8 +113,8 @@ func FuzzForm(f *testing.F) {
 			return
 		}
 		values := requireSignedForm(t, SignHMACSHA256, cred, form.body)
-		require.Equal(t, standardDTO(t, g), values.Get(DTOParameter))
-		require.LessOrEqual(t, len(values.Get(DTOParameter)), MaxDTOBytes)
+		require.Equal(t, standardDTO(t, g), values.Get(dtoParameter))
+		require.LessOrEqual(t, len(values.Get(dtoParameter)), maxDTOBytes)
 	})
 }
 

@@ -7,13 +7,15 @@ import (
 	"unicode/utf8"
 )
 
-// Names and limits of the call, for whoever speaks the other side of it.
+// Method is the API that is called: the value of the parameter "method".
+const Method = "tmall.nrt.coupon.send"
+
+// Names and limits of the call.
 const (
-	Method         = "tmall.nrt.coupon.send" // value of the parameter "method"
-	DTOParameter   = "nrt_coupon_send_dto"   // name of the parameter that holds the Grant as JSON
-	timeLayout     = "2006-01-02 15:04:05"   // of the parameter "timestamp", in GMT+8 whatever the host's zone
-	MaxDTOBytes    = 64 << 10                // a longer DTO is refused before it is sent: 8 KiB of arguments, each byte of which may take six in JSON, are well below
-	maxAnswerBytes = 64 << 10                // a longer answer, unpacked, is not read to its end
+	dtoParameter   = "nrt_coupon_send_dto" // name of the parameter that holds the Grant as JSON
+	timeLayout     = "2006-01-02 15:04:05" // of the parameter "timestamp", in GMT+8 whatever the host's zone
+	maxDTOBytes    = 64 << 10              // a longer DTO is refused before it is sent: 8 KiB of arguments, each byte of which may take six in JSON, are well below
+	maxAnswerBytes = 64 << 10              // a longer answer, unpacked, is not read to its end
 	responseRoot   = "tmall_nrt_coupon_send_response"
 )
 
@@ -79,8 +81,8 @@ func appendDTO(to []byte, g Grant) ([]byte, *Error) {
 	to = appendQuoted(append(to, `,"out_id":`...), g.OutID)
 	to = appendQuoted(append(to, `,"uuid":`...), g.UUID)
 	to = append(to, '}')
-	if n := len(to) - start; n > MaxDTOBytes {
-		return to, refuse(fmt.Sprintf("the request takes %d bytes, more than %d", n, MaxDTOBytes))
+	if n := len(to) - start; n > maxDTOBytes {
+		return to, refuse(fmt.Sprintf("the request takes %d bytes, more than %d", n, maxDTOBytes))
 	}
 	return to, nil
 }

@@ -162,10 +162,10 @@ func (rep reply) outcome(s scrubber) (Coupon, *Error) {
 		return c, nil
 	}
 	code, v := a.judge()
-	e := &Error{
-		About: v.about, MayHaveGranted: v.mayHaveGranted, Throttled: v.throttled, Business: v.business, RefusesID: v.refusesID,
+	e := &Error{ // none of its texts is a part of the answer, which would be kept with it
+		About: v.about, MayHaveGranted: v.mayHaveGranted, Throttled: v.throttled, RefusesID: v.refusesID,
 		Code: s.clean(code, maxWord), SubCode: s.clean(a.subCode, maxWord), Message: s.clean(a.message(), maxMessage),
-		RequestID: requestID, Host: host, Sent: true,
+		Business: strings.Clone(v.business), RequestID: requestID, Host: host, Sent: true,
 	}
 	if e.LimitOfPlatform() { // a number in what the service says means something else
 		e.RetryAfter = banIn(a.subMsg)

@@ -1,9 +1,11 @@
 package topclient
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 )
 
 const redacted = "[redacted]"
@@ -15,6 +17,24 @@ type Secret struct{ text *string }
 
 // NewSecret hides text.
 func NewSecret(text string) Secret { return Secret{&text} }
+
+// SecretIn is what a file holds without what editors leave at its beginning (a byte
+// order mark) and at its end (line ends); empty if that is nothing. Blanks are refused
+// and not taken off, since a secret may have some. The error says what the file does,
+// and nothing of what it holds.
+func SecretIn(content []byte) (Secret, error) {
+	text := strings.TrimRight(strings.TrimPrefix(string(content), "\ufeff"), "\r\n")
+	switch {
+	case isBlank(text):
+		return Secret{}, nil
+	case strings.ContainsAny(text, "\r\n\x00"):
+		return Secret{}, errors.New("holds more than one line: write the secret into it, and nothing else")
+	case text != strings.TrimSpace(text):
+		return Secret{}, errors.New("has blanks before or after the secret: write it without them")
+	default:
+		return NewSecret(text), nil
+	}
+}
 
 // Reveal is the text itself, for signing and sending only.
 func (s Secret) Reveal() string {

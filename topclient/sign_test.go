@@ -80,7 +80,7 @@ func vectorB(t testing.TB, method string) []param {
 		{"simplify", "true"},
 		{"timestamp", "2026-04-01 09:30:00"},
 		{"v", "2.0"},
-		{DTOParameter, dto},
+		{dtoParameter, dto},
 		{"sign_method", method},
 	}
 }
@@ -129,7 +129,7 @@ func TestVectorBIsEncodedAsTheJavaSDKDoes(t *testing.T) {
 	require.Nil(t, err)
 	require.Len(t, text, 226)
 	require.Equal(t, dto, text)
-	require.Equal(t, field, string(paramsOf([]param{{DTOParameter, text}}).form))
+	require.Equal(t, field, string(paramsOf([]param{{dtoParameter, text}}).form))
 }
 
 // A gateway that reads the form as any web server does, and signs what it read,

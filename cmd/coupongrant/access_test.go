@@ -224,6 +224,7 @@ func TestAFileThatCannotBeUsedLeavesTheOldOneInForce(t *testing.T) {
 	for name, spoil := range map[string]func(){
 		"empty":     func() { swap("3", "\n") },
 		"two lines": func() { swap("4", canary+"\n"+canary) },
+		"blanks":    func() { swap("8", " "+canary+"\n") },
 		"huge":      func() { swap("5", strings.Repeat("x", maxFile+1)) },
 		"readable":  func() { swap("6", canary); require.NoError(t, os.Chmod(path, 0o644)) },
 		"absent":    func() { require.NoError(t, os.Remove(filepath.Join(dir, "..data"))) },

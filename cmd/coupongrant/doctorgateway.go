@@ -130,20 +130,12 @@ func lookGateway(_ context.Context, d *doctor) []finding {
 	case errors.As(a.err, &dns):
 		return []finding{wrong("gateway.url is "+d.cfg.Gateway.URL+", and its host has no address", "check the name, and the name server of this host")}
 	case a.err != nil:
-		return []finding{wrong(fmt.Sprintf("gateway.url is %s, and nothing answers there: %v", d.cfg.Gateway.URL, withoutURL(a.err)), "check the address, the way out of this network (firewall) and the certificates of this host")}
+		return []finding{wrong(fmt.Sprintf("gateway.url is %s, and nothing answers there: %v", d.cfg.Gateway.URL, schemas.Unanswered(a.err)), "check the address, the way out of this network (firewall) and the certificates of this host")}
 	case !a.speaks:
 		return []finding{warning(fmt.Sprintf("gateway.url is %s, and what answers there with status %d does not speak like the gateway", d.cfg.Gateway.URL, a.status), "use the address of the gateway's /router/rest; a proxy that answers in its place must let it through")}
 	default:
 		return nil
 	}
-}
-
-// withoutURL is the error below the one that repeats method and URL.
-func withoutURL(err error) error {
-	if wrapped, ok := errors.AsType[*url.Error](err); ok {
-		return wrapped.Err
-	}
-	return err
 }
 
 func lookClock(_ context.Context, d *doctor) []finding {

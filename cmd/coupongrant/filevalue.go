@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/coupongrant/coupongrant/topclient"
 )
 
 // maxFile is more than any certificate bundle or token needs.
@@ -139,16 +141,15 @@ func (n namedFile) guarded() error {
 	return nil
 }
 
-// oneLine is a secret without what editors leave at its beginning (a byte order mark)
-// and at its end.
+// oneLine is a secret as the gateway's credentials are read from their files.
 func oneLine(contents [][]byte) (string, error) {
-	text := strings.TrimSpace(strings.TrimPrefix(string(contents[0]), "\ufeff"))
+	secret, err := topclient.SecretIn(contents[0])
 	switch {
-	case text == "":
+	case err != nil:
+		return "", fmt.Errorf("the file %w", err)
+	case secret.Reveal() == "":
 		return "", errors.New("the file is empty: write the secret into it")
-	case strings.ContainsAny(text, "\r\n\x00"):
-		return "", errors.New("the file holds more than one line: write the secret into it, and nothing else")
 	default:
-		return text, nil
+		return secret.Reveal(), nil
 	}
 }

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -40,6 +42,14 @@ func (a *access) newToken(c Config) (func() (string, error), error) {
 	}, err
 }
 
+// tokenTransport keeps no connection, as the next token is for an hour later, and
+// asks no proxy, which would see the client's secret.
+func tokenTransport() *http.Transport {
+	return &http.Transport{
+		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, MaxResponseHeaderBytes: 64 << 10, DisableKeepAlives: true,
+	}
+}
+
 // fetchedToken asks for a token, with the client's secret of the moment.
 type fetchedToken struct {
 	saslConfig
@@ -51,6 +61,7 @@ type fetchedToken struct {
 // which may repeat what was sent.
 func (f *fetchedToken) Token() (*oauth2.Token, error) {
 	ctx := context.WithValue(context.Background(), oauth2.HTTPClient, &http.Client{
+		Transport:     tokenTransport(),
 		Timeout:       tokenTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	})
@@ -62,7 +73,10 @@ func (f *fetchedToken) Token() (*oauth2.Token, error) {
 	if answer, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
 		return nil, fmt.Errorf("kafka.sasl.token_url gives no token (status %d, %s): check kafka.sasl.client_id and the secret", answer.Response.StatusCode, shortCode(answer.ErrorCode))
 	}
-	return nil, fmt.Errorf("kafka.sasl.token_url gives no token (%w): check the address", withoutURL(err))
+	if unanswered, ok := errors.AsType[*url.Error](err); ok {
+		return nil, fmt.Errorf("kafka.sasl.token_url gives no token (%w): check the address", schemas.Unanswered(unanswered))
+	}
+	return nil, errors.New("kafka.sasl.token_url gives no token (what it answers holds none): check the address")
 }
 
 // shortCode is one of the codes of RFC 6749, or nothing: anything may stand there.

@@ -59,6 +59,8 @@ const (
 	spanExportEvery = time.Second
 )
 
+const maxCollectorText = 200 // runes of what the log says of a failed export
+
 // newTracer gives no tracer unless a collector is named.
 func newTracer(lc fx.Lifecycle, cfg Config, log *slog.Logger) (trace.Tracer, error) {
 	if cfg.Tracing.Endpoint == "" {
@@ -100,7 +102,8 @@ func (e *toldExporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnl
 	err := e.SpanExporter.ExportSpans(ctx, spans)
 	switch {
 	case err != nil && !e.lost.Swap(true):
-		e.log.Warn("the collector does not take our spans: traces are lost, and nothing else; check tracing.otlp_endpoint and the collector", "error", err)
+		e.log.Warn("the collector does not take our spans: traces are lost, and nothing else; check tracing.otlp_endpoint and the collector",
+			"error", printable(fmt.Sprintf("%.*s", maxCollectorText, err))) // which holds up to 4 MiB of the answer
 	case err == nil && e.lost.Swap(false):
 		e.log.Info("the collector takes our spans again")
 	}

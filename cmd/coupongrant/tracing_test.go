@@ -4,15 +4,19 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
@@ -186,6 +190,34 @@ func TestFailingCollectorStopsNobody(t *testing.T) {
 			t.Logf("began, was told, ended within %v", time.Since(began).Round(time.Millisecond))
 		})
 	}
+}
+
+// The exporter's error holds what the collector says, up to 4 MiB of it.
+func TestWhatACollectorSaysIsOneShortLine(t *testing.T) {
+	var asked atomic.Int64
+	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = io.WriteString(w, "no\n\x1b]0;pwn\a"+strings.Repeat("x", 1<<20))
+	}))
+	defer refusing.Close()
+	exporter, err := otlptracehttp.New(t.Context(), otlptracehttp.WithEndpointURL(refusing.URL))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, exporter.Shutdown(t.Context())) }()
+	var said []string
+	log := slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == "error" {
+			said = append(said, a.Value.String())
+		}
+		return a
+	}}))
+	told := &toldExporter{SpanExporter: exporter, log: log}
+	require.NoError(t, told.ExportSpans(t.Context(), tracetest.SpanStubs{{Name: "one"}}.Snapshots()))
+	require.EqualValues(t, 1, asked.Load())
+	require.Len(t, said, 1)
+	require.Contains(t, said[0], "403 Forbidden")
+	require.Less(t, len(said[0]), 300)
+	require.Equal(t, printable(said[0]), said[0])
 }
 
 func TestTracingSettingsAreChecked(t *testing.T) {

@@ -15,8 +15,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"github.com/coupongrant/coupongrant/topclient"
 )
 
 // callLog is every call of the gateway, in the order in which they left their
@@ -209,6 +207,6 @@ func outIDOf(body []byte) string {
 	var dto struct {
 		OutID string `json:"out_id"`
 	}
-	_ = json.Unmarshal([]byte(form.Get(topclient.DTOParameter)), &dto) // then it is empty
+	_ = json.Unmarshal([]byte(form.Get("nrt_coupon_send_dto")), &dto) // then it is empty
 	return dto.OutID
 }

@@ -74,7 +74,7 @@ func (g *gateway) note(body []byte) {
 		return // the simulator says what is wrong
 	}
 	var dto map[string]any
-	if json.Unmarshal([]byte(form.Get(topclient.DTOParameter)), &dto) != nil {
+	if json.Unmarshal([]byte(form.Get("nrt_coupon_send_dto")), &dto) != nil {
 		return
 	}
 	id, _ := dto["out_id"].(string)

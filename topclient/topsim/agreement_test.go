@@ -58,7 +58,7 @@ func (f forger) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if !f.honest {
-		names := [...]string{"sign", "session", topclient.DTOParameter}
+		names := [...]string{"sign", "session", "nrt_coupon_send_dto"}
 		name := names[f.Parameter%uint(len(names))]
 		form.Set(name, flip(form.Get(name), f.Byte))
 	}
@@ -92,7 +92,7 @@ func FuzzClientAndSimulatorAgree(f *testing.F) {
 	f.Add("key", "secret", "session", "open id", `{"key","value"}`, "out", uint8(2), uint(1), uint(0))
 	f.Add("钥匙", "&=+%", "a b\tc", "\"\\/\u2028", "满100减10", "\x00", uint8(0), uint(2), uint(100))
 	f.Fuzz(func(t *testing.T, key, secret, session, openID, extra, outID string, method uint8, parameter, at uint) {
-		if len(openID)+len(extra)+len(outID) > topclient.MaxDTOBytes/8 { // of a byte JSON may make six
+		if len(openID)+len(extra)+len(outID) > 8<<10 { // of a byte JSON may make six, and the client sends 64 KiB
 			return
 		}
 		valid := func(s string) text { return text("x" + strings.ToValidUTF8(s, "?")) }
