@@ -66,9 +66,9 @@
 // A partition (assignment.go): unassigned ─▶ assigned (an epoch opens when its
 // committed offset and metadata are read, and what its newest ended records asked
 // for, before its first poll) ─▶ dropped (revoked, lost, found missing when a commit
-// looked, or when others came). Work of an older epoch is counted and thrown away. Held: its
-// metadata cannot be read, its input has a gap, or an end is too large for its
-// topic; it is paused until a person decides. Overtaken: retention took what was
+// looked, or when others came). Work of an older epoch is counted and thrown away.
+// Held: its metadata cannot be read, its input has a gap, or an end is too large for
+// its topic; it is paused until a person decides. Overtaken: retention took what was
 // to be read next; it is paused, what was read ends, and then it is held, or gone
 // over with --accept-lost-input.
 //

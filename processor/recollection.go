@@ -119,9 +119,13 @@ func (r *recollection) read(ctx context.Context, reaches map[partition]reach) (m
 			done[p.topic] = append(done[p.topic], p.number)
 		}
 		for _, fe := range fetches.Errors() {
-			if p := (partition{fe.Topic, fe.Partition}); !errors.Is(fe.Err, errInflated) {
-				failed = fmt.Errorf("reading %s: %w", p, fe.Err)
-				unread[p] = reaches[p]
+			if errors.Is(fe.Err, errInflated) {
+				continue
+			}
+			p := partition{fe.Topic, fe.Partition}
+			failed = fmt.Errorf("reading %s: %w", p, fe.Err)
+			if at, wanted := reaches[p]; wanted {
+				unread[p] = at
 				over(p)
 			}
 		}
