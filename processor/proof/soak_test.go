@@ -32,7 +32,7 @@ func TestSoakOnKafka(t *testing.T) {
 // TestSoakSeesALeak is a control: goroutines that nobody lets go must be caught.
 func TestSoakSeesALeak(t *testing.T) {
 	r := runSoak(t, form{
-		name: "control of the soak on kfake", rate: 150, load: 2 * time.Minute, drain: shortDrain, control: "callers-forgotten",
+		name: "control of the soak on kfake", rate: 150, load: 150 * time.Second, drain: shortDrain, control: "callers-forgotten",
 		survivor: slotName(0), pace: 15 * time.Second, mix: mix{lostAnswers: 3, gatewayFlaps: 3}, steps: 6,
 	})
 
