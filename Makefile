@@ -76,7 +76,7 @@ compose-test: ## deploy/compose.yaml is what Compose understands, by the library
 LONG = ErrorMatrix|BusyKeysKeepTheirOrderThroughAnOutage|OutageDoesNotCountTowardsGivingUp|OutageUnderLoad|FlappingGateway|FleetKeepsWithinItsRate|DailyBudgetIsKeptThroughRestarts|TroubleIsTold.*|GuardDoesNotFlap
 LONG := $(LONG)|ExpelledWhileItHandedOver.*|BanUntilMidnight.*|OutageBeyondTheWindow.*|BacklogOfOneTopicDoesNotKeepOutTheOther|WaitSurvivesARestart|ParkedRequestsAreCalledWhenTheyAreDue|KeyInTroubleDoesNotFillItsWindow|RequestInDoubtIsGivenUpInTime|MassRefusals.*
 
-test: ## everything that needs only Go: vet, and all tests, but the longest with the race detector
+test: ## everything that needs only Go and a C compiler: vet, and all tests, but the longest with the race detector
 	go vet ./...
 	go test -race -timeout 20m $$(go list ./... | grep -v /cmd/coupongrant$$) # which is tested whole below
 	grep -rl --include='*_test.go' '^//go:build.*[^!]synctests' . | xargs -r -n1 dirname | sort -u | \

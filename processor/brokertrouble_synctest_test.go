@@ -189,8 +189,8 @@ func TestHoldOnResultsGoesWithTheirPartitions(t *testing.T) {
 	})
 }
 
-// The one that is called first gets no answer, and no result can go out: the next is called
-// when it has kept the others waiting for half a minute, and not before.
+// Whoever is called first gets no answer, and so there is no result that could go out: the next
+// is called when it has kept the others waiting for half a minute, and not before.
 func TestNextOfTheUnprovenIsCalledAfterHalfAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex

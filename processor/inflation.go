@@ -95,7 +95,7 @@ func (i *inflation) polled(everything bool) (stretched bool) {
 // bombed is what a person reads of a batch that is refused for good.
 func bombed(bomb *kgo.ErrDecompressTooLarge, p partition, group string) string {
 	return fmt.Sprintf("the batch at offset %d grows to more than %d MiB when it is decompressed, or to more than %d MiB of records: no batch of requests does, find who wrote it; "+
-		"to go on behind it, which leaves what is in it without outcomes, stop all replicas, set the group's offset of this partition to %d (kafka-consumer-groups.sh --bootstrap-server BROKER --group %s --topic %s:%d --reset-offsets --to-offset %d --execute), and start them again",
+		"to go on behind it, which leaves what is in it without outcomes, stop all replicas, set the group's offset of this partition to %d (kafka-consumer-groups.sh --bootstrap-server BROKER --group '%s' --topic %s:%d --reset-offsets --to-offset %d --execute), and start them again",
 		bomb.Offset, MaxDecompressed>>20, maxInflated>>20, bomb.NextOffset, group, p.topic, p.number, bomb.NextOffset)
 }
 

@@ -313,7 +313,7 @@ func TestDecompressionBombIsAHold(t *testing.T) {
 		onceEach(t, 1, s.settled(1))
 		time.Sleep(2 * time.Minute)
 		require.Contains(t, reasons(r.Health().Holds, holdTopic), "the batch at offset 0 grows to more than 16 MiB when it is decompressed")
-		require.Contains(t, reasons(r.Health().Holds, holdTopic), "set the group's offset of this partition to 1 (kafka-consumer-groups.sh --bootstrap-server BROKER --group coupongrant --topic "+s.topics.Store+":0 --reset-offsets --to-offset 1 --execute)")
+		require.Contains(t, reasons(r.Health().Holds, holdTopic), "set the group's offset of this partition to 1 (kafka-consumer-groups.sh --bootstrap-server BROKER --group 'coupongrant' --topic "+s.topics.Store+":0 --reset-offsets --to-offset 1 --execute)")
 		require.NoError(t, r.stopped())
 
 		s.commit(partition{s.topics.Store, 0}, 1, "") // as the sentence says

@@ -103,7 +103,7 @@ func (r *recollection) read(ctx context.Context, reaches map[partition]reach) (m
 		return nil, fmt.Errorf("preparing a Kafka client: %w", err)
 	}
 	defer client.Close()
-	found, decoder := map[partition][]earlier{}, recalling{recollection: r, now: time.Now()}
+	found, decoder := map[partition][]earlier{}, recalling{recollection: r, now: time.Now(), tried: map[int]bool{}}
 	var failed error
 	unread := map[partition]reach{}
 	defer func() { maps.Copy(reaches, unread) }()
@@ -156,8 +156,8 @@ func (r *recollection) read(ctx context.Context, reaches map[partition]reach) (m
 type recalling struct {
 	*recollection
 	now       time.Time
-	fetches   int   // of schemas
-	unfetched error // a schema that could not be fetched
+	tried     map[int]bool // schemas that were asked for
+	unfetched error        // a schema that could not be fetched
 }
 
 // decode is false for what cannot be told, or is no request. Of a record nothing is kept
@@ -176,19 +176,21 @@ func (r *recalling) decode(ctx context.Context, p partition, record *kgo.Record)
 	return earlier{requestID: q.RequestID, asked: r.asked.fingerprint(&q, t.askedAt()), origin: t.origin(), since: firstKnown(t)}, true
 }
 
-// fetch asks for a schema. A registry that gives no answer is not asked again.
+// fetch asks for a schema, once. A registry that gives no answer is not asked again.
 func (r *recalling) fetch(ctx context.Context, schema int) bool {
-	if r.fetches++; r.fetches > recalledSchemas {
-		if r.unfetched == nil {
-			r.unfetched = fmt.Errorf("more than %d schemas are not known yet, and no more are asked for", recalledSchemas)
-		}
+	if r.unfetched != nil || r.tried[schema] {
 		return false
 	}
+	if len(r.tried) == recalledSchemas {
+		r.unfetched = fmt.Errorf("more than %d schemas are not known yet, and no more are asked for", recalledSchemas)
+		return false
+	}
+	r.tried[schema] = true
 	ctx, cancel := context.WithTimeout(ctx, recalledSchema)
 	defer cancel()
 	err := r.registry.Fetch(ctx, schema)
 	if err != nil && !errors.Is(err, schemas.ErrDenied) { // what is denied was no request's
-		r.unfetched, r.fetches = err, recalledSchemas
+		r.unfetched = err
 	}
 	return err == nil
 }

@@ -353,28 +353,39 @@ func TestRecollectionIsGivenUpInTime(t *testing.T) {
 	})
 }
 
-// A log full of ids that no registry knows has few of them asked for. Requests may be
-// among the rest: the log says that not all was read back.
+// A log full of ids that no registry knows has few of them asked for, and each once. Requests
+// may be among those that are not asked for: the log says that not all was read back.
 func TestRecollectionAsksForFewSchemas(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop(t, 1, always(grantsAlways))
-		const unknown = 10 * recalledSchemas
-		for i := range unknown {
-			s.produceRaw(0, append(binary.BigEndian.AppendUint32([]byte{0}, uint32(9000+i)), "whatever"...))
-		}
-		s.produce(0, nil, s.requests("known", 1)...)
-		registry, asked := s.registry, 0
-		s.registry = always(func(r *http.Request) (*http.Response, error) {
-			asked++
-			return registry.RoundTrip(r)
+	const unknown = 10 * recalledSchemas
+	for name, row := range map[string]struct {
+		ids, asked int
+		says       string
+	}{
+		"one id":   {1, 1, ""},
+		"many ids": {unknown, recalledSchemas, "more than 16 schemas are not known yet"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newShop(t, 1, always(grantsAlways))
+				for i := range unknown {
+					s.produceRaw(0, append(binary.BigEndian.AppendUint32([]byte{0}, uint32(9000+i%row.ids)), "whatever"...))
+				}
+				s.produce(0, nil, s.requests("known", 1)...)
+				registry, asked := s.registry, 0
+				s.registry = always(func(r *http.Request) (*http.Response, error) {
+					asked++
+					return registry.RoundTrip(r)
+				})
+				log := &transcript{t: t}
+				r := &recollection{cfg: s.config("r1"), log: slog.New(slog.NewTextHandler(log, nil)), kafka: s.options(), codec: s.codec, registry: s.newRegistry(), asked: newAsked()}
+				found := r.of(t.Context(), map[partition]reach{{s.topics.Store, 0}: reachOf(position{watermark: unknown + 1}, 0, 1)})
+				require.Len(t, found[partition{s.topics.Store, 0}], 1)
+				require.Equal(t, row.asked, asked)
+				require.Equal(t, row.says == "", log.String() == "")
+				require.Contains(t, log.String(), row.says)
+			})
 		})
-		log := &transcript{t: t}
-		r := &recollection{cfg: s.config("r1"), log: slog.New(slog.NewTextHandler(log, nil)), kafka: s.options(), codec: s.codec, registry: s.newRegistry(), asked: newAsked()}
-		found := r.of(t.Context(), map[partition]reach{{s.topics.Store, 0}: reachOf(position{watermark: unknown + 1}, 0, 1)})
-		require.Len(t, found[partition{s.topics.Store, 0}], 1)
-		require.Equal(t, recalledSchemas, asked)
-		require.Contains(t, log.String(), "more than 16 schemas are not known yet")
-	})
+	}
 }
 
 // A rebalance while it is read back: kgo asks again, and nothing was opened.

@@ -83,7 +83,7 @@ func Unanswered(err error) error {
 	case errors.As(err, &noJSON), errors.As(err, &misfit):
 		return errors.New("the answer is not the JSON that was asked for")
 	default:
-		return errors.New("what answers does not speak HTTP, or TLS, as it should")
+		return errors.New("no usable answer came: what answers may be no HTTP")
 	}
 }
 
@@ -93,6 +93,7 @@ func distrusted(err *tls.CertificateVerificationError) error {
 		host      x509.HostnameError
 		authority x509.UnknownAuthorityError
 		invalid   x509.CertificateInvalidError
+		rootless  x509.SystemRootsError
 	)
 	switch {
 	case errors.As(err, &host):
@@ -101,6 +102,8 @@ func distrusted(err *tls.CertificateVerificationError) error {
 		return errors.New("the certificate is signed by an unknown authority")
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return errors.New("the certificate has expired, or is not valid yet")
+	case errors.As(err, &rootless):
+		return errors.New("this machine has no certificate authorities")
 	default:
 		return errors.New("the certificate is not valid")
 	}

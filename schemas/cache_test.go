@@ -132,7 +132,12 @@ func TestLargeSchemasDoNotGrowMemory(t *testing.T) {
 		require.NoError(t, err, "an id in use stays")
 	}
 	require.Less(t, held()-before, uint64(64<<20), "one of these schemas takes 2 MiB")
-	//	require.LessOrEqual(t, reg.known.text, maxCachedText)
+	require.LessOrEqual(t, reg.known.text, maxCachedText)
+	text := 0
+	for _, at := range reg.known.entries {
+		text += at.Value.(*entry).text()
+	}
+	require.Equal(t, text, reg.known.text)
 
 	_, err := codec.Decode(value(first).then(body))
 	require.Equal(t, &NotFetchedError{ID: first}, err)
