@@ -11,20 +11,20 @@ const (
 	// exchangeTimeout bounds one exchange with the registry, body included.
 	exchangeTimeout = 5 * time.Second
 
-	// maxAnswerBytes bounds a registry's answer, which the client below reads
-	// whole. Registries keep schemas in Kafka records, 1 MB at most by default.
+	// maxAnswerBytes bounds an answer, which clients read whole. Registries keep schemas in Kafka records, 1 MB at most by default.
 	maxAnswerBytes = 1 << 20
 )
 
 const (
 	errLongAnswer    badAnswer = "the answer is longer than 1 MiB"
-	errOtherProtocol badAnswer = "the answer is HTTP 101: what answers is no schema registry"
+	errOtherProtocol badAnswer = "the answer is HTTP 101: what answers speaks another protocol"
 )
 
-// boundedTransport ends an answer that is too long, or no answer, with an error.
-type boundedTransport struct{ http.RoundTripper }
+// BoundedTransport ends an answer that is too long, or no answer, with an error that
+// Unanswered tells.
+type BoundedTransport struct{ http.RoundTripper }
 
-func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+func (t BoundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	answer, err := t.RoundTripper.RoundTrip(r)
 	if err != nil {
 		return nil, err
@@ -38,7 +38,7 @@ func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // CloseIdleConnections is found by http.Client, which embedding alone hides.
-func (t boundedTransport) CloseIdleConnections() {
+func (t BoundedTransport) CloseIdleConnections() {
 	if c, ok := t.RoundTripper.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}
@@ -71,7 +71,7 @@ func newHTTPClient(transport http.RoundTripper) *http.Client {
 		}
 	}
 	return &http.Client{
-		Transport:     boundedTransport{transport},
+		Transport:     BoundedTransport{transport},
 		Timeout:       exchangeTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}

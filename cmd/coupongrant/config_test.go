@@ -195,6 +195,8 @@ func TestWrongSettingsNameKeyValueAndMend(t *testing.T) {
 		"mistyped section":     {environ: []string{"COUPONGRANT_GATEWY_RATE=5"}, want: []string{"COUPONGRANT_GATEWY_RATE", "COUPONGRANT_GATEWAY_RATE"}},
 		"mistyped variable":    {environ: []string{"COUPONGRANT_STOP_TIMEOU=1s"}, want: []string{"COUPONGRANT_STOP_TIMEOU", "COUPONGRANT_STOP_TIMEOUT"}},
 		"like a service's":     {environ: []string{"COUPONGRANT_GATEWAY_PORT_HTTP_TCP=5"}, want: []string{"unknown variable COUPONGRANT_GATEWAY_PORT_HTTP_TCP"}},
+		"a port of nobody's":   {environ: []string{"COUPONGRANT_ADMIN_PORT=9090"}, want: []string{"unknown variable COUPONGRANT_ADMIN_PORT"}},
+		"a port, another host": {environ: []string{"COUPONGRANT_KAFKA_PORT=9093", "COUPONGRANT_ADMIN_SERVICE_HOST=10.0.0.3"}, want: []string{"unknown variable COUPONGRANT_KAFKA_PORT"}},
 		"unknown variable":     {environ: []string{"COUPONGRANT_KAFKA_BROKRES=x"}, want: []string{"COUPONGRANT_KAFKA_BROKRES", "COUPONGRANT_KAFKA_BROKERS"}},
 		"duration":             {environ: []string{"COUPONGRANT_RETRY_DELAY=5"}, want: []string{"retry.delay", `"5"`, "environment", "1500ms"}},
 		"bool":                 {args: []string{"--kafka.require_tv2=maybe"}, want: []string{"kafka.require_tv2", "maybe", "true or false"}},
@@ -232,7 +234,7 @@ func TestVariablesOfOthersAreLeftAlone(t *testing.T) {
 		"COUPONGRANT_GATEWAY_SERVICE_HOST=10.0.0.2", "COUPONGRANT_GATEWAY_SERVICE_PORT=8089", "COUPONGRANT_GATEWAY_SERVICE_PORT_HTTP_API=8089",
 		"COUPONGRANT_GATEWAY_PORT=tcp://10.0.0.2:8089", "COUPONGRANT_GATEWAY_PORT_8089_TCP=tcp://10.0.0.2:8089",
 		"COUPONGRANT_GATEWAY_PORT_8089_TCP_PROTO=tcp", "COUPONGRANT_GATEWAY_PORT_8089_TCP_PORT=8089", "COUPONGRANT_GATEWAY_PORT_8089_TCP_ADDR=10.0.0.2",
-		"COUPONGRANT_ADMIN_PORT_53_UDP_ADDR=10.0.0.3", "COUPONGRANT_ADMIN_PORT_9_SCTP=sctp://10.0.0.3:9",
+		"COUPONGRANT_ADMIN_SERVICE_HOST=10.0.0.3", "COUPONGRANT_ADMIN_PORT_53_UDP_ADDR=10.0.0.3", "COUPONGRANT_ADMIN_PORT_9_SCTP=sctp://10.0.0.3:9",
 	})
 	require.NoError(t, err)
 }

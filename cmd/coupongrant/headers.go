@@ -3,6 +3,7 @@ package main
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -27,7 +28,9 @@ const (
 const maxText = 512
 
 // beginning holds nothing else of the text in memory.
-func beginning(text []byte) string { return string(text[:min(len(text), maxText)]) }
+func beginning[T string | []byte](text T) string {
+	return strings.Clone(string(text[:min(len(text), maxText)]))
+}
 
 // header of a record, its beginning; empty if it has none of the name.
 func header(r *kgo.Record, name string) string {

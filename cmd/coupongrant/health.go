@@ -32,8 +32,10 @@ what helps. With --ready it asks /readyz: 1 means that something is held, which 
 restart mends, and the holds are printed.
 
 It takes admin.listen from where ` + "`run`" + ` does, and of the other settings nothing: what a start
-would be refused for is no reason to end a replica that lives. A file that cannot be read
-counts as none; what is wrong with it is told where nobody answers.`,
+would be refused for is no reason to end a replica that lives. A file that is away, or is no
+YAML, counts as none: give admin.listen in the environment or as a flag as well, or a replica
+that listens elsewhere than by default is not found then. What is wrong with the file is told
+where nobody answers.`,
 		Example: `  coupongrant health --config /etc/coupongrant.yaml
   coupongrant health --ready`,
 		GroupID: groupServe,

@@ -94,4 +94,10 @@ func TestHealthIsNotOfOtherSettings(t *testing.T) {
 	require.Contains(t, got.stderr, address)
 	require.Contains(t, got.stderr, "--config: open "+away, "it may be why the address is a wrong one")
 	require.Equal(t, exitUsage, runWith(t, "", "health", "--admin.listen", "127.0.0.1").code)
+
+	broken := writeFile(t, listen+"kafka: [\n")
+	asked, trouble, err := loadAdminListen(broken, nil, newFlags(t))
+	require.NoError(t, err)
+	require.Equal(t, defaultConfig().AdminListen, asked, "the address stands in the file alone")
+	require.ErrorContains(t, trouble, broken+" is not YAML")
 }

@@ -72,6 +72,7 @@ type search struct {
 	filter  idFilter
 	trace   requestTrace
 	records map[string]*traceRecord // by source
+	extra   int                     // parkings and ends that are kept besides the newest of each record
 	lost    map[position]int64      // by partition, its position 0: the first dead letter whose value fitted no topic
 	trimmed bool                    // retention, or --since, keeps something out of view
 }
@@ -99,12 +100,12 @@ func (s *search) take(ctx context.Context, r *kgo.Record) error {
 	}
 	switch r.Topic {
 	case s.topics.Retry:
-		s.with(header(r, headerSource), func(t *traceRecord) { t.addParking(parkingOf(r)) })
+		s.with(header(r, headerSource), func(t *traceRecord) { t.addParking(parkingOf(r), &s.extra) })
 	case s.topics.DeadLetter:
 		v := viewOf(r)
 		v.deadLetter(r)
 		v.RequestID = q.RequestID
-		s.with(v.Source, func(t *traceRecord) { t.addEnd(v) })
+		s.with(v.Source, func(t *traceRecord) { t.addEnd(v, &s.extra) })
 	default:
 		if !s.with(positionOf(r).String(), func(t *traceRecord) { t.found(r, q, bad) }) {
 			s.trace.More++
@@ -131,7 +132,7 @@ func (s *search) takeLost(r *kgo.Record) error {
 	if t := s.records[header(r, headerSource)]; t != nil && lostItsValue(r) {
 		v := letterOf(r).view
 		v.RequestID = s.filter.id
-		t.addEnd(v)
+		t.addEnd(v, &s.extra)
 	}
 	return nil
 }
@@ -148,7 +149,7 @@ func (s *search) outcomeRecord(ctx context.Context, r *kgo.Record) error {
 		return err
 	}
 	if v.RequestID == s.filter.id || v.Kind == kindUnreadable && len(s.filter.id) >= tellingID {
-		s.with(v.Source, func(t *traceRecord) { t.addEnd(v) })
+		s.with(v.Source, func(t *traceRecord) { t.addEnd(v, &s.extra) })
 	}
 	return nil
 }

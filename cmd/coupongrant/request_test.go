@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -313,22 +314,35 @@ func TestSearchKeepsNoDeadLetterWithoutValue(t *testing.T) {
 	require.Len(t, s.lost, 1, "of a partition, where to read again: its request may be the one that is asked for")
 }
 
-// What is kept of one request is bounded as well, whoever has written it: the newest of
-// its copies and ends, and the beginning of every text.
+// What is kept of a record is bounded as well, whoever has written it, and whatever of
+// it comes back in outcomes: the newest of its copies and ends, and the beginning of
+// every text.
 func TestRequestTellsTheNewestOfManyCopiesAndEnds(t *testing.T) {
 	s := newSite(t).ready().learn()
 	topics, began := defaultConfig().Processor.Topics, time.Now().Add(-time.Hour)
 	value := s.value("request-a", 247)
-	long := strings.Repeat("x", 100_000)
+	long := strings.Repeat("x", 10_000)
 	source := s.write(topics.Store, value, head(headerReplayOf, long))
 	var written []*kgo.Record
+	outcome := schemas.Ending{
+		RequestID: "request-a", BizCode: long, Channel: long, CouponCode: long, CouponType: 247, GatewayRequestID: &long,
+		Trigger:    &schemas.Trigger{Kind: long, StoreID: &long, ReceiptID: &long, ProgramID: &long, Milestone: &long},
+		AttemptLog: []schemas.Attempt{{About: long, Code: long}},
+	}
 	for n := range 150 {
 		n = (n + 75) % 150 // not in the order of time
 		at := began.Add(time.Duration(n) * time.Second)
 		headers := []kgo.RecordHeader{head(headerSource, source), head(headerAttempts, strconv.Itoa(n)), head(headerReason, long), head(headerError, long)}
-		written = append(written,
-			&kgo.Record{Topic: topics.Retry, Timestamp: at, Value: value, Headers: headers},
-			&kgo.Record{Topic: topics.DeadLetter, Timestamp: at, Value: value, Headers: headers})
+		outcome.Attempts = int32(n)
+		end := [...]*kgo.Record{
+			{Topic: topics.DeadLetter, Value: value},
+			{Topic: topics.Granted, Value: s.outcomeOf(&schemas.Granted{Ending: outcome, Coupon: schemas.Coupon{Name: &long}})},
+			{Topic: topics.Failed, Value: s.outcomeOf(&schemas.Failed{
+				Ending: outcome, Reason: schemas.ReasonRejected, GatewayCode: &long, GatewaySubCode: &long, GatewayMessage: &long,
+			})},
+		}[n%3]
+		end.Timestamp, end.Headers = at, headers
+		written = append(written, end, &kgo.Record{Topic: topics.Retry, Timestamp: at, Value: value, Headers: headers})
 	}
 	require.NoError(t, s.client.ProduceSync(t.Context(), written...).FirstErr())
 
@@ -354,12 +368,54 @@ func TestRequestTellsTheNewestOfManyCopiesAndEnds(t *testing.T) {
 		require.Equal(t, 50+i, *one.Parked[i].Attempts, "the newest, in the order of time")
 		require.Equal(t, 50+i, *one.Ends[i].Attempts)
 	}
-	for _, text := range []string{one.ReplayOf, one.Ends[0].Reason, one.Ends[0].Error} {
-		require.NotEmpty(t, text)
-		require.Less(t, len(text), 1000)
+	begins := strings.Repeat("x", maxText)
+	for kind, texts := range map[string]int{kindDeadLetter: 2, kindGranted: 12, kindFailed: 14} {
+		at := slices.IndexFunc(one.Ends, func(e view) bool { return e.Kind == kind })
+		text, err := json.Marshal(one.Ends[at])
+		require.NoError(t, err)
+		require.Equal(t, texts, strings.Count(string(text), begins), kind)
 	}
+	require.Equal(t, begins, one.ReplayOf)
+	require.False(t, strings.Contains(got.stdout, begins+"x"), "a text that is kept as a whole")
 	require.Contains(t, trace.Verdict, source+" has 150 ends")
 	text := s.run("", "request", "request-a")
 	require.Contains(t, text.stdout, "50 earlier copies")
 	require.Contains(t, text.stdout, "50 earlier ends")
+}
+
+// A thousand records of one id have no hundred ends each: the newest of each is kept, and
+// all are counted.
+func TestSearchKeepsOnlySoManyEndsOfAllRecords(t *testing.T) {
+	s := &search{records: map[string]*traceRecord{}}
+	began := time.Now()
+	for n := range 5 * maxTraced {
+		source, at := fmt.Sprint("store/0/", n%maxTraced), began.Add(time.Duration(n)*time.Second)
+		s.with(source, func(t *traceRecord) {
+			t.addEnd(view{Written: at}, &s.extra)
+			t.addParking(traceParking{Written: at}, &s.extra)
+		})
+	}
+	ends, parked := 0, 0
+	for _, record := range s.records {
+		ends += len(record.Ends)
+		parked += len(record.Parked)
+		require.Equal(t, 5, len(record.Ends)+record.MoreEnds)
+		require.Equal(t, 5, len(record.Parked)+record.MoreParked)
+		require.False(t, record.Ends[len(record.Ends)-1].Written.Before(began.Add(4*maxTraced*time.Second)), "the newest")
+		record.settle(proof.Commits{})
+		require.Equal(t, stateDoubled, record.State, "however many are kept")
+	}
+	require.Equal(t, 3*maxTraced, ends+parked)
+}
+
+// Whoever writes outcomes may write any number of attempts.
+func TestViewHoldsTheLastAttempts(t *testing.T) {
+	e := endingOf("request-a")
+	for n := range 15 {
+		e.AttemptLog = append(e.AttemptLog, schemas.Attempt{Code: strconv.Itoa(n)})
+	}
+	var v view
+	v.outcome(&schemas.Failed{Ending: e})
+	require.Len(t, v.AttemptLog, schemas.AttemptLogSize)
+	require.Equal(t, "14", v.AttemptLog[schemas.AttemptLogSize-1].Code)
 }

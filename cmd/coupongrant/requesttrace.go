@@ -84,13 +84,13 @@ func (t *traceRecord) found(r *kgo.Record, q schemas.Request, bad error) {
 	t.InDoubt = header(r, headerInDoubt) == "true"
 	t.topic, t.partition, t.offset = r.Topic, r.Partition, r.Offset
 	if bad != nil {
-		t.Note = bad.Error()
+		t.Note = beginning(bad.Error())
 	}
 	if q.RequestID == "" {
 		t.Note = "its bytes hold the id, but cannot be read as a request: " + t.Note
 		return
 	}
-	t.OccurredAt, t.ExpiresAt, t.CouponCode = told(q.OccurredAt), told(q.ExpiresAt), beginning([]byte(q.CouponCode))
+	t.OccurredAt, t.ExpiresAt, t.CouponCode = told(q.OccurredAt), told(q.ExpiresAt), beginning(q.CouponCode)
 }
 
 // told is nil for no time, and for one of years that JSON has no words for: a time of
@@ -102,38 +102,50 @@ func told(at time.Time) *time.Time {
 	return &at
 }
 
-// maxTold bounds the parkings and the ends that are kept of one record.
-const maxTold = 100
+const (
+	maxTold  = 100       // parkings, or ends, that are kept of one record
+	maxExtra = maxTraced // of all records, besides the newest of each
+)
 
-func (t *traceRecord) addParking(p traceParking) {
-	t.Parked = keepNewest(t.Parked, &t.MoreParked, p, func(p traceParking) time.Time { return p.Written })
+func (t *traceRecord) addParking(p traceParking, extra *int) {
+	t.Parked = keepNewest(t.Parked, p, &t.MoreParked, extra)
 }
 
-func (t *traceRecord) addEnd(v view) {
-	t.Ends = keepNewest(t.Ends, &t.MoreEnds, v, func(v view) time.Time { return v.Written })
+func (t *traceRecord) addEnd(v view, extra *int) {
+	v.shorten()
+	t.Ends = keepNewest(t.Ends, v, &t.MoreEnds, extra)
 }
 
-// keepNewest puts one in its place among those that are kept, and counts what it drops.
-func keepNewest[T any](kept []T, dropped *int, one T, written func(T) time.Time) []T {
-	at, _ := slices.BinarySearchFunc(kept, written(one), func(t T, at time.Time) int {
-		if written(t).After(at) {
+func (p traceParking) written() time.Time { return p.Written }
+func (v view) written() time.Time         { return v.Written }
+
+// keepNewest puts one in its place among those that are kept. It counts what it drops,
+// and what it keeps besides the newest.
+func keepNewest[T interface{ written() time.Time }](kept []T, one T, dropped, extra *int) []T {
+	at, _ := slices.BinarySearchFunc(kept, one.written(), func(t T, at time.Time) int {
+		if t.written().After(at) {
 			return 1
 		}
 		return -1 // of one time, what comes later stays behind
 	})
 	kept = slices.Insert(kept, at, one)
-	if len(kept) <= maxTold {
+	switch {
+	case len(kept) == 1:
 		return kept
+	case len(kept) <= maxTold && *extra < maxExtra:
+		*extra++
+		return kept
+	default:
+		*dropped++
+		return slices.Delete(kept, 0, 1)
 	}
-	*dropped++
-	return slices.Delete(kept, 0, 1)
 }
 
 // settle says what became of the record.
 func (t *traceRecord) settle(commits proof.Commits) {
 	t.committed = commits.At(t.topic, t.partition)
 	switch {
-	case len(t.Ends) > 1:
+	case len(t.Ends)+t.MoreEnds > 1:
 		t.State = stateDoubled
 	case len(t.Ends) == 1:
 		t.State = t.Ends[0].Kind

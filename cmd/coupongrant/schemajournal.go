@@ -24,10 +24,11 @@ const maxRegistration = 1 << 20
 type schemaJournal struct {
 	registry http.Handler
 
-	mu    sync.Mutex // of registrations, so that the file has their order
-	file  *os.File
-	whole int64           // where the last whole line of the file ends
-	known map[string]bool // lines
+	mu     sync.Mutex // of registrations, so that the file has their order
+	file   *os.File
+	whole  int64           // where the last whole line of the file ends
+	known  map[string]bool // lines
+	failed error           // why a line did not get into the file
 }
 
 // registration is a line of the file.
@@ -127,8 +128,9 @@ func registeredSubject(r *http.Request) (string, bool) {
 	return subject, found && isVersions && r.Method == http.MethodPost && !strings.Contains(subject, "/")
 }
 
-// write adds a line, unless it is there already. It leaves the file as it was if the line
-// does not get there as a whole: the next one must not begin in the middle of it.
+// write adds a line, unless it is there already. After one that did not get there none
+// does: the registry has numbered it, so the ids of the next ones would change with a
+// restart, and a line may have been left in part.
 func (j *schemaJournal) write(r registration) error {
 	line, err := json.Marshal(r)
 	if err != nil {
@@ -138,12 +140,12 @@ func (j *schemaJournal) write(r registration) error {
 	if j.known[string(line)] {
 		return nil
 	}
-	_, err = j.file.Write(line)
-	if err == nil {
-		err = j.file.Sync()
+	if j.failed == nil {
+		_, err = j.file.Write(line)
+		j.failed = errors.Join(err, j.file.Sync())
 	}
-	if err != nil {
-		return errors.Join(err, j.rewind())
+	if j.failed != nil {
+		return fmt.Errorf("none is until a restart: %w", j.failed)
 	}
 	j.keep(line)
 	return nil

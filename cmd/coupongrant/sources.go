@@ -150,9 +150,18 @@ func refuseUnknown(from source, all []setting) error {
 	return errors.Join(errs...)
 }
 
-// serviceVariable is what Kubernetes makes of each service: COUPONGRANT_GATEWAY_PORT of
-// one that is named coupongrant-gateway.
+// serviceVariable is how Kubernetes' variables of a service end.
 var serviceVariable = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
+
+// isOfService says that a variable is one of those that Kubernetes makes of each service:
+// COUPONGRANT_GATEWAY_PORT of one that is named coupongrant-gateway. The service's host
+// is always among them, and not where somebody means a key of ours.
+func isOfService(variable string, environ []string) bool {
+	end := serviceVariable.FindStringIndex(variable)
+	return end != nil && slices.ContainsFunc(environ, func(entry string) bool {
+		return strings.HasPrefix(entry, variable[:end[0]]+"_SERVICE_HOST=")
+	})
+}
 
 // fromEnviron reads the variables of known keys. One of our sections that no key has is
 // an error, and so is one that is a known one but for a letter or two; empty ones count
@@ -176,7 +185,7 @@ func fromEnviron(environ []string, all []setting) (source, error) {
 			}
 			continue
 		}
-		if !strings.HasPrefix(variable, variablePrefix) || serviceVariable.MatchString(variable) {
+		if !strings.HasPrefix(variable, variablePrefix) || isOfService(variable, environ) {
 			continue
 		}
 		meant := nearest(variable, variables)

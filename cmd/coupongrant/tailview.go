@@ -119,12 +119,34 @@ func (v *view) ending(e schemas.Ending) {
 	v.BizCode, v.Channel, v.CouponCode, v.CouponType = e.BizCode, e.Channel, e.CouponCode, e.CouponType
 	n := int(e.Attempts)
 	v.Attempts, v.GatewayRequestID = &n, e.GatewayRequestID
-	for _, a := range e.AttemptLog {
+	for _, a := range e.AttemptLog[max(0, len(e.AttemptLog)-schemas.AttemptLogSize):] {
 		v.AttemptLog = append(v.AttemptLog, viewAttempt(a))
 	}
 	if t := e.Trigger; t != nil {
 		v.Trigger = &viewTrigger{
 			Kind: t.Kind, StoreID: t.StoreID, ReceiptID: t.ReceiptID, ProgramID: t.ProgramID, Milestone: t.Milestone,
+		}
+	}
+}
+
+// shorten leaves the beginnings of its texts, where memory has to hold many views.
+func (v *view) shorten() {
+	texts := []*string{
+		&v.BizCode, &v.Channel, &v.CouponCode, &v.Reason, &v.Error,
+		v.GatewayRequestID, v.GatewayCode, v.GatewaySubCode, v.GatewayMessage,
+	}
+	for i := range v.AttemptLog {
+		texts = append(texts, &v.AttemptLog[i].About, &v.AttemptLog[i].Code)
+	}
+	if t := v.Trigger; t != nil {
+		texts = append(texts, &t.Kind, t.StoreID, t.ReceiptID, t.ProgramID, t.Milestone)
+	}
+	if v.Coupon != nil {
+		texts = append(texts, v.Coupon.Name)
+	}
+	for _, text := range texts {
+		if text != nil {
+			*text = beginning(*text)
 		}
 	}
 }

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"time"
@@ -44,10 +46,28 @@ func (a *access) newToken(c Config) (func() (string, error), error) {
 
 // tokenTransport keeps no connection, as the next token is for an hour later, and
 // asks no proxy, which would see the client's secret.
-func tokenTransport() *http.Transport {
-	return &http.Transport{
+func tokenTransport() http.RoundTripper {
+	return wholeAnswers{schemas.BoundedTransport{RoundTripper: &http.Transport{
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, MaxResponseHeaderBytes: 64 << 10, DisableKeepAlives: true,
+	}}}
+}
+
+// wholeAnswers reads an answer before it hands it on: of an error in the middle of one
+// oauth2 keeps the text alone.
+type wholeAnswers struct{ http.RoundTripper }
+
+func (w wholeAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := w.RoundTripper.RoundTrip(r)
+	if err != nil {
+		return nil, err
 	}
+	body, err := io.ReadAll(answer.Body)
+	_ = answer.Body.Close()
+	if err != nil {
+		return nil, err
+	}
+	answer.Body = io.NopCloser(bytes.NewReader(body))
+	return answer, nil
 }
 
 // fetchedToken asks for a token, with the client's secret of the moment.

@@ -60,7 +60,31 @@ func TestSecretThatATokenAddressEchoesIsNotRepeated(t *testing.T) {
 	}
 }
 
+// A connection that is handed over ends by no timeout of the client.
 func TestTokenThatNobodyGivesIsToldWhy(t *testing.T) {
+	for name, row := range map[string]struct{ answer, says string }{
+		"another protocol": {"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", "HTTP 101"},
+		"a cut body":       {"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"access_token\":", "the connection ended before the answer was complete"},
+		"an endless body":  {"HTTP/1.1 200 OK\r\n\r\n" + strings.Repeat("x", 2<<20), "the answer is longer than 1 MiB"},
+		"no token":         {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "what it answers holds none"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			idp := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				conn, _, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					return
+				}
+				_, _ = io.WriteString(conn, row.answer)
+				if name == "another protocol" {
+					_, _ = io.Copy(io.Discard, conn) // until the caller leaves
+				}
+				_ = conn.Close()
+			}))
+			defer idp.Close()
+			_, err := newTestToken(t, idp.URL)()
+			require.ErrorContains(t, err, row.says)
+		})
+	}
 	_, err := newTestToken(t, "http://"+freeAddress(t))()
 	require.ErrorContains(t, err, "connection refused")
 	stranger := httptest.NewTLSServer(http.NotFoundHandler())

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
@@ -43,7 +42,7 @@ type cluster struct {
 	admin    *kadm.Client
 	registry string
 	topics   topics
-	made     []string // of the topics, those that were not there before
+	made     []string // of the topics, those that the brokers said they made
 	own      *schemas.Registry
 	codec    *schemas.Codec
 }
@@ -74,7 +73,10 @@ func (c *cluster) prepare(ctx context.Context, name string, partitions int32) er
 	if err == nil {
 		err = created.Error()
 	}
-	c.made = slices.DeleteFunc(c.topics.all(), func(topic string) bool { return errors.Is(created[topic].Err, kerr.TopicAlreadyExists) })
+	c.made = slices.DeleteFunc(c.topics.all(), func(topic string) bool {
+		answer, answered := created[topic]
+		return !answered || answer.Err != nil
+	})
 	if err != nil {
 		return fmt.Errorf("creating the topics %s.*: %w", name, err)
 	}
