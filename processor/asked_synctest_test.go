@@ -18,6 +18,23 @@ import (
 	"github.com/coupongrant/coupongrant/schemas"
 )
 
+// conflict is two requests with one id, for two members.
+func (s *shop) conflict() (q, other schemas.Request) {
+	q = s.request("id")
+	other = q
+	other.OpenID = schemas.NewOpenID("somebody else")
+	return q, other
+}
+
+// requireConflict wants one dead letter among the ends, of this source and for its id.
+func (s *shop) requireConflict(source string, ends []*kgo.Record) {
+	s.t.Helper()
+	letters := on(s.topics.DeadLetter, ends)
+	require.Len(s.t, letters, 1)
+	require.Equal(s.t, source, headerText(letters[0], headerSource))
+	require.Equal(s.t, string(schemas.ConflictingRequest), headerText(letters[0], headerReason))
+}
+
 // A request_id that is used again for another coupon: whoever was first is granted,
 // the other becomes a dead letter without a call, and a repeat of the first one is
 // granted as before.
@@ -56,9 +73,7 @@ func TestConflictWithWhatAnotherEndedIsADeadLetterAndNotCalled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64
 		s := newShop(t, 1, takes(time.Millisecond, &calls))
-		q := s.request("id")
-		other := q
-		other.OpenID = schemas.NewOpenID("somebody else")
+		q, other := s.conflict()
 		s.produce(0, nil, q)
 		first := s.start(s.config("r1"))
 		s.settled(1)
@@ -69,10 +84,7 @@ func TestConflictWithWhatAnotherEndedIsADeadLetterAndNotCalled(t *testing.T) {
 
 		results := s.settled(3)
 		require.Len(t, on(s.topics.Granted, results), 2)
-		letters := on(s.topics.DeadLetter, results)
-		require.Len(t, letters, 1)
-		require.Equal(t, string(schemas.ConflictingRequest), headerText(letters[0], headerReason))
-		require.Equal(t, s.topics.Store+"/0/1", headerText(letters[0], headerSource))
+		s.requireConflict(s.topics.Store+"/0/1", results)
 		require.EqualValues(t, 2, calls.Load())
 		require.NoError(t, second.stopped())
 	})
@@ -82,9 +94,7 @@ func TestConflictWithWhatAnotherEndedIsADeadLetterAndNotCalled(t *testing.T) {
 func TestFirstOfAConflictIsCalledThoughTheSecondHasEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop(t, 1, always(grantsAlways))
-		q := s.request("id")
-		other := q
-		other.OpenID = schemas.NewOpenID("somebody else")
+		q, other := s.conflict()
 		s.produce(0, nil, q, other)
 		m := metadata{position: position{finished: []int64{1}, leaderEpoch: -1}, nonce: newNonce()}
 		s.commit(partition{s.topics.Store, 0}, 0, m.encode())
@@ -104,17 +114,12 @@ func TestParkedRequestThatConflictsWithOneThatWasCalledIsADeadLetter(t *testing.
 	synctest.Test(t, func(t *testing.T) {
 		gateway := countedBy(grantsAlways)
 		s := newShop(t, 1, gateway)
-		q := s.request("id")
-		other := q
-		other.OpenID = schemas.NewOpenID("somebody else")
+		q, other := s.conflict()
 		r := s.start(s.config("r1"))
 		s.produce(0, nil, other)
 		require.Len(t, on(s.topics.Granted, s.settled(1)), 1)
 		require.NoError(t, s.client.ProduceSync(t.Context(), s.parked(0, q, s.topics.Loyalty+"/0/0")).FirstErr())
-		letters := on(s.topics.DeadLetter, s.settled(3))
-		require.Len(t, letters, 1)
-		require.Equal(t, s.topics.Loyalty+"/0/0", headerText(letters[0], headerSource))
-		require.Equal(t, string(schemas.ConflictingRequest), headerText(letters[0], headerReason))
+		s.requireConflict(s.topics.Loyalty+"/0/0", s.settled(3))
 		require.Equal(t, 1, gateway.of("id"))
 		require.NoError(t, r.stopped())
 	})
@@ -126,9 +131,7 @@ func TestConflictWithWhatWasParkedIsADeadLetterThoughItsRecordIsNewer(t *testing
 	synctest.Test(t, func(t *testing.T) {
 		gateway := countedBy(grantsAlways)
 		s := newShop(t, 1, gateway)
-		q := s.request("id")
-		other := q
-		other.OpenID = schemas.NewOpenID("somebody else")
+		q, other := s.conflict()
 		called := time.Now()
 		time.Sleep(time.Second)
 		s.produce(0, nil, other)
@@ -140,9 +143,7 @@ func TestConflictWithWhatWasParkedIsADeadLetterThoughItsRecordIsNewer(t *testing
 		m.nonce = newNonce()
 		s.commit(partition{s.topics.Retry, 0}, 1, m.encode())
 		r := s.start(s.config("r1"))
-		letters := on(s.topics.DeadLetter, s.settled(2))
-		require.Len(t, letters, 1)
-		require.Equal(t, s.topics.Store+"/0/0", headerText(letters[0], headerSource))
+		s.requireConflict(s.topics.Store+"/0/0", s.settled(2))
 		require.Zero(t, gateway.total())
 		require.NoError(t, r.stopped())
 	})
