@@ -519,15 +519,27 @@ func TestAbortBelowAnOpenTransactionIsNoHold(t *testing.T) {
 	})
 }
 
-// The watchdog tells a session that does not pass from a process that is not let run.
+// The watchdog tells a session that does not pass from a process that is not let run, and
+// from one that no broker answers.
 func TestWatchdogDoesNotCountTimeInWhichTheProcessWasStopped(t *testing.T) {
-	for stopped, want := range map[time.Duration]error{0: errWedged, longestTick + time.Second: nil} {
-		t.Run(stopped.String(), func(t *testing.T) {
+	for name, c := range map[string]struct {
+		stopped time.Duration
+		waits   bool
+		want    error
+	}{
+		"it hangs":          {want: errWedged},
+		"it is stopped":     {stopped: longestTick + time.Second},
+		"no broker answers": {waits: true},
+	} {
+		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWatchdog(3*time.Second, func() { time.Sleep(stopped) })
+				w := newWatchdog(3*time.Second, func() bool {
+					time.Sleep(c.stopped)
+					return c.waits
+				})
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 				defer cancel()
-				require.ErrorIs(t, w.run(ctx), want)
+				require.ErrorIs(t, w.run(ctx), c.want)
 			})
 		})
 	}

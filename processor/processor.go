@@ -83,9 +83,10 @@ func New(cfg Config, d Deps) (*Processor, error) {
 	}
 	p.contact = newContact(cfg, p.holds)
 	progress := newProgress(cfg, p.holds)
-	p.watchdog = newWatchdog(2*endBound(cfg), func() {
+	p.watchdog = newWatchdog(endBound(cfg)+queuedFor, func() bool {
 		p.contact.look(time.Now(), p.sight.member.Load())
 		progress.look(p.moment(), p.sight.answers.Load(), p.sight.commits.Load())
+		return p.contact.silent.Load()
 	})
 	p.holds.Set(holdStarting, "", "not yet a member of the consumer group")
 	if err := d.Metrics.Register(&statusMetrics{cfg: cfg, status: p.Status}); err != nil {
@@ -96,6 +97,12 @@ func New(cfg Config, d Deps) (*Processor, error) {
 
 // endBound is how long a transaction may take before it is given up.
 func endBound(cfg Config) time.Duration { return cfg.TransactionTimeout + 5*time.Second }
+
+// queuedFor is how long kgo may keep us after that, where one broker of several takes
+// requests and answers none: it sends one after the other, waits 10 s for a connection to
+// answer, and looks at a request that was given up only when its turn has come. Mostly
+// that is over in 25 s.
+const queuedFor = time.Minute
 
 // Ready says that nothing waits, and nobody has to act.
 func (h Health) Ready() bool { return h.Live && len(h.Holds) == 0 }
