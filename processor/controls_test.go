@@ -77,7 +77,7 @@ func patched(t *testing.T, patch string) map[string]string {
 	require.NotEmpty(t, files)
 	replace := map[string]string{}
 	for _, f := range files {
-		name, err := filepath.Abs(filepath.Base(f.NewName))
+		name, err := filepath.Abs(filepath.Join("..", strings.TrimPrefix(f.NewName, "b/")))
 		require.NoError(t, err)
 		source, err := os.ReadFile(name)
 		require.NoError(t, err)

@@ -92,16 +92,17 @@ func control(t *testing.T, patch, breach string, m mix) {
 	t.Helper()
 	var seen int
 	for try := 1; try <= controlPlans && seen == 0; try++ {
-		t.Run("plan "+strconv.Itoa(try), func(t *testing.T) { seen = controlRun(t, patch, m).Violations[breach] })
+		t.Run("plan "+strconv.Itoa(try), func(t *testing.T) {
+			r := controlRun(t, form{name: "control " + patch + " on kfake", rate: 150, load: 30 * time.Second, drain: 40 * time.Second, control: patch, mix: m})
+			seen = r.Violations[breach]
+		})
 	}
 	require.Positive(t, seen, "the planted bug was not seen")
 }
 
-func controlRun(t *testing.T, patch string, m mix) chaosResult {
+func controlRun(t *testing.T, f form) chaosResult {
 	t.Helper()
-	c, dir := prepare(t, form{
-		name: "control " + patch + " on kfake", rate: 150, load: 30 * time.Second, drain: 40 * time.Second, control: patch, mix: m,
-	})
+	c, dir := prepare(t, f)
 	c.run(newPlan(c.seed, c.form.mix))
 	r := c.judge()
 	t.Log(r.summary())

@@ -37,6 +37,7 @@ const (
 
 	progressBefore = 0.2 // of the planned events, before the first fault
 	readyToStrike  = 90 * time.Second
+	restWithin     = 2 * time.Minute // idle connections close after half a minute
 )
 
 // chaos is one run.
@@ -262,6 +263,7 @@ func (c *chaos) watched(happens func()) {
 	watched := inBackground(watching, c.witness.run, c.marks.run, c.scrapes.run)
 	happens()
 	c.drain()
+	c.rest()
 	stopWatching()
 	require.NoError(c.t, watched())
 }
@@ -291,6 +293,19 @@ func (c *chaos) drain() {
 	began := time.Now()
 	_ = within(c.form.drain, "", func() bool { return c.witness.ended() >= c.feed.certain() })
 	c.drained = time.Since(began)
+}
+
+// rest waits until the survivor of a soak, which has nobody to call any more, has closed
+// all connections to the gateway. Their number follows the load, and shows no leak before.
+func (c *chaos) rest() {
+	if c.form.survivor == "" {
+		return
+	}
+	for _, m := range c.crew.living(c.form.survivor) {
+		if err := within(restWithin, "", func() bool { return m.calling() == 0 }); err != nil {
+			c.found.add("connections", "%s has %d to the gateway though it calls nobody", m.name, m.calling())
+		}
+	}
 }
 
 // inBackground runs functions until ctx ends; wait returns their errors.

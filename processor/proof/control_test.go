@@ -26,7 +26,7 @@ func buildWith(t testing.TB, control string) string {
 	require.NoError(t, err)
 	replace := map[string]string{}
 	for _, f := range files {
-		name, err := filepath.Abs(filepath.Join("..", filepath.Base(f.NewName)))
+		name, err := filepath.Abs(filepath.Join("..", "..", strings.TrimPrefix(f.NewName, "b/")))
 		require.NoError(t, err)
 		replace[name] = plant(t, f, name, dir)
 	}

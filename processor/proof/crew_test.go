@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -294,4 +296,22 @@ func (m *member) files() int64 {
 		return 0
 	}
 	return int64(len(open))
+}
+
+// calling are its connections to the gateway, of which it has a line of its own,
+// in whatever state (proc_pid_net(5)); 0 once it is gone.
+func (m *member) calling() int64 {
+	_, port, _ := net.SplitHostPort(m.calls.address())
+	number, _ := strconv.Atoi(port)
+	peer, held := fmt.Sprintf(":%04X", number), int64(0)
+	for _, table := range []string{"tcp", "tcp6"} {
+		text, _ := os.ReadFile("/proc/" + strconv.Itoa(m.cmd.Process.Pid) + "/net/" + table)
+		for line := range strings.Lines(string(text)) {
+			fields := strings.Fields(line)
+			if len(fields) > 9 && strings.HasSuffix(fields[2], peer) && fields[9] != "0" { // 0: nobody's, the kernel alone waits
+				held++
+			}
+		}
+	}
+	return held
 }

@@ -12,7 +12,6 @@ import (
 	"math"
 	"net/http"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,9 +39,9 @@ type scraper struct {
 
 // sign is what the survivor held at some time.
 type sign struct {
-	at                      time.Time
-	process                 string
-	memory, routines, files int64
+	at                               time.Time
+	process                          string
+	memory, routines, files, calling int64
 }
 
 func (s *scraper) run(ctx context.Context) error {
@@ -78,7 +77,7 @@ func (s *scraper) note(m *member, metrics []byte) {
 	s.routines = max(s.routines, gaugeOf(metrics, "go_goroutines"))
 	s.inFlight = max(s.inFlight, gaugeOf(metrics, "coupongrant_calls_in_flight"))
 	if m.slot == s.survivor {
-		s.signs = append(s.signs, sign{time.Now(), m.name, m.rss(), gaugeOf(metrics, "go_goroutines"), m.files()})
+		s.signs = append(s.signs, sign{time.Now(), m.name, m.rss(), gaugeOf(metrics, "go_goroutines"), m.files(), m.calling()})
 	}
 }
 
@@ -95,15 +94,15 @@ func (s *scraper) survived() *survivor {
 		s.found.add("survivor", "%s ended, and %s took its place", first.process, last.process)
 	}
 	out := &survivor{Process: first.process, Seconds: last.at.Sub(first.at).Seconds()}
-	var memory, routines, files []float64
+	var memory, routines, files, calling []float64
 	for _, v := range s.signs {
 		memory = append(memory, float64(v.memory)/(1<<20))
 		routines = append(routines, float64(v.routines))
 		files = append(files, float64(v.files))
+		calling = append(calling, float64(v.calling))
 	}
-	out.Memory = rounded(sliced(memory, soakSlices, mean))
-	out.Routines, out.LeastRoutines = rounded(sliced(routines, soakSlices, mean)), sliced(routines, soakSlices, slices.Min)
-	out.Files, out.LeastFiles = rounded(sliced(files, soakSlices, mean)), sliced(files, soakSlices, slices.Min)
+	out.Memory, out.Routines = rounded(sliced(memory, soakSlices, mean)), rounded(sliced(routines, soakSlices, mean))
+	out.Files, out.Calling = rounded(sliced(files, soakSlices, mean)), rounded(sliced(calling, soakSlices, mean))
 	return out
 }
 

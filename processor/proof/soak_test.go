@@ -31,13 +31,24 @@ func TestSoakOnKafka(t *testing.T) {
 
 // TestSoakSeesALeak is a control: goroutines that nobody lets go must be caught.
 func TestSoakSeesALeak(t *testing.T) {
-	r := runSoak(t, form{
-		name: "control of the soak on kfake", rate: 150, load: 150 * time.Second, drain: shortDrain, control: "callers-forgotten",
-		survivor: slotName(0), pace: 15 * time.Second, mix: mix{lostAnswers: 3, gatewayFlaps: 3}, steps: 6,
-	})
+	r := runSoak(t, soakControl("callers-forgotten"))
 
 	d := r.Survivor.vitals()[1].drift()
 	require.False(t, d.flat(), "the planted leak was not seen: %+.1f%% ± %.1f%%", 100*d.growth, 100*d.margin)
+}
+
+// TestSoakSeesConnectionsThatStay is another: so must connections that nobody closes.
+func TestSoakSeesConnectionsThatStay(t *testing.T) {
+	r := controlRun(t, soakControl("connections-kept"))
+
+	require.Positive(t, r.Violations["connections"], "the planted leak was not seen")
+}
+
+func soakControl(patch string) form {
+	return form{
+		name: "control of the soak, " + patch + ", on kfake", rate: 150, load: 150 * time.Second, drain: shortDrain, control: patch,
+		survivor: slotName(0), pace: 15 * time.Second, mix: mix{lostAnswers: 3, gatewayFlaps: 3},
+	}
 }
 
 // runSoak is one run, whose promises must have held and whose survivor must have
