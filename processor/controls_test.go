@@ -34,6 +34,7 @@ func TestPlantedBugsAreSeen(t *testing.T) {
 		{"recollection", "TestRefusedRepeatOfWhatAnotherWasGrantedIsNotFailed"},
 	} {
 		t.Run(control.patch, func(t *testing.T) {
+			t.Parallel() // each is a build and one test
 			out, err := runPatched(t, control.patch, "synctests", control.test)
 			require.Error(t, err, "%s passed with the bug planted:\n%s", control.test, out)
 			require.Regexp(t, regexp.MustCompile(`(?m)^\s*--- FAIL: `+control.test), out, "it must fail by itself, not to build")
