@@ -519,6 +519,27 @@ func TestAbortBelowAnOpenTransactionIsNoHold(t *testing.T) {
 	})
 }
 
+// A session goroutine that does not pass is no hang while no broker answers, and one from
+// then on.
+func TestWatchdogWaitsWithTheSessionForBrokersThatAreSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(t, 1, always(grantsAlways))
+		r := s.start(s.config("r1"))
+		s.produce(0, nil, s.requests("id", 1)...)
+		s.settled(1)
+		require.NoError(t, r.stopped()) // nobody passes any more
+		r.contact.tell("no broker answers")
+		r.watchdog.passed()
+		waiting, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		require.NoError(t, r.watchdog.run(waiting))
+		require.True(t, r.Health().Live)
+		r.contact.answered()
+		require.ErrorIs(t, r.watchdog.run(t.Context()), errWedged)
+		require.False(t, r.Health().Live)
+	})
+}
+
 // The watchdog tells a session that does not pass from a process that is not let run, and
 // from one that no broker answers.
 func TestWatchdogDoesNotCountTimeInWhichTheProcessWasStopped(t *testing.T) {

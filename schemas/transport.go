@@ -11,7 +11,8 @@ const (
 	// exchangeTimeout bounds one exchange with the registry, body included.
 	exchangeTimeout = 5 * time.Second
 
-	// maxAnswerBytes bounds an answer, which clients read whole. Registries keep schemas in Kafka records, 1 MB at most by default.
+	// maxAnswerBytes bounds an answer, which clients read whole. Registries keep
+	// schemas in Kafka records, 1 MB at most by default.
 	maxAnswerBytes = 1 << 20
 )
 
