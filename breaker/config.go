@@ -13,6 +13,9 @@ import (
 // breaker would never open.
 const intervalPerCall = 5
 
+// LeastInterval is the shortest Interval that Validate takes for calls of that timeout.
+func LeastInterval(callTimeout time.Duration) time.Duration { return intervalPerCall * callTimeout }
+
 // Config of a Breaker.
 type Config struct {
 	Interval     time.Duration // the moving window that calls are counted over
@@ -51,7 +54,7 @@ func (c Config) Validate(callTimeout time.Duration) error {
 		"breaker.interval is %s: set at least 1ms", c.Interval)
 	refuse(c.Interval >= time.Millisecond && c.Interval/intervalPerCall < callTimeout,
 		"breaker.interval is %s, but calls may take gateway.timeout (%s) and would outlive what is counted: set at least %s, %d times that",
-		c.Interval, callTimeout, intervalPerCall*callTimeout, intervalPerCall)
+		c.Interval, callTimeout, LeastInterval(callTimeout), intervalPerCall)
 	refuse(c.MinCalls < 1, "breaker.min_calls is %d: set at least 1", c.MinCalls)
 	refuse(!(c.FailureRatio > 0 && c.FailureRatio <= 1),
 		"breaker.failure_ratio is %v: set it above 0 and at most 1", c.FailureRatio)

@@ -24,6 +24,7 @@ func (p *Processor) options(ctx context.Context, c cluster, member *lease) []kgo
 	return append(reading(),
 		kgo.WithContext(ctx),
 		kgo.MetadataMinAge(metadataMinAge),
+		kgo.MetadataMaxAge(metadataMaxAge),
 		kgo.WithHooks(p.contact, member),
 
 		kgo.ConsumerGroup(p.cfg.Group),
@@ -57,6 +58,11 @@ const (
 	// A busy broker refuses the first batch of a transaction while the markers of the
 	// one before are on their way, and everything would wait that long with it.
 	metadataMinAge = 250 * time.Millisecond
+
+	// Partitions that are added to a topic are found by such a look. kgo's default, 5 min, is
+	// long for the requests in them, of which nobody would tell that they wait.
+	metadataMaxAge = 10 * time.Second
+
 	// kgo keeps one fetch of each broker, and fetches there again when all of it is
 	// taken. So that the partitions of every topic come with each fetch, a backlog of
 	// some takes no more than this. It is as it was sent: what it grows to is for

@@ -68,7 +68,7 @@ func newShop(t *testing.T, partitions int32, gateway http.RoundTripper, with ...
 	own := schemas.Topics{Inputs: []string{s.topics.Store, s.topics.Loyalty}, Granted: s.topics.Granted, Failed: s.topics.Failed}
 	require.NoError(t, reg.Register(t.Context(), own))
 	require.NoError(t, reg.FetchOwn(t.Context(), own))
-	s.codec = schemas.NewCodec(reg, schemas.Rules{CouponTypes: schemas.DefaultCouponTypes()})
+	s.codec = schemas.NewCodec(reg, schemas.Rules{})
 	s.client, err = kgo.NewClient(append(s.options(), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
 	require.NoError(t, err)
 	t.Cleanup(s.client.Close)
@@ -118,7 +118,7 @@ func (s *shop) start(cfg Config, with ...func(*line)) *replica {
 	metrics := prometheus.NewRegistry()
 	p, err := New(cfg, Deps{
 		Logger: slog.New(slog.NewTextHandler(log, nil)), Metrics: metrics, Registry: reg,
-		Codec:  schemas.NewCodec(reg, schemas.Rules{CouponTypes: schemas.DefaultCouponTypes()}),
+		Codec:  schemas.NewCodec(reg, schemas.Rules{}),
 		Client: client, Credentials: s.credentials,
 		Breaker: breaker.New(s.breaker, nil), Tracer: s.tracer,
 		Kafka: []kgo.Opt{kgo.SeedBrokers(s.kafka.ListenAddrs()...), kgo.Dialer(way.DialContext), kgo.WithHooks(way.hooks...)},

@@ -160,7 +160,7 @@ func (b *brokers) register() {
 	own := schemas.Topics{Inputs: []string{topics.Store, topics.Loyalty}, Granted: topics.Granted, Failed: topics.Failed}
 	require.NoError(b.t, b.registry.Register(b.t.Context(), own))
 	require.NoError(b.t, b.registry.FetchOwn(b.t.Context(), own))
-	b.codec = schemas.NewCodec(b.registry, schemas.Rules{CouponTypes: schemas.DefaultCouponTypes()})
+	b.codec = schemas.NewCodec(b.registry, schemas.Rules{})
 }
 
 // grantsAll is a gateway that grants every call at once.

@@ -30,7 +30,7 @@ func testPublisher(t testing.TB) publisher {
 	own := schemas.Topics{Inputs: []string{topics.Store}, Granted: topics.Granted, Failed: topics.Failed}
 	require.NoError(t, registry.Register(t.Context(), own))
 	require.NoError(t, registry.FetchOwn(t.Context(), own))
-	codec := schemas.NewCodec(registry, schemas.Rules{CouponTypes: schemas.DefaultCouponTypes()})
+	codec := schemas.NewCodec(registry, schemas.Rules{})
 	return publisher{topics: topics, codec: codec, version: "v1.2.3"}
 }
 

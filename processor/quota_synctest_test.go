@@ -190,7 +190,7 @@ func TestSharesFollowPartitionsThatAreAdded(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		_, err := kadm.NewClient(s.client).UpdatePartitions(t.Context(), 2, s.topics.Store)
 		require.NoError(t, err)
-		time.Sleep(6 * time.Minute) // the clients look now and then
+		time.Sleep(3 * metadataMaxAge)
 		s.client.ForceMetadataRefresh()
 		s.produce(0, nil, s.requests("store-0", 2000)...)
 		s.produce(1, nil, s.requests("store-1", 2000)...)

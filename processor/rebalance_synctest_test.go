@@ -120,8 +120,10 @@ func TestPartitionsAddedWhileRunning(t *testing.T) {
 		require.NoError(t, err)
 		s.client.ForceMetadataRefresh()
 		time.Sleep(10 * time.Second)
+		began := time.Now()
 		s.spread("b", 40, 4)
 		onceEach(t, 60, s.settled(60))
+		require.Less(t, time.Since(began), 30*time.Second)
 		require.NoError(t, r.stopped())
 	})
 }

@@ -317,7 +317,7 @@ func TestRecollectionWithoutARegistrySaysSo(t *testing.T) {
 		log, reg := &transcript{t: t}, s.newRegistry()
 		r := &recollection{
 			cfg: s.config("r1"), log: slog.New(slog.NewTextHandler(log, nil)), kafka: s.options(), registry: reg, asked: newAsked(),
-			codec: schemas.NewCodec(reg, schemas.Rules{CouponTypes: schemas.DefaultCouponTypes()}),
+			codec: schemas.NewCodec(reg, schemas.Rules{}),
 		}
 		began := time.Now()
 		require.Empty(t, r.of(t.Context(), map[partition]reach{{s.topics.Store, 0}: reachOf(position{watermark: 3}, 0, 1)}))

@@ -333,7 +333,7 @@ func TestRegistryThatCameBackEmpty(t *testing.T) {
 		own := schemas.Topics{Inputs: []string{s.topics.Store, s.topics.Loyalty}, Granted: s.topics.Granted, Failed: s.topics.Failed}
 		require.NoError(t, reg.Register(t.Context(), own))
 		require.NoError(t, reg.FetchOwn(t.Context(), own))
-		s.codec = schemas.NewCodec(reg, schemas.Rules{CouponTypes: schemas.DefaultCouponTypes()})
+		s.codec = schemas.NewCodec(reg, schemas.Rules{})
 		s.produce(0, nil, s.requests("new", 3)...)
 		ends := s.settled(6)
 		onceEach(t, 6, ends)

@@ -115,11 +115,11 @@ func schemaID(value []byte) (int, error) {
 	switch {
 	case len(value) == 0:
 		return 0, refuse(Undecodable, "the value is empty")
+	case value[0] != magic:
+		return 0, refuse(Undecodable, "the value is not in the Schema Registry wire format")
 	case len(value) > MaxValueBytes:
 		err := fmt.Errorf("the value takes %d bytes, %d are allowed", len(value), MaxValueBytes)
 		return 0, &DecodeError{Reason: TooLarge, Err: err}
-	case value[0] != magic:
-		return 0, refuse(Undecodable, "the value is not in the Schema Registry wire format")
 	case len(value) < headerSize:
 		return 0, refuse(Undecodable, "the value is too short for a schema id")
 	}

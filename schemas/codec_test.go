@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"bytes"
 	"encoding/hex"
 	"fmt"
 	"math"
@@ -118,6 +119,7 @@ func TestBadValuesAreRefusedWithTheirReason(t *testing.T) {
 		"id beyond int32":       {value(math.MaxUint32).then(secondVersion()), UnknownSchema},
 		"an outcome's schema":   {value(2).then(secondVersion()), UnknownSchema},
 		"above the size cap":    {append(whole[:len(whole):len(whole)], make([]byte, MaxValueBytes)...), TooLarge},
+		"large, no wire format": {bytes.Repeat([]byte{'{'}, MaxValueBytes+1), Undecodable},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -17,13 +16,9 @@ const maxArgumentBytes = 8 << 10
 // MaxRequestID is how many characters Tmall takes as out_id.
 const MaxRequestID = 64
 
-// DefaultCouponTypes are the numbers Tmall documents: category, store and
-// store-general coupons.
-func DefaultCouponTypes() []int32 { return []int32{247, 276, 357} }
-
 // Rules are what a readable request must keep to be called for.
 type Rules struct {
-	CouponTypes []int32 // those accepted; empty: DefaultCouponTypes
+	CouponTypes []int32 // accepted besides those that Tmall documents
 }
 
 // Check returns nil or a *DecodeError with InvalidRequest that names the member
@@ -42,18 +37,18 @@ func (r Rules) check(q Request) error {
 	if err := checkArguments(q); err != nil {
 		return err
 	}
-	if !saneTime(q.OccurredAt) {
-		return errors.New("occurred_at is not between the years 2000 and 9999")
+	if year := q.OccurredAt.Year(); year < 1970 || year > 9999 { // JSON has no words for later ones
+		return errors.New("occurred_at is not between the years 1970 and 9999")
 	}
-	if !q.ExpiresAt.IsZero() && !saneTime(q.ExpiresAt) {
-		return errors.New("expires_at is not between the years 2000 and 9999")
+	if !q.ExpiresAt.IsZero() && q.ExpiresAt.Year() < 1970 { // what some writers have for a time that is not set
+		return errors.New("expires_at is before the year 1970")
 	}
-	types := r.CouponTypes
-	if len(types) == 0 {
-		types = DefaultCouponTypes()
+	switch q.CouponType {
+	case 247, 276, 357: // category, store and store-general coupons
+		return nil
 	}
-	if !slices.Contains(types, q.CouponType) {
-		return errors.New("coupon_type is not one of request.coupon_types")
+	if !slices.Contains(r.CouponTypes, q.CouponType) {
+		return errors.New("coupon_type is not 247, 276 or 357, nor one of request.coupon_types")
 	}
 	return nil
 }
@@ -95,7 +90,3 @@ func checkArguments(q Request) error {
 	}
 	return nil
 }
-
-// saneTime tells times from other numbers: seconds read as milliseconds end in
-// 1970, microseconds beyond the year 9999, which JSON cannot hold either.
-func saneTime(t time.Time) bool { return t.Year() >= 2000 && t.Year() <= 9999 }

@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -23,11 +24,10 @@ func TestRequestsThatBreakARuleAreInvalid(t *testing.T) {
 		"coupon_type negative":         func(q *Request) { q.CouponType = -247 },
 		"extra over-long":              func(q *Request) { q.Extra = ptr(strings.Repeat("x", maxArgumentBytes)) },
 		"arguments over-long together": func(q *Request) { q.Channel, q.BizCode = strings.Repeat("x", 5000), strings.Repeat("y", 5000) },
-		"occurred_at in seconds":       func(q *Request) { q.OccurredAt = time.UnixMilli(1_762_848_000) },
 		"occurred_at in microseconds":  func(q *Request) { q.OccurredAt = time.UnixMilli(1_762_848_000_000_000) },
 		"occurred_at negative":         func(q *Request) { q.OccurredAt = time.UnixMilli(-1 << 63) },
 		"expires_at of no time":        func(q *Request) { q.ExpiresAt = time.Time{}.Add(-1) },
-		"expires_at in microseconds":   func(q *Request) { q.ExpiresAt = time.UnixMilli(1_762_848_000_000_000) },
+		"expires_at negative":          func(q *Request) { q.ExpiresAt = time.UnixMilli(-1) },
 	}
 	_, _, codec := registeredCodec(t)
 	for name, breakRule := range cases {
@@ -55,6 +55,9 @@ func TestRequestsAtTheEdgeOfTheRulesAreValid(t *testing.T) {
 			q.Extra = ptr(strings.Repeat("x", maxArgumentBytes-size))
 		},
 		"expired before it occurred": func(q *Request) { q.ExpiresAt = q.OccurredAt.Add(-time.Hour) },
+		"occurred long ago":          func(q *Request) { q.OccurredAt = time.UnixMilli(0) },
+		"expired long ago":           func(q *Request) { q.ExpiresAt = time.UnixMilli(0) },
+		"expires as late as can be":  func(q *Request) { q.ExpiresAt = time.UnixMilli(math.MaxInt64) },
 		"trigger of a later kind":    func(q *Request) { q.Trigger = &Trigger{Kind: "app-visit"} },
 		"category coupon":            func(q *Request) { q.CouponType = 247 },
 		"store-general coupon":       func(q *Request) { q.CouponType = 357 },
@@ -68,10 +71,12 @@ func TestRequestsAtTheEdgeOfTheRulesAreValid(t *testing.T) {
 	}
 }
 
-func TestListedCouponTypesReplaceTheDefault(t *testing.T) {
+func TestListedCouponTypesAreAcceptedBesidesTmalls(t *testing.T) {
 	q := fullRequest()
-	q.CouponType = 999
-	require.NoError(t, Rules{CouponTypes: []int32{999}}.Check(q))
-	q.CouponType = 247
+	for _, kind := range []int32{999, 247} {
+		q.CouponType = kind
+		require.NoError(t, Rules{CouponTypes: []int32{999}}.Check(q))
+	}
+	q.CouponType = 998
 	requireReason(t, InvalidRequest, Rules{CouponTypes: []int32{999}}.Check(q))
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/coupongrant/coupongrant/breaker"
 	"github.com/coupongrant/coupongrant/processor"
@@ -53,7 +54,6 @@ func defaultConfig() Config {
 		Brokers:     []string{"127.0.0.1:9092"},
 		Registry:    schemas.RegistryConfig{URL: "http://127.0.0.1:8081"},
 		Gateway:     topclient.DefaultConfig(),
-		CouponTypes: schemas.DefaultCouponTypes(),
 		Breaker:     breaker.DefaultConfig(),
 		AdminListen: "127.0.0.1:8080",
 		Tracing:     TracingConfig{Sample: 1},
@@ -69,6 +69,7 @@ func (c *Config) derive() error {
 		p.TransactionalID = replicaName(p.Group, c.AdminListen)
 		delete(c.Origins, keyTransactionalID) // where it stands, it is empty
 	}
+	c.follow()
 	c.Gateway.Timeout = p.CallTimeout
 	c.Gateway.IdleConns = max(c.Gateway.IdleConns, p.MaxInFlight)
 	c.Gateway.UserAgent = "coupongrant/" + p.Version
@@ -81,6 +82,26 @@ func (c *Config) derive() error {
 	}
 	c.Registry.Transport = c.access.registry
 	return nil
+}
+
+// follow lets settings that nobody gave keep in step with those that somebody did.
+func (c *Config) follow() {
+	p := &c.Processor
+	for _, s := range []struct {
+		key, leader string
+		to          *time.Duration
+		fitting     time.Duration
+	}{
+		{"kafka.heartbeat_interval", "kafka.session_timeout", &p.HeartbeatInterval, min(p.HeartbeatInterval, p.SessionTimeout/3)},
+		{"stop_timeout", "gateway.timeout", &p.StopTimeout, max(p.StopTimeout, p.CallTimeout+5*time.Second)},
+		{"breaker.interval", "gateway.timeout", &c.Breaker.Interval, max(c.Breaker.Interval, breaker.LeastInterval(p.CallTimeout))},
+		{"retry.delay", "retry.give_up_after", &p.Retry.Delay, min(p.Retry.Delay, p.Retry.GiveUpAfter)},
+	} {
+		if c.Origins[s.key] == "" && *s.to != s.fitting && c.Origins[s.leader] != "" {
+			*s.to = s.fitting
+			c.Origins[s.key] = "follows " + s.leader
+		}
+	}
 }
 
 const (
@@ -115,9 +136,6 @@ func (c Config) Validate() error {
 	errs = append(errs, checkAddress(keyAdminListen, c.AdminListen), checkPprof(c.PprofListen))
 	if _, err := schemas.NewRegistry(c.Registry); err != nil { // it contacts nobody
 		errs = append(errs, fmt.Errorf("%w; it should look like http://host:port", err))
-	}
-	if len(c.CouponTypes) == 0 {
-		errs = append(errs, errors.New("request.coupon_types is empty: list Tmall's numbers, such as 247,276,357"))
 	}
 	return errors.Join(append(errs, c.Tracing.validate()...)...)
 }

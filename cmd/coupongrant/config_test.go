@@ -12,11 +12,16 @@ import (
 
 func load(t *testing.T, file string, environ []string, args ...string) (Config, error) {
 	t.Helper()
+	return loadOnto(t, defaultConfig(), file, environ, args...)
+}
+
+func loadOnto(t *testing.T, base Config, file string, environ []string, args ...string) (Config, error) {
+	t.Helper()
 	flags := newFlags(t, args...)
 	if file != "" {
 		file = writeFile(t, file)
 	}
-	return loadConfig(defaultConfig(), file, environ, flags)
+	return loadConfig(base, file, environ, flags)
 }
 
 func newFlags(t testing.TB, args ...string) *pflag.FlagSet {
@@ -56,6 +61,39 @@ func TestFlagOverVariableOverFileOverDefault(t *testing.T) {
 			require.Equal(t, tt.origin == "", cfg.Origins["gateway.timeout"] == "")
 		})
 	}
+}
+
+// Each of these can be set alone, whatever the defaults of its neighbours.
+func TestNeighboursFollowWhatIsSet(t *testing.T) {
+	for name, tt := range map[string]struct {
+		base Config
+		args []string
+		want func(Config) any
+		is   any
+	}{
+		"a short session":        {defaultConfig(), []string{"--kafka.session_timeout=6s"}, func(c Config) any { return c.Processor.HeartbeatInterval }, 2 * time.Second},
+		"a long session":         {defaultConfig(), []string{"--kafka.session_timeout=45s"}, func(c Config) any { return c.Processor.HeartbeatInterval }, 3 * time.Second},
+		"long calls":             {defaultConfig(), []string{"--gateway.timeout=30s"}, func(c Config) any { return []any{c.Processor.StopTimeout, c.Breaker.Interval} }, []any{35 * time.Second, 150 * time.Second}},
+		"short calls":            {defaultConfig(), []string{"--gateway.timeout=1s"}, func(c Config) any { return []any{c.Processor.StopTimeout, c.Breaker.Interval} }, []any{15 * time.Second, time.Minute}},
+		"long calls in dev":      {devConfig(), []string{"--gateway.timeout=10s"}, func(c Config) any { return []any{c.Processor.StopTimeout, c.Breaker.Interval} }, []any{15 * time.Second, 50 * time.Second}},
+		"given up soon":          {defaultConfig(), []string{"--retry.give_up_after=1m"}, func(c Config) any { return c.Processor.Retry.Delay }, time.Minute},
+		"given up later":         {defaultConfig(), []string{"--retry.give_up_after=24h"}, func(c Config) any { return c.Processor.Retry.Delay }, 5 * time.Minute},
+		"what is set stays set":  {defaultConfig(), []string{"--gateway.timeout=1s", "--stop_timeout=2s", "--breaker.interval=7s"}, func(c Config) any { return []any{c.Processor.StopTimeout, c.Breaker.Interval} }, []any{2 * time.Second, 7 * time.Second}},
+		"what is set is its own": {defaultConfig(), []string{"--kafka.session_timeout=6s", "--kafka.heartbeat_interval=1s"}, func(c Config) any { return c.Processor.HeartbeatInterval }, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg, err := loadOnto(t, tt.base, "", nil, tt.args...)
+			require.NoError(t, err)
+			require.Equal(t, tt.is, tt.want(cfg))
+		})
+	}
+	cfg, err := load(t, "", nil, "--kafka.session_timeout=6s")
+	require.NoError(t, err)
+	var printed bytes.Buffer
+	require.NoError(t, cfg.print(&printed))
+	require.Regexp(t, `heartbeat_interval: 2s +# follows kafka.session_timeout\n`, printed.String())
+	_, err = load(t, "", nil, "--kafka.session_timeout=6s", "--kafka.heartbeat_interval=3s")
+	require.ErrorContains(t, err, "kafka.heartbeat_interval is 3s: use at most a third of kafka.session_timeout (6s)")
 }
 
 func TestEveryKeyCanBeSaidInEveryWay(t *testing.T) {
@@ -209,7 +247,6 @@ func TestWrongSettingsNameKeyValueAndMend(t *testing.T) {
 		"no brokers":           {args: []string{"--kafka.brokers="}, want: []string{"kafka.brokers is empty"}},
 		"broker without port":  {args: []string{"--kafka.brokers=kafka"}, want: []string{"kafka.brokers", `"kafka"`, "host:port"}},
 		"admin without port":   {args: []string{"--admin.listen=localhost"}, want: []string{"admin.listen", "localhost", "host:port"}},
-		"no coupon types":      {args: []string{"--request.coupon_types="}, want: []string{"request.coupon_types is empty"}},
 		"registry":             {args: []string{"--registry.url=x"}, want: []string{"registry.url", "http://"}},
 		"breaker and timeout":  {args: []string{"--breaker.interval=10s"}, want: []string{"breaker.interval is 10s", "gateway.timeout (10s)", "50s"}},
 		"topic twice":          {args: []string{"--topics.retry=coupon-granted"}, want: []string{"topics.retry", "topics.granted"}},

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -171,8 +170,6 @@ func (f gatewayFlags) settings(told io.Writer, cfg Config) (topsim.Config, error
 	for _, number := range cfg.CouponTypes {
 		s.CouponTypes = append(s.CouponTypes, int64(number))
 	}
-	slices.Sort(s.CouponTypes)
-	s.CouponTypes = slices.Compact(s.CouponTypes)
 	if f.dataDir != "" {
 		s.DataFile = filepath.Join(f.dataDir, ledgerName)
 	}

@@ -189,7 +189,7 @@ func TestRequestTellsWhatBecameOfIt(t *testing.T) {
 		trace, text := s.traceOf("request-in-micros")
 		require.Equal(t, kindDeadLetter, trace.State)
 		require.Nil(t, trace.Records[0].OccurredAt)
-		require.Contains(t, text.stdout, "occurred_at is not between the years 2000 and 9999")
+		require.Contains(t, text.stdout, "occurred_at is not between the years 1970 and 9999")
 	})
 	t.Run("the trail of a replay", func(t *testing.T) {
 		trace, text := s.traceOf("request-replayed")

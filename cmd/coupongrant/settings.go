@@ -46,7 +46,7 @@ func (c *Config) settings() []setting {
 		{key: keyTransactionalID, value: textValue(&p.TransactionalID), about: "name of this replica, kept over restarts and unique in the cluster; default from group, host name and admin port"},
 		{key: "kafka.group_protocol", value: wordValue(&p.GroupProtocol, processor.Classic, processor.Consumer), about: "who shares the partitions: the replicas (classic), or the brokers (consumer, KIP-848, Kafka 4.3 or later)"},
 		{key: "kafka.session_timeout", value: durationValue(&p.SessionTimeout), about: "how long brokers wait for a replica that has gone silent"},
-		{key: "kafka.heartbeat_interval", value: durationValue(&p.HeartbeatInterval), about: "how often a replica says that it lives; at most a third of kafka.session_timeout"},
+		{key: "kafka.heartbeat_interval", value: durationValue(&p.HeartbeatInterval), about: "how often a replica says that it lives; at most a third of kafka.session_timeout, which it follows where it is not set"},
 		{key: "kafka.transaction_timeout", value: durationValue(&p.TransactionTimeout), about: "after which brokers end a transaction that nobody ends"},
 		{key: "kafka.require_tv2", value: boolValue(&p.RequireTV2), about: "refuse brokers without transaction version 2 (before Kafka 4.0) instead of warning"},
 
@@ -98,7 +98,7 @@ func (c *Config) settings() []setting {
 		{key: "gateway.idempotency_window", value: durationValue(&p.IdempotencyWindow), about: "how long Tmall is taken to honour an out_id, from the first call, or from the record's Kafka timestamp where nobody knows when that was"},
 
 		{key: "request.max_age", value: durationValue(&p.MaxAge), about: "of a request without expires_at, after which it fails as EXPIRED; 0: none"},
-		{key: "request.coupon_types", value: numbersValue(&c.CouponTypes), about: "Tmall's numbers that are accepted"},
+		{key: "request.coupon_types", value: numbersValue(&c.CouponTypes), about: "Tmall's numbers that are accepted besides 247, 276 and 357"},
 
 		{key: "retry.min_backoff", value: durationValue(&retry.MinBackoff), about: "before the second attempt; doubles from there"},
 		{key: "retry.max_backoff", value: durationValue(&retry.MaxBackoff), about: "never longer than this between two attempts; what waited through an outage is called this long after it at the latest"},
@@ -107,7 +107,7 @@ func (c *Config) settings() []setting {
 		{key: "retry.refusal_in_doubt", value: wordValue(&retry.RefusalInDoubt, processor.ParkRefusal, processor.FailRefusal), about: "what a refusal of a request in doubt ends in"},
 		{key: "retry.code_10", value: wordValue(&retry.Code10, processor.Code10Gateway, processor.Code10Request), about: "whom code 10 is about: the gateway, called again for as long as it lasts; or the request, parked after a few attempts"},
 		{key: "retry.code_42", value: wordValue(&retry.Code42, processor.ParkRefusal, processor.FailRefusal), about: "what codes 42 and 43, which no page explains, end in"},
-		{key: "retry.delay", value: durationValue(&retry.Delay), about: "how long a parked request waits"},
+		{key: "retry.delay", value: durationValue(&retry.Delay), about: "how long a parked request waits; at most retry.give_up_after, which it follows where it is not set"},
 		{key: "retry.park_after", value: durationValue(&retry.ParkAfter), about: "a request that waits longer than this while the gateway answers others is parked"},
 		{key: "retry.give_up_after", value: durationValue(&retry.GiveUpAfter), about: "a parked request in doubt becomes a dead letter, after waiting this long while the gateway answers others"},
 
@@ -115,7 +115,7 @@ func (c *Config) settings() []setting {
 		{key: "window.bytes", value: intValue(&p.WindowBytes), about: "and their bytes in memory, about twice the record and 1 KiB"},
 		{key: "window.total_bytes", value: intValue(&p.WindowTotalBytes), about: "of all partitions of a replica: seven eighths in equal parts, the rest to who needs more; what the fetches hold comes on top"},
 
-		{key: "breaker.interval", value: durationValue(&c.Breaker.Interval), about: "the moving window that calls are counted over"},
+		{key: "breaker.interval", value: durationValue(&c.Breaker.Interval), about: "the moving window that calls are counted over; at least 5 times gateway.timeout, which it follows where it is not set"},
 		{key: "breaker.min_calls", value: uint32Value(&c.Breaker.MinCalls), about: "calls in the window before the ratio is looked at; as many failures in a row open it"},
 		{key: "breaker.failure_ratio", value: floatValue(&c.Breaker.FailureRatio), about: "share of failures that opens it"},
 		{key: "breaker.slow_call", value: durationValue(&c.Breaker.SlowCall), about: "a call that lasts longer counts as a failure, though its answer is taken; 0: only those that run into gateway.timeout"},
@@ -127,7 +127,7 @@ func (c *Config) settings() []setting {
 		{key: "tracing.otlp_endpoint", value: textValue(&c.Tracing.Endpoint), about: "where traces go: a collector's http://host:4318 (OTLP over HTTP); empty: off"},
 		{key: "tracing.sample", value: floatValue(&c.Tracing.Sample), about: "share, from 0 to 1, of the requests to trace that bring no trace context; for others their own says it"},
 		{key: "insecure.accept", value: risksValue(&c.Accept), about: "what is refused otherwise: readable-secret-files (others on this host can read them), secrets-without-tls (others on the way can)"},
-		{key: "stop_timeout", value: durationValue(&p.StopTimeout), about: "from the request to stop until calls in flight are given up; longer than gateway.timeout"},
+		{key: "stop_timeout", value: durationValue(&p.StopTimeout), about: "from the request to stop until calls in flight are given up; longer than gateway.timeout, which it follows where it is not set"},
 		{key: "log.level", value: wordValue(&c.Log.Level, "debug", "info", "warn", "error"), about: "the least that is logged"},
 		{key: "log.format", value: wordValue(&c.Log.Format, "json", "text"), about: "how log lines look"},
 	}

@@ -98,7 +98,7 @@ func (d *devRunning) traced() *kgo.Record {
 	require.NoError(d, err)
 	defer registry.Close()
 	require.NoError(d, registry.FetchOwn(d.Context(), schemas.Topics{Inputs: []string{topics.Store, topics.Loyalty}}))
-	value, err := schemas.NewCodec(registry, schemas.Rules{CouponTypes: schemas.DefaultCouponTypes()}).EncodeRequest(topics.Store, schemas.Request{
+	value, err := schemas.NewCodec(registry, schemas.Rules{}).EncodeRequest(topics.Store, schemas.Request{
 		RequestID: "traced", OccurredAt: time.Now(), BizCode: "YXX", OpenID: schemas.NewOpenID(proof.Canary + "-traced"),
 		Channel: "app", CouponCode: "fsdfsfee1f2", CouponType: 247, Trigger: &schemas.Trigger{Kind: "store-checkout"},
 	})

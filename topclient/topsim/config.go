@@ -27,7 +27,7 @@ type Config struct {
 	Retention   time.Duration     // after it an out_id grants again; 0: never
 	Coupons     map[string]Coupon // by uuid
 	OtherCoupon Coupon            // stands for every uuid that is not in Coupons
-	CouponTypes []int64           // accepted; nil: 247, 276, 357
+	CouponTypes []int64           // accepted besides 247, 276 and 357
 	Refused     map[string]int    `json:"-"` // by open_id: the business code (-11, -9999) that a member always gets
 	Form        Form              // of the ledger's own refusals; empty: F1
 	Latency     time.Duration     // from the grant to its answer
@@ -115,9 +115,7 @@ func (c Config) withDefaults() Config {
 	if c.Form == "" {
 		c.Form = formDefault
 	}
-	if c.CouponTypes == nil {
-		c.CouponTypes = []int64{247, 276, 357}
-	}
+	c.CouponTypes = append([]int64{247, 276, 357}, c.CouponTypes...)
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
