@@ -52,6 +52,40 @@ func crashAfterGrant(t *testing.T, repeat func() *http.Response) (*shop, *replic
 	return s, s.start(cfg)
 }
 
+func TestAnswerThatNobodyKnowsIsLoggedInTmallsWords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		s := newShop(t, 1, always(func(*http.Request) (*http.Response, error) {
+			if calls.Add(1) == 1 {
+				return refused("F00-00-10020-002"), nil
+			}
+			return granted(7), nil
+		}))
+		r := s.start(s.config("r1"))
+		q := s.request("id")
+		s.produce(0, nil, q)
+		onceEach(t, 1, s.settled(1))
+		log := r.log.String()
+		require.Contains(t, log, "request_id=id record="+s.topics.Store+"/0/0 answer=")
+		require.Contains(t, log, "15 (F00-00-10020-002): Remote service error [request_id r]; may have granted")
+		require.NotContains(t, log, q.OpenID.Reveal())
+		require.NoError(t, r.stopped())
+	})
+}
+
+// A name of ours that the gateway cannot read is no outage of it: the hold tells which
+// word it was.
+func TestHoldOfAGatewayInTroubleNamesItsWord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(t, 1, always(func(*http.Request) (*http.Response, error) { return refused("isp.top-mapping-parse-error"), nil }))
+		r := s.start(s.config("r1"))
+		s.produce(0, nil, s.request("id"))
+		time.Sleep(time.Minute)
+		require.Contains(t, reasons(r.Health().Holds, holdGateway), "the last with 15 (isp.top-mapping-parse-error)")
+		require.NoError(t, r.stopped())
+	})
+}
+
 func TestDoubtSurvivesACrash(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, second := crashAfterGrant(t, func() *http.Response { return granted(7) })

@@ -18,6 +18,7 @@ func (s *scheduler) judge(ans answered) {
 	s.turns.ended(t.topic)
 	s.callers.ended()
 	s.metrics.attempt(ans)
+	s.tellUnknown(ans)
 	s.gate.ended(ans.err, s.holds)
 	defer s.showTrouble()
 	s.gatewayHealth(ans.err)
@@ -57,6 +58,15 @@ func (s *scheduler) judge(ans answered) {
 	t.lastAnswer = ans.err
 	s.conclude(t, v, ans)
 	s.reportDrained(t.assignment, sup)
+}
+
+// tellUnknown keeps Tmall's own words where nobody knows what they mean: they stand in no
+// record, and a person may have to ask Tmall.
+func (s *scheduler) tellUnknown(ans answered) {
+	if e := ans.err; e != nil && e.About == topclient.AboutUnknown && !e.Canceled {
+		s.log.Warn("the gateway gave an answer that nobody knows the meaning of: the request is in doubt",
+			"request_id", ans.task.request.RequestID, "record", ans.task.source, "answer", e)
+	}
 }
 
 // noteGrant remembers that its request may have been granted, for records to come
@@ -135,7 +145,7 @@ func (s *scheduler) gatewayHealth(answer *topclient.Error) {
 		}
 	case breaker.Failure:
 		if s.failures++; s.failures >= fewFailures {
-			s.holds.Set(holdGateway, "", fmt.Sprintf("the gateway is in trouble, %d calls in a row failed, the last with %s: requests wait and are tried again by themselves; check gateway.url and the gateway's status if this lasts", s.failures, answer.Code))
+			s.holds.Set(holdGateway, "", fmt.Sprintf("the gateway is in trouble, %d calls in a row failed, the last with %s: requests wait and are tried again by themselves; check gateway.url and the gateway's status if this lasts", s.failures, answerCode(answer)))
 		}
 	case breaker.Excluded:
 	}

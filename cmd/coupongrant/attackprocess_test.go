@@ -147,6 +147,16 @@ func (a *attacked) gateway() http.Handler {
 			_, _ = io.WriteString(w, `{"error_response":{"code":15,"msg":"a\r\n\u001b[2J","sub_code":"isv.x\n{\"level\":\"INFO\"}","sub_msg":"`+strings.Repeat(`\u2028\u0000`, 5000)+`"}}`)
 		},
 		func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		func(w http.ResponseWriter, r *http.Request) { // says more than it announced, on a connection that may be kept
+			connection, stream, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				panic(err)
+			}
+			defer func() { _ = connection.Close() }()
+			_, _ = io.WriteString(connection, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}all is well: ")
+			_, _ = io.Copy(connection, r.Body)
+			_, _ = io.Copy(io.Discard, stream) // until it is closed there
+		},
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)

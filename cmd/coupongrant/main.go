@@ -69,6 +69,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -87,6 +88,9 @@ const (
 var version string
 
 func main() {
+	// net/http quotes there what a server sends after the end of its answer, which may
+	// echo our session and an open_id.
+	log.SetOutput(io.Discard)
 	stops := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // as under nohup; else the terminal is gone, and that is no reason to leave doubt
 		stops = append(stops, syscall.SIGHUP)
