@@ -63,7 +63,7 @@ func (s *scheduler) judge(ans answered) {
 // tellUnknown keeps Tmall's own words where nobody knows what they mean: they stand in no
 // record, and a person may have to ask Tmall.
 func (s *scheduler) tellUnknown(ans answered) {
-	if e := ans.err; e != nil && e.About == topclient.AboutUnknown && !e.Canceled {
+	if e := ans.err; e != nil && e.About == topclient.AboutUnknown && !e.Canceled && e.Code != "10" { // which Retry.Code10 may have made one
 		s.log.Warn("the gateway gave an answer that nobody knows the meaning of: the request is in doubt",
 			"request_id", ans.task.request.RequestID, "record", ans.task.source, "answer", e)
 	}

@@ -74,6 +74,7 @@ func (m *tmall) until(most time.Duration, so func() bool) time.Duration {
 	for !so() {
 		require.LessOrEqual(m.t, time.Since(began), most)
 		m.serve(250 * time.Millisecond)
+		synctest.Wait() // what is told in two places is told in both
 	}
 	return time.Since(began)
 }

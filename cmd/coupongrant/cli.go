@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 
 	"github.com/spf13/cobra"
 )
@@ -44,7 +43,7 @@ once: an outcome says granted, or failed and why.`,
 	root.SetIn(c.stdin)
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
-	root.PersistentFlags().StringVar(&c.file, "config", "", "YAML file with settings; 'coupongrant config keys' lists them, and each is a flag too")
+	root.PersistentFlags().StringVar(&c.file, "config", "", "YAML file with settings; 'coupongrant config keys' lists them, and each but a secret is a flag too")
 	addFlags(root.PersistentFlags(), defaultConfig())
 	root.AddGroup(
 		&cobra.Group{ID: groupStart, Title: "To see it work:"},
@@ -93,14 +92,4 @@ func (c *cli) versionCommand() *cobra.Command {
 			return err
 		},
 	}
-}
-
-// refuseSettings tells of settings that a command does not take.
-func refuseSettings(cfg Config, why string, keys ...string) error {
-	for _, key := range slices.Sorted(slices.Values(keys)) {
-		if from, given := cfg.Origins[key]; given && from == "flag" {
-			return usage(fmt.Errorf("--%s is not for this command: %s", key, why))
-		}
-	}
-	return nil
 }

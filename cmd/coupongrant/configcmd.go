@@ -16,8 +16,8 @@ func (c *cli) configCommand() *cobra.Command {
 	parent := &cobra.Command{
 		Use:   "config",
 		Short: "Check and print the settings",
-		Long: `Every setting is a key of the YAML file (--config), an environment variable and a
-flag: kafka.brokers is COUPONGRANT_KAFKA_BROKERS and --kafka.brokers. A flag wins over
+		Long: `Every setting but a secret is a key of the YAML file (--config), an environment variable
+and a flag: kafka.brokers is COUPONGRANT_KAFKA_BROKERS and --kafka.brokers. A flag wins over
 a variable, a variable over the file, the file over the default. Lists are separated by
 commas, an empty variable counts as not set. Secrets come from files of their own
 (gateway.app_secret_file, gateway.session_file) or from the environment.`,

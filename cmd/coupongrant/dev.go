@@ -102,8 +102,12 @@ func refuseAccess(cfg Config) error {
 // refuseOwn refuses flags for what dev brings itself. A file or variable made for
 // `run` may say them.
 func refuseOwn(cfg Config) error {
-	return refuseSettings(cfg, "dev brings its own; `coupongrant run` uses yours",
-		"kafka.brokers", "registry.url", "gateway.url", "gateway.app_key", "gateway.app_secret_file", "gateway.session_file")
+	for _, key := range []string{"gateway.app_key", "gateway.app_secret_file", "gateway.session_file", "gateway.url", "kafka.brokers", "registry.url"} {
+		if cfg.Origins[key] == "flag" {
+			return fmt.Errorf("--%s is not for this command: dev brings its own; `coupongrant run` uses yours", key)
+		}
+	}
+	return nil
 }
 
 // devConfig is impatient: everything is near, and a person watches.

@@ -43,6 +43,6 @@ and in the metric coupongrant_holds. A second signal ends it at once; nothing is
 	flags := cmd.Flags()
 	flags.BoolVar(&foreignOffsets, "accept-foreign-offsets", false, "go on over commit metadata that cannot be read: requests may then get a second outcome")
 	flags.BoolVar(&lostInput, "accept-lost-input", false, "go on over a gap in the input: what was in it has no outcome")
-	flags.BoolVar(&refusals, "accept-refusals", false, "fail requests that are refused as wrong, even if most are: for once, when it is known that they are")
+	flags.BoolVar(&refusals, "accept-refusals", false, "fail requests that are refused as wrong even if most are; for one start, when it is known that they are wrong")
 	return cmd
 }

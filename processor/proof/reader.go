@@ -15,6 +15,9 @@ import (
 // fetchEvery is the pause between questions to a registry that does not answer.
 const fetchEvery = time.Second
 
+// maxAbsent is how many ids are remembered as absent at once.
+const maxAbsent = 1000
+
 // Reader reads what stands in a system's topics, for those who ask something
 // else of it than the Checker does. Not safe for concurrent use.
 type Reader struct {
@@ -111,6 +114,9 @@ func decode[T any](ctx context.Context, r *Reader, read func([]byte) (T, error),
 		v, bad = read(value)
 		if reasonOf(bad) != schemas.UnknownSchema {
 			return v, bad, nil
+		}
+		if len(r.absent) >= maxAbsent {
+			clear(r.absent) // whoever makes up ids has us ask again, and takes no memory
 		}
 		r.absent[missing.ID] = bad
 	}

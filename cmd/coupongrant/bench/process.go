@@ -287,13 +287,25 @@ func machine(goos, goarch string, processors int) string {
 	if err != nil {
 		return text
 	}
-	if info, err := fs.CPUInfo(); err == nil && len(info) > 0 && info[0].ModelName != "" {
-		text += " (" + info[0].ModelName + ")"
+	if model := processorModel(); model != "" {
+		text += " (" + model + ")"
 	}
 	if memory, err := fs.Meminfo(); err == nil && memory.MemTotalBytes != nil {
 		text += fmt.Sprintf(", %d GiB", *memory.MemTotalBytes>>30)
 	}
 	return text
+}
+
+// processorModel is empty where the system does not tell. procfs has it for Linux alone,
+// and would keep the program from being built elsewhere.
+func processorModel() string {
+	text, _ := os.ReadFile("/proc/cpuinfo") // what cannot be read is empty
+	for line := range strings.Lines(string(text)) {
+		if name, value, _ := strings.Cut(line, ":"); strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
 }
 
 // stopAll ends processes, the first last.
