@@ -152,6 +152,9 @@ func (c *chaos) configure() {
 	delete(c.system.settings, "gateway.session")
 	c.system.settings["gateway.session_file"] = filepath.Join(c.dir, "session")
 	require.NoError(c.t, c.giveSession(canarySession))
+	if c.form.survivor != "" {
+		c.system.settings["admin.pprof_listen"] = "127.0.0.1:0"
+	}
 	maps.Copy(c.system.settings, c.form.settings)
 }
 
@@ -296,7 +299,8 @@ func (c *chaos) drain() {
 }
 
 // rest waits until the survivor of a soak, which has nobody to call any more, has closed
-// all connections to the gateway. Their number follows the load, and shows no leak before.
+// all connections to the gateway, and has no callers. Their number follows the load, and
+// shows no leak before.
 func (c *chaos) rest() {
 	if c.form.survivor == "" {
 		return
@@ -304,6 +308,9 @@ func (c *chaos) rest() {
 	for _, m := range c.crew.living(c.form.survivor) {
 		if err := within(restWithin, "", func() bool { return m.calling() == 0 }); err != nil {
 			c.found.add("connections", "%s has %d to the gateway though it calls nobody", m.name, m.calling())
+		}
+		if err := within(restWithin, "", func() bool { r := m.goroutines(); return r.all > 0 && r.callers == 0 }); err != nil {
+			c.found.add("callers", "%s has %+v though it calls nobody", m.name, m.goroutines())
 		}
 	}
 }

@@ -60,6 +60,7 @@ type member struct {
 	mu       sync.Mutex
 	ending   string // why it is meant to end; empty: it is not
 	serving  string // its admin address, once known
+	profiles string // that of its profiles, once known
 	assigned map[topicPartition]bool
 	fetched  []time.Time // of committed offsets: each opens an assignment
 }
@@ -256,23 +257,57 @@ func (m *member) admin() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.serving == "" {
-		m.serving = m.findAdmin()
+		m.serving = m.serves("/")
 	}
 	return m.serving
 }
 
-func (m *member) findAdmin() string {
+// serves is the address of a page, as its log says; empty: it has not said so.
+func (m *member) serves(page string) string {
 	text, err := os.ReadFile(m.logged)
 	if err != nil {
 		return ""
 	}
 	for line := range bytes.Lines(text) {
-		var said struct{ Msg, Address string }
-		if json.Unmarshal(line, &said) == nil && said.Msg == "serving" {
+		var said struct{ Msg, Address, Page string }
+		if json.Unmarshal(line, &said) == nil && said.Msg == "serving" && said.Page == "http://"+said.Address+page {
 			return said.Address
 		}
 	}
 	return ""
+}
+
+// routines are the goroutines of a process.
+type routines struct {
+	all     int64
+	callers int64 // that make a call, or wait for the next
+	wires   int64 // of net/http's client: two of each connection
+}
+
+// goroutines asks for its profile, which it must serve; zero once it is gone.
+func (m *member) goroutines() (r routines) {
+	m.mu.Lock()
+	if m.profiles == "" {
+		m.profiles = m.serves("/debug/pprof/")
+	}
+	address := m.profiles
+	m.mu.Unlock()
+	text, _, err := read(address, "/debug/pprof/goroutine?debug=1")
+	if err != nil {
+		return r
+	}
+	for group := range strings.SplitSeq(string(text), "\n\n") { // "3 @ 0x46d2a1 ...", and a line for each function
+		head, stack, _ := strings.Cut(group, " @ ")
+		number, _ := strconv.ParseInt(head[strings.LastIndex(head, "\n")+1:], 10, 64)
+		r.all += number
+		switch {
+		case strings.Contains(stack, "processor.(*callers).work"):
+			r.callers += number
+		case strings.Contains(stack, "net/http.(*persistConn)"), strings.Contains(stack, "net/http.(*Transport)"):
+			r.wires += number
+		}
+	}
+	return r
 }
 
 // rss is its resident memory in bytes; 0 once it is gone.

@@ -39,9 +39,10 @@ type scraper struct {
 
 // sign is what the survivor held at some time.
 type sign struct {
-	at                               time.Time
-	process                          string
-	memory, routines, files, calling int64
+	at                     time.Time
+	process                string
+	memory, files, calling int64
+	routines               routines
 }
 
 func (s *scraper) run(ctx context.Context) error {
@@ -77,7 +78,7 @@ func (s *scraper) note(m *member, metrics []byte) {
 	s.routines = max(s.routines, gaugeOf(metrics, "go_goroutines"))
 	s.inFlight = max(s.inFlight, gaugeOf(metrics, "coupongrant_calls_in_flight"))
 	if m.slot == s.survivor {
-		s.signs = append(s.signs, sign{time.Now(), m.name, m.rss(), gaugeOf(metrics, "go_goroutines"), m.files(), m.calling()})
+		s.signs = append(s.signs, sign{time.Now(), m.name, m.rss(), m.files(), m.calling(), m.goroutines()})
 	}
 }
 
@@ -94,14 +95,16 @@ func (s *scraper) survived() *survivor {
 		s.found.add("survivor", "%s ended, and %s took its place", first.process, last.process)
 	}
 	out := &survivor{Process: first.process, Seconds: last.at.Sub(first.at).Seconds()}
-	var memory, routines, files, calling []float64
+	var memory, goroutines, ofCalls, files, calling []float64
 	for _, v := range s.signs {
 		memory = append(memory, float64(v.memory)/(1<<20))
-		routines = append(routines, float64(v.routines))
+		goroutines = append(goroutines, float64(v.routines.all))
+		ofCalls = append(ofCalls, float64(v.routines.callers+v.routines.wires))
 		files = append(files, float64(v.files))
 		calling = append(calling, float64(v.calling))
 	}
-	out.Memory, out.Routines = rounded(sliced(memory, soakSlices, mean)), rounded(sliced(routines, soakSlices, mean))
+	out.Memory = rounded(sliced(memory, soakSlices, mean))
+	out.Routines, out.OfCalls = rounded(sliced(goroutines, soakSlices, mean)), rounded(sliced(ofCalls, soakSlices, mean))
 	out.Files, out.Calling = rounded(sliced(files, soakSlices, mean)), rounded(sliced(calling, soakSlices, mean))
 	return out
 }
@@ -129,8 +132,11 @@ func gaugeOf(metrics []byte, name string) int64 { return int64(metricOf(metrics,
 
 // get reads a page of the admin address.
 func (m *member) get(page string) (text []byte, status int, err error) {
+	return read(m.admin(), page)
+}
+
+func read(address, page string) (text []byte, status int, err error) {
 	client := http.Client{Timeout: 2 * time.Second}
-	address := m.admin()
 	if address == "" {
 		return nil, 0, errors.New("it does not serve yet")
 	}

@@ -29,9 +29,9 @@ func TestSoakOnKafka(t *testing.T) {
 	}
 }
 
-// TestSoakSeesALeak is a control: goroutines that nobody lets go must be caught.
+// TestSoakSeesALeak is a control: goroutines that nobody ends must be caught.
 func TestSoakSeesALeak(t *testing.T) {
-	r := runSoak(t, soakControl("callers-forgotten"))
+	r := runSoak(t, soakControl("goroutines-forgotten"))
 
 	d := r.Survivor.vitals()[1].drift()
 	require.False(t, d.flat(), "the planted leak was not seen: %+.1f%% ± %.1f%%", 100*d.growth, 100*d.margin)
@@ -42,6 +42,13 @@ func TestSoakSeesConnectionsThatStay(t *testing.T) {
 	r := controlRun(t, soakControl("connections-kept"))
 
 	require.Positive(t, r.Violations["connections"], "the planted leak was not seen")
+}
+
+// TestSoakSeesCallersThatStay is one more.
+func TestSoakSeesCallersThatStay(t *testing.T) {
+	r := controlRun(t, soakControl("callers-forgotten"))
+
+	require.Positive(t, r.Violations["callers"], "the planted leak was not seen")
 }
 
 func soakControl(patch string) form {

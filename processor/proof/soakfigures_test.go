@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -37,29 +38,28 @@ type survivor struct {
 	Memory   []float64 `json:"resident_mib"`
 	Routines []float64 `json:"goroutines"`
 	Files    []float64 `json:"file_descriptors"`
+	OfCalls  []float64 `json:"goroutines_of_calls,omitempty"` // missing: of a run before they were told apart
 	Calling  []float64 `json:"gateway_connections,omitempty"` // missing: of a run before they were counted
 }
 
-// vitals are its lines, by name. Connections to the gateway come with the faults, as
-// many as calls wait, and go again; each has a descriptor and two goroutines (of
-// net/http, one that reads and one that writes). So what there is beyond them is
-// looked at: that they go, chaos.rest sees.
+// vitals are its lines, by name. Callers and connections to the gateway come with the
+// faults, as many as calls wait, and go again. So what there is beyond them is looked at:
+// that they go, chaos.rest sees.
 func (s survivor) vitals() []vital {
-	memory := vital{"resident set, MiB", "#1a73e8", s.Memory, mean(s.Memory)}
-	if s.Calling == nil {
-		return []vital{memory}
-	}
-	beyond := func(values []float64, each float64) (rest []float64) {
-		for i, v := range values {
-			rest = append(rest, v-each*s.Calling[i])
+	all := []vital{{"resident set, MiB", "#1a73e8", s.Memory, mean(s.Memory)}}
+	beyond := func(name, color string, values, come []float64) {
+		if come == nil {
+			return
 		}
-		return rest
+		rest := slices.Clone(values)
+		for i := range rest {
+			rest[i] -= come[i]
+		}
+		all = append(all, vital{name, color, rest, mean(values)})
 	}
-	return []vital{
-		memory,
-		{"goroutines beyond the gateway's connections", "#e8710a", beyond(s.Routines, 2), mean(s.Routines)},
-		{"file descriptors beyond them", "#188038", beyond(s.Files, 1), mean(s.Files)},
-	}
+	beyond("goroutines beyond those of calls", "#e8710a", s.Routines, s.OfCalls)
+	beyond("file descriptors beyond the gateway's connections", "#188038", s.Files, s.Calling)
+	return all
 }
 
 type vital struct {
@@ -198,22 +198,23 @@ func TestSoakFiguresTellEveryVitalSign(t *testing.T) {
 	for i := range same {
 		same[i] = 50
 	}
-	r := chaosResult{Form: "soak", Verdict: "held", Survivor: &survivor{Seconds: 7200, Memory: same, Routines: same, Files: same, Calling: make([]float64, soakSlices)}}
+	r := chaosResult{Form: "soak", Verdict: "held", Survivor: &survivor{Seconds: 7200, Memory: same, Routines: same, Files: same, OfCalls: make([]float64, soakSlices), Calling: make([]float64, soakSlices)}}
 	text := renderSoak([]chaosResult{r})
 
-	for _, name := range []string{"resident set, MiB", "goroutines beyond the gateway's connections", "file descriptors beyond them"} {
+	for _, name := range []string{"resident set, MiB", "goroutines beyond those of calls", "file descriptors beyond the gateway's connections"} {
 		require.Contains(t, text, "| soak, , 0001-01-01 | "+name+" | 50 | +0.00% ± 0.00% in 1.50 h | +0.00% ± 0.00% | 5% | yes |")
 	}
 	require.Contains(t, soakPlot(r), "113 min")
 }
 
-// Connections that come and go with the faults hide no leak, and look like none.
-func TestSoakLooksBeyondConnections(t *testing.T) {
+// What comes and goes with the faults hides no leak, and looks like none.
+func TestSoakLooksBeyondCalls(t *testing.T) {
 	still, leaks := survivor{}, survivor{}
 	for i := range soakSlices {
 		calling := float64(i * i % 40)
 		leaked := float64(i) / 10
 		still.Calling, leaks.Calling = append(still.Calling, calling), append(leaks.Calling, calling)
+		still.OfCalls, leaks.OfCalls = append(still.OfCalls, 2*calling), append(leaks.OfCalls, 2*calling)
 		still.Routines, leaks.Routines = append(still.Routines, 50+2*calling), append(leaks.Routines, 50+2*calling+leaked)
 		still.Files, leaks.Files = append(still.Files, 30+calling), append(leaks.Files, 30+calling+leaked)
 	}
