@@ -2,6 +2,8 @@ package proof
 
 import (
 	"context"
+	"encoding/binary"
+	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,6 +12,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
+
+	"github.com/coupongrant/coupongrant/schemas"
 )
 
 // scanned reads what is stable in t.
@@ -106,4 +111,20 @@ func TestListingWaitsForLeadersThatChange(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Whoever makes up ids of schemas has each asked for, and takes no memory by it.
+func TestReaderRemembersFewAbsentSchemas(t *testing.T) {
+	server := httptest.NewServer(srfake.NewRegistry().Handler())
+	defer server.Close()
+	registry, err := schemas.NewRegistry(schemas.RegistryConfig{URL: server.URL})
+	require.NoError(t, err)
+	r := NewReader(&Source{Registry: registry, Codec: schemas.NewCodec(registry, schemas.Rules{}), Patience: enough})
+	for id := range uint32(maxAbsent + 2) {
+		_, bad, err := r.Request(t.Context(), binary.BigEndian.AppendUint32([]byte{0}, id+1))
+		require.NoError(t, err)
+		require.Equal(t, schemas.UnknownSchema, reasonOf(bad))
+		require.LessOrEqual(t, len(r.absent), maxAbsent)
+	}
+	require.NotEmpty(t, r.absent)
 }
