@@ -87,7 +87,7 @@ type Retry struct {
 	GiveUpAfter      time.Duration // a parked request in doubt becomes a dead letter after waiting this long while others are answered
 }
 
-// Config of a Processor. DefaultConfig has what a field says by default.
+// Config of a Processor. DefaultConfig says what each field is by default.
 type Config struct {
 	Group              string // the one group of all replicas: two of them would end everything twice
 	TransactionalID    string // stable across restarts of this replica, unique in the cluster

@@ -83,7 +83,7 @@
 //	resolver      session        told to                nothing; fetches writer's schemas
 //	unread        session        told to                nothing; asks how far the inputs reach
 //	patience      transaction    it returns             nothing; asks whether the one before has ended
-//	inTime        unread, patience  its request returns nothing; one request to the brokers, which its asker does not wait for
+//	inTime        unread, patience, session  its request returns nothing; one request to the brokers, which its asker does not wait for
 //	watchdog      Processor.Run  Run returns            nothing; sees a wedged session goroutine, and that nothing moves
 //	callbacks     kgo            return                 what they were told is committed (mutex); leave messages in the session's mailbox
 //

@@ -31,7 +31,8 @@ type preflight struct {
 	know     *knowledge
 }
 
-// knowledge is what need not be asked again in the life of a Processor.
+// knowledge is what need not be asked again in the life of a Processor, and what a session
+// leaves to the next.
 type knowledge struct {
 	schemas            bool
 	transactionVersion bool

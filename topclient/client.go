@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// Client makes calls. It holds no credentials. Safe for concurrent use.
+// Client makes calls. Credentials come with each, and of them it keeps only the signing
+// state of the last secret. Safe for concurrent use.
 type Client struct {
 	timeout time.Duration
 	forms   formWriter

@@ -125,7 +125,7 @@ func (c *cli) audit(ctx context.Context, cfg Config, f auditFlags) error {
 	}
 	defer a.close()
 	a.source.State = state
-	a.progress = func(read, total int64) { line.set(fmt.Sprintf("%d of %d offsets read", read, total)) }
+	a.source.Progress = readProgress(line)
 	report, err := a.wait(ctx, f.wait, func(report proof.Report) error {
 		if f.state == "" {
 			report.New = nil // since what no user knows
@@ -162,10 +162,9 @@ func writeReport(w io.Writer, report proof.Report, asJSON bool) error {
 
 // auditor looks at a system as often as it is asked to.
 type auditor struct {
-	source   *proof.Source
-	http     *http.Client
-	ledger   string // URL; empty: none
-	progress func(read, total int64)
+	source *proof.Source
+	http   *http.Client
+	ledger string // URL; empty: none
 }
 
 func newAuditor(cfg Config, kafka []kgo.Opt, ledger string) (*auditor, error) {
@@ -173,12 +172,10 @@ func newAuditor(cfg Config, kafka []kgo.Opt, ledger string) (*auditor, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &auditor{
-		source: source, ledger: ledger, progress: func(int64, int64) {},
+	return &auditor{
+		source: source, ledger: ledger,
 		http: &http.Client{Transport: &http.Transport{}, Timeout: 30 * time.Second},
-	}
-	source.Progress = func(read, total int64) { a.progress(read, total) }
-	return a, nil
+	}, nil
 }
 
 func (a *auditor) close() {

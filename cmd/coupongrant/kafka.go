@@ -72,7 +72,7 @@ func ownCodec(ctx context.Context, cfg Config, topics schemas.Topics) (*schemas.
 		registry.Close()
 		return nil, nil, registryError(cfg, err)
 	}
-	return registry, schemas.NewCodec(registry, schemas.Rules{CouponTypes: cfg.CouponTypes}), nil
+	return registry, newCodec(cfg, registry), nil
 }
 
 // newSource says how the topics are read. Who has asked for it closes its registry.
@@ -83,7 +83,7 @@ func newSource(cfg Config, kafka []kgo.Opt) (*proof.Source, error) {
 	}
 	return &proof.Source{
 		Options: kafka, Topics: proofTopics(cfg.Processor.Topics), Group: cfg.Processor.Group,
-		Codec: schemas.NewCodec(registry, schemas.Rules{CouponTypes: cfg.CouponTypes}), Registry: registry,
+		Codec: newCodec(cfg, registry), Registry: registry,
 	}, nil
 }
 
