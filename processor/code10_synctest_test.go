@@ -42,6 +42,7 @@ func TestRequestThatAloneGetsCode10IsParked(t *testing.T) {
 				require.Equal(t, reading == Code10Request, calls == cfg.Retry.DoubtfulAttempts, "%d calls", calls)
 				require.Zero(t, breakerState(t, r))
 				require.Empty(t, r.Health().Holds)
+				require.NotContains(t, r.log.String(), "nobody knows the meaning of", "the word is known, only whom it is about is not")
 				require.NoError(t, r.stopped())
 			})
 		})

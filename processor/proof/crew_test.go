@@ -257,20 +257,21 @@ func (m *member) admin() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.serving == "" {
-		m.serving = m.serves("/")
+		m.serving = m.serves(false)
 	}
 	return m.serving
 }
 
-// serves is the address of a page, as its log says; empty: it has not said so.
-func (m *member) serves(page string) string {
+// serves is its admin address or that of its profiles, as its log says; empty: it has not
+// said so. An older build does not tell of pages.
+func (m *member) serves(profiles bool) string {
 	text, err := os.ReadFile(m.logged)
 	if err != nil {
 		return ""
 	}
 	for line := range bytes.Lines(text) {
-		var said struct{ Msg, Address, Page string }
-		if json.Unmarshal(line, &said) == nil && said.Msg == "serving" && said.Page == "http://"+said.Address+page {
+		var said struct{ Msg, Address, Component string }
+		if json.Unmarshal(line, &said) == nil && said.Msg == "serving" && (said.Component == "pprof") == profiles {
 			return said.Address
 		}
 	}
@@ -288,7 +289,7 @@ type routines struct {
 func (m *member) goroutines() (r routines) {
 	m.mu.Lock()
 	if m.profiles == "" {
-		m.profiles = m.serves("/debug/pprof/")
+		m.profiles = m.serves(true)
 	}
 	address := m.profiles
 	m.mu.Unlock()
