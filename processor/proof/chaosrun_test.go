@@ -265,6 +265,7 @@ func (c *chaos) watched(happens func()) {
 	watching, stopWatching := context.WithCancel(c.t.Context())
 	watched := inBackground(watching, c.witness.run, c.marks.run, c.scrapes.run)
 	happens()
+	c.scrapes.loadEnded()
 	c.drain()
 	c.rest()
 	stopWatching()

@@ -34,7 +34,8 @@ type scraper struct {
 	memory   int64 // most, in bytes, of one process
 	routines int64
 	inFlight int64
-	signs    []sign // of the survivor
+	signs    []sign // of the survivor, until the load ends
+	unloaded bool
 }
 
 // sign is what the survivor held at some time.
@@ -42,7 +43,16 @@ type sign struct {
 	at                     time.Time
 	process                string
 	memory, files, calling int64
+	heapGoal               int64
 	routines               routines
+}
+
+// loadEnded says that what is seen from now on is no sign any more: a process that rests
+// collects and returns next to nothing, and keeps the resident set that it happens to have.
+func (s *scraper) loadEnded() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unloaded = true
 }
 
 func (s *scraper) run(ctx context.Context) error {
@@ -77,8 +87,8 @@ func (s *scraper) note(m *member, metrics []byte) {
 	s.memory = max(s.memory, m.rss())
 	s.routines = max(s.routines, gaugeOf(metrics, "go_goroutines"))
 	s.inFlight = max(s.inFlight, gaugeOf(metrics, "coupongrant_calls_in_flight"))
-	if m.slot == s.survivor {
-		s.signs = append(s.signs, sign{time.Now(), m.name, m.rss(), m.files(), m.calling(), m.goroutines()})
+	if m.slot == s.survivor && !s.unloaded {
+		s.signs = append(s.signs, sign{time.Now(), m.name, m.rss(), m.files(), m.calling(), gaugeOf(metrics, "go_memstats_next_gc_bytes"), m.goroutines()})
 	}
 }
 
@@ -95,15 +105,16 @@ func (s *scraper) survived() *survivor {
 		s.found.add("survivor", "%s ended, and %s took its place", first.process, last.process)
 	}
 	out := &survivor{Process: first.process, Seconds: last.at.Sub(first.at).Seconds()}
-	var memory, goroutines, ofCalls, files, calling []float64
+	var memory, heapGoal, goroutines, ofCalls, files, calling []float64
 	for _, v := range s.signs {
 		memory = append(memory, float64(v.memory)/(1<<20))
+		heapGoal = append(heapGoal, float64(v.heapGoal)/(1<<20))
 		goroutines = append(goroutines, float64(v.routines.all))
 		ofCalls = append(ofCalls, float64(v.routines.callers+v.routines.wires))
 		files = append(files, float64(v.files))
 		calling = append(calling, float64(v.calling))
 	}
-	out.Memory = rounded(sliced(memory, soakSlices, mean))
+	out.Memory, out.HeapGoal = rounded(sliced(memory, soakSlices, mean)), rounded(sliced(heapGoal, soakSlices, mean))
 	out.Routines, out.OfCalls = rounded(sliced(goroutines, soakSlices, mean)), rounded(sliced(ofCalls, soakSlices, mean))
 	out.Files, out.Calling = rounded(sliced(files, soakSlices, mean)), rounded(sliced(calling, soakSlices, mean))
 	return out

@@ -33,8 +33,17 @@ func TestSoakOnKafka(t *testing.T) {
 func TestSoakSeesALeak(t *testing.T) {
 	r := runSoak(t, soakControl("goroutines-forgotten"))
 
+	d := r.Survivor.vitals()[2].drift()
+	require.False(t, d.flat(), "the planted leak was not seen: %+.1f%% ± %.1f%%", 100*d.growth, 100*d.margin)
+}
+
+// TestSoakSeesMemoryThatIsKept is one for memory, which must not hide in the runtime's slack.
+func TestSoakSeesMemoryThatIsKept(t *testing.T) {
+	r := runSoak(t, soakControl("ends-kept"))
+
 	d := r.Survivor.vitals()[1].drift()
 	require.False(t, d.flat(), "the planted leak was not seen: %+.1f%% ± %.1f%%", 100*d.growth, 100*d.margin)
+	require.Greater(t, d.growth-d.margin, 0.25, "it could be what fills up")
 }
 
 // TestSoakSeesConnectionsThatStay is another: so must connections that nobody closes.

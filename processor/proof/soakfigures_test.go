@@ -36,13 +36,15 @@ type survivor struct {
 	Process  string    `json:"process"`
 	Seconds  float64   `json:"seconds"`
 	Memory   []float64 `json:"resident_mib"`
+	HeapGoal []float64 `json:"heap_goal_mib,omitempty"` // missing: of a run before it was read
 	Routines []float64 `json:"goroutines"`
 	Files    []float64 `json:"file_descriptors"`
 	OfCalls  []float64 `json:"goroutines_of_calls,omitempty"` // missing: of a run before they were told apart
 	Calling  []float64 `json:"gateway_connections,omitempty"` // missing: of a run before they were counted
 }
 
-// vitals are its lines, by name. Callers and connections to the gateway come with the
+// vitals are its lines, by name. The heap's goal is twice what the last collection left, and
+// tells of memory that is kept without the runtime's slack, which the resident set has. Callers and connections to the gateway come with the
 // faults, as many as calls wait, and go again. So what there is beyond them is looked at:
 // that they go, chaos.rest sees.
 func (s survivor) vitals() []vital {
@@ -56,6 +58,9 @@ func (s survivor) vitals() []vital {
 			rest[i] -= come[i]
 		}
 		all = append(all, vital{name, color, rest, mean(values)})
+	}
+	if s.HeapGoal != nil {
+		all = append(all, vital{"heap goal, MiB", "#9334e6", s.HeapGoal, mean(s.HeapGoal)})
 	}
 	beyond("goroutines beyond those of calls", "#e8710a", s.Routines, s.OfCalls)
 	beyond("file descriptors beyond the gateway's connections", "#188038", s.Files, s.Calling)
@@ -198,10 +203,10 @@ func TestSoakFiguresTellEveryVitalSign(t *testing.T) {
 	for i := range same {
 		same[i] = 50
 	}
-	r := chaosResult{Form: "soak", Verdict: "held", Survivor: &survivor{Seconds: 7200, Memory: same, Routines: same, Files: same, OfCalls: make([]float64, soakSlices), Calling: make([]float64, soakSlices)}}
+	r := chaosResult{Form: "soak", Verdict: "held", Survivor: &survivor{Seconds: 7200, Memory: same, HeapGoal: same, Routines: same, Files: same, OfCalls: make([]float64, soakSlices), Calling: make([]float64, soakSlices)}}
 	text := renderSoak([]chaosResult{r})
 
-	for _, name := range []string{"resident set, MiB", "goroutines beyond those of calls", "file descriptors beyond the gateway's connections"} {
+	for _, name := range []string{"resident set, MiB", "heap goal, MiB", "goroutines beyond those of calls", "file descriptors beyond the gateway's connections"} {
 		require.Contains(t, text, "| soak, , 0001-01-01 | "+name+" | 50 | +0.00% ± 0.00% in 1.50 h | +0.00% ± 0.00% | 5% | yes |")
 	}
 	require.Contains(t, soakPlot(r), "113 min")
@@ -219,8 +224,9 @@ func TestSoakLooksBeyondCalls(t *testing.T) {
 		still.Files, leaks.Files = append(still.Files, 30+calling), append(leaks.Files, 30+calling+leaked)
 	}
 	still.Memory, leaks.Memory = still.Files, leaks.Files
+	still.HeapGoal, leaks.HeapGoal = still.Files, leaks.Files
 
-	for i := 1; i < 3; i++ {
+	for i := 2; i < 4; i++ {
 		require.True(t, still.vitals()[i].drift().flat(), still.vitals()[i].name)
 		require.False(t, leaks.vitals()[i].drift().flat(), leaks.vitals()[i].name)
 	}
