@@ -116,11 +116,11 @@ func controlRun(t *testing.T, f form) chaosResult {
 func runChaos(t *testing.T, f form) chaosResult {
 	t.Helper()
 	c, dir := prepare(t, f)
-	plan := newPlan(c.seed, f.mix)
 	if f.steps > 0 {
-		plan = plan[:f.steps]
+		c.run(newRounds(c.seed, f.mix, f.steps))
+	} else {
+		c.run(newPlan(c.seed, f.mix))
 	}
-	c.run(plan)
 	r := c.judge()
 	path, err := r.keep(dir)
 	require.NoError(t, err)

@@ -81,7 +81,7 @@ type form struct {
 	// Of a soak; zero: the faults follow on each other.
 	survivor string        // the slot whose process no fault ends
 	pace     time.Duration // from the beginning of a fault to that of the next
-	steps    int           // of the shuffled mix, so many are taken; 0: all
+	steps    int           // so many, round after round of the mix; 0: one round
 
 	older string // another build of the program, beside this one; empty: none
 

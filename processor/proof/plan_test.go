@@ -81,6 +81,18 @@ func newPlan(seed uint64, m mix) []step {
 	return steps
 }
 
+// newRounds has every fault of the mix once, then every one again, until there are so many
+// steps. So what a fault leaves behind is there after the first round, and growth after it
+// is not the luck of a plan that keeps the worst for the end.
+func newRounds(seed uint64, m mix, steps int) []step {
+	r := rand.New(rand.NewPCG(seed, 3))
+	var plan []step
+	for len(plan) < steps {
+		plan = append(plan, newPlan(r.Uint64(), m)...)
+	}
+	return plan[:steps]
+}
+
 // fullMix has every fault; the counts of deaths are what a short form must show.
 func fullMix() mix {
 	m := mix{
@@ -134,6 +146,28 @@ func TestPlanIsReplayedByItsSeed(t *testing.T) {
 		counted[s.fault]++
 	}
 	require.Equal(t, fullMix(), counted)
+}
+
+func TestRoundsHaveEveryFaultBeforeAnyAgain(t *testing.T) {
+	m := fullMix()
+	one := len(newPlan(7, m))
+	plan := newRounds(7, m, 2*one+one/2)
+
+	require.Len(t, plan, 2*one+one/2)
+	require.Equal(t, plan, newRounds(7, m, len(plan)))
+	for begin := 0; begin+one <= len(plan); begin += one {
+		counted := mix{}
+		for _, s := range plan[begin : begin+one] {
+			counted[s.fault]++
+		}
+		require.Equal(t, m, counted)
+	}
+	require.NotEqual(t, plan[:one], plan[one:2*one])
+}
+
+// What is measured of a soak of two hours begins after a whole round.
+func TestSoakWarmsUpForARound(t *testing.T) {
+	require.LessOrEqual(t, len(newPlan(7, soakMix())), int(unmeasured*120))
 }
 
 func TestEveryFaultCanBeInjected(t *testing.T) {
