@@ -24,7 +24,7 @@ var soakPage = figuresPage{
 
 const (
 	soakDrawing = "../../docs/soak.svg"
-	soakSlices  = 120     // of the whole time: each vital sign is kept as its mean in each, and as its least
+	soakSlices  = 120     // of the whole time: each vital sign is kept as its mean in each
 	unmeasured  = 1.0 / 3 // of the time, at its start: what is remembered fills up, and every fault is met once
 	soakBlocks  = 9       // of what is measured after the warm-up: neighbouring samples are not independent, such means nearly are
 	flatBelow   = 0.05    // growth over what is measured, of all of it
@@ -44,9 +44,9 @@ type survivor struct {
 }
 
 // vitals are its lines, by name. The heap's goal is twice what the last collection left, and
-// tells of memory that is kept without the runtime's slack, which the resident set has. Callers and connections to the gateway come with the
-// faults, as many as calls wait, and go again. So what there is beyond them is looked at:
-// that they go, chaos.rest sees.
+// tells of memory that is kept without the runtime's slack, which the resident set has. Callers
+// and connections to the gateway come with the faults, as many as calls wait, and go again. So
+// what there is beyond them is looked at: that they go, chaos.rest sees.
 func (s survivor) vitals() []vital {
 	all := []vital{{"resident set, MiB", "#1a73e8", s.Memory, mean(s.Memory)}}
 	beyond := func(name, color string, values, come []float64) {
