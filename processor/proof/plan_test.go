@@ -148,7 +148,7 @@ func TestPlanIsReplayedByItsSeed(t *testing.T) {
 	require.Equal(t, fullMix(), counted)
 }
 
-func TestRoundsHaveEveryFaultBeforeAnyAgain(t *testing.T) {
+func TestPlanHasEveryFaultBeforeAnyAgain(t *testing.T) {
 	m := fullMix()
 	one := len(newPlan(7, m))
 	plan := newRounds(7, m, 2*one+one/2)
@@ -166,7 +166,7 @@ func TestRoundsHaveEveryFaultBeforeAnyAgain(t *testing.T) {
 }
 
 // What is measured of a soak of two hours begins after a whole round.
-func TestSoakWarmsUpForARound(t *testing.T) {
+func TestPlanWarmsUpASoakForARound(t *testing.T) {
 	require.LessOrEqual(t, len(newPlan(7, soakMix())), int(unmeasured*120))
 }
 

@@ -190,7 +190,8 @@ func TestDriftTellsWhatGrowsFromWhatWavers(t *testing.T) {
 		wavering[i] = 100 + wave
 		growing[i] = 100 + wave + float64(i)/6 // a tenth an hour, of two
 	}
-	settled := append(make([]float64, soakSlices/4), wavering[soakSlices/4:]...)
+	settled := slices.Clone(wavering)
+	clear(settled[:int(unmeasured*soakSlices)])
 
 	require.True(t, vital{values: wavering, all: 100}.drift().flat())
 	require.True(t, vital{values: settled, all: 100}.drift().flat(), "what happens in the warm-up is not measured")
