@@ -16,48 +16,53 @@ import (
 // What is read back may have been the later one of two, and refused for that: so by it
 // only what was written after it differs.
 //
-// It is a table of fixed size in which an id may take the place of another that was
-// there before it: what is read back takes places too. Ids and what they ask for are
-// fingerprints under a key of the process: an open_id cannot be read from them, and
-// that two ids are taken for one has to be expected once in 10^14 requests. The
-// session goroutine owns its places.
+// Ids and what they ask for are fingerprints under a key of the process: an open_id cannot
+// be read from them, and that two ids are taken for one has to be expected once in 10^14
+// requests. The session goroutine owns what is remembered.
 type asked struct {
-	seed   maphash.Seed
-	places [askedPlaces]fingerprint
+	seed maphash.Seed
+	ids  newest[asking]
 }
 
-// askedPlaces: after 10,000 other ids one in 14 has lost its place.
-const askedPlaces = 1 << 17
-
-func newAsked() *asked { return &asked{seed: maphash.MakeSeed()} }
+func newAsked() *asked { return &asked{maphash.MakeSeed(), newNewest[asking](idSets)} }
 
 // fingerprint tells a request from others, and one that repeats it from one that does not.
 type fingerprint struct {
-	id, content uint64
-	written     int64 // milliseconds of Unix; in a place 0, if it came here
+	id uint64
+	asking
+}
+
+type asking struct {
+	content uint64
+	written int64 // milliseconds of Unix; remembered as 0, if it came here
 }
 
 // fingerprint may be called at any time, by anyone.
 func (a *asked) fingerprint(q *schemas.Request, written time.Time) fingerprint {
-	return fingerprint{maphash.String(a.seed, q.RequestID), maphash.Comparable(a.seed, grant(q)), max(written.UnixMilli(), 1)}
+	return fingerprint{maphash.String(a.seed, q.RequestID), asking{maphash.Comparable(a.seed, grant(q)), max(written.UnixMilli(), 1)}}
 }
 
 // recall notes what was read back.
 func (a *asked) recall(of fingerprint) {
-	if place := a.place(of); place.id != of.id || of.written < place.written {
-		*place = of
+	switch before := a.ids.find(of.id); {
+	case before == nil:
+		a.ids.add(of.id, of.asking)
+	case of.written < before.written:
+		*before = of.asking
 	}
 }
 
 // differs notes a request that comes, and says that its id has asked for something else
 // before: then that stands.
 func (a *asked) differs(of fingerprint) bool {
-	place := a.place(of)
-	if place.id == of.id && place.content != of.content && of.written > place.written {
+	before, came := a.ids.find(of.id), asking{content: of.content}
+	switch {
+	case before == nil:
+		a.ids.add(of.id, came)
+	case before.content != of.content && of.written > before.written:
 		return true
+	default:
+		*before = came
 	}
-	*place = fingerprint{id: of.id, content: of.content}
 	return false
 }
-
-func (a *asked) place(of fingerprint) *fingerprint { return &a.places[of.id%askedPlaces] }

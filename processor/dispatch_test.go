@@ -18,7 +18,7 @@ func TestRepeatWaitsThoughTheClockHasMovedOn(t *testing.T) {
 	q := schemas.Request{RequestID: "id"}
 	s := &scheduler{
 		supplies: map[assignment]*supply{a: newSupply(a, 10)}, turns: newTurns(4, topics),
-		calling: map[string]struct{}{q.RequestID: {}}, grants: newGrants(64),
+		calling: map[string]struct{}{q.RequestID: {}}, grants: newGrants(8),
 	}
 	s.turns.push(&task{assignment: a, request: q, record: &kgo.Record{}})
 	s.dispatch(t.Context(), time.Now().Add(-time.Minute))

@@ -149,6 +149,7 @@
 //	decode.go       record to request or dead letter; the resolver
 //	asked.go        whether a request id has asked for something else before
 //	grants.go       whether one may have been granted before, and which coupon
+//	newest.go       the table in which both remember
 //	recollection.go what was asked for in a partition before it came to us
 //	task.go         a record on its way, and its end
 //	window.go       one partition: watermark, ceiling, what is finished

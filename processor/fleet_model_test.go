@@ -137,7 +137,7 @@ var (
 
 func (f *fleet) newReplica() *modelReplica {
 	with := surroundings{
-		kept:    kept{gate: &gate{guard: new(guard)}, sight: new(sight), recent: newRecent(f.cfg.Topics, 1), grants: newGrants(64)},
+		kept:    kept{gate: &gate{guard: new(guard)}, sight: new(sight), recent: newRecent(f.cfg.Topics, 1), grants: newGrants(8)},
 		metrics: fleetMetrics, holds: fleetHolds, reports: newMailbox[report](newBell()), lease: newLease(time.Hour),
 	}
 	return &modelReplica{

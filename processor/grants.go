@@ -14,22 +14,20 @@ import (
 // coupon an id was answered with: another one is a second grant, of a gateway that has
 // forgotten the first, or never was idempotent.
 //
-// It is a table like that of asked. It outlives sessions; the scheduler goroutine
-// owns it.
+// It outlives sessions; the scheduler goroutine owns it.
 type grants struct {
-	seed   maphash.Seed
-	places []grantPlace
+	seed maphash.Seed
+	ids  newest[granting]
 }
 
-type grantPlace struct {
-	id     uint64
+type granting struct {
 	only   uint64 // the origin of all records that are known to have asked; 0: of several, or one was called here
 	since  int64  // milliseconds of Unix
 	coupon int64  // the instance that it was granted first; 0: none that we know of
 }
 
-func newGrants(places int) *grants {
-	return &grants{seed: maphash.MakeSeed(), places: make([]grantPlace, places)}
+func newGrants(sets int) *grants {
+	return &grants{maphash.MakeSeed(), newNewest[granting](sets)}
 }
 
 // note keeps the earlier time of an id that is known.
@@ -38,46 +36,43 @@ func (g *grants) note(requestID string, since time.Time) {
 }
 
 // noteRecord notes a record that others may have called. They may have parked it as well, so
-// that the record in the retry topic is no repeat: it is the same one. It takes the place
-// of none that is newer.
+// that the record in the retry topic is no repeat: it is the same one. It pushes out none
+// that is newer.
 func (g *grants) noteRecord(e earlier) {
 	id, since := maphash.String(g.seed, e.requestID), e.since.UnixMilli()
-	if place := g.place(id); place.id == id || place.since <= since {
+	if g.ids.find(id) != nil || g.ids.next(id).since <= since {
 		g.keep(id, maphash.String(g.seed, e.origin), since)
 	}
 }
 
 func (g *grants) keep(id, only uint64, since int64) {
-	place := g.place(id)
-	if place.id != id {
-		*place = grantPlace{id: id, only: only, since: since}
+	known := g.ids.find(id)
+	if known == nil {
+		g.ids.add(id, granting{only: only, since: since})
 		return
 	}
-	if place.only != only {
-		place.only = 0
+	if known.only != only {
+		known.only = 0
 	}
-	place.since = min(place.since, since)
+	known.since = min(known.since, since)
 }
 
 // since is when the id of a task may have been granted first; false: nothing is known but
 // of the very record that it is, or is put back for.
 func (g *grants) since(t *task) (at time.Time, known bool) {
-	id := maphash.String(g.seed, t.request.RequestID)
-	place := g.place(id)
-	if place.id != id || place.only != 0 && place.only == maphash.String(g.seed, t.origin()) {
+	of := g.ids.find(maphash.String(g.seed, t.request.RequestID))
+	if of == nil || of.only != 0 && of.only == maphash.String(g.seed, t.origin()) {
 		return at, false
 	}
-	return time.UnixMilli(place.since), true
+	return time.UnixMilli(of.since), true
 }
 
 // another is the coupon that an id has been granted before the one that it is granted now;
 // false: none, or the same. The id has just been noted.
 func (g *grants) another(requestID string, coupon int64) (before int64, found bool) {
-	place := g.place(maphash.String(g.seed, requestID))
-	if place.coupon == 0 {
-		place.coupon = coupon
+	of := g.ids.find(maphash.String(g.seed, requestID))
+	if of.coupon == 0 {
+		of.coupon = coupon
 	}
-	return place.coupon, place.coupon != coupon
+	return of.coupon, of.coupon != coupon
 }
-
-func (g *grants) place(id uint64) *grantPlace { return &g.places[id%uint64(len(g.places))] }

@@ -1,6 +1,8 @@
 package processor
 
 import (
+	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -14,7 +16,7 @@ import (
 // gateway.idempotency_window counts from the first call that anybody told us of, in
 // whatever order they were told.
 func TestEarliestTimeOfAGrantCounts(t *testing.T) {
-	g, at := newGrants(64), time.UnixMilli(1_762_848_000_000)
+	g, at := newGrants(8), time.UnixMilli(1_762_848_000_000)
 	for _, since := range []time.Time{at, at.Add(-time.Hour), at.Add(time.Hour)} {
 		g.note("id", since)
 	}
@@ -27,7 +29,7 @@ func TestEarliestTimeOfAGrantCounts(t *testing.T) {
 
 // A request is granted one coupon, however often it is answered.
 func TestSecondCouponOfARequestIsSeen(t *testing.T) {
-	g, at := newGrants(64), time.UnixMilli(1_762_848_000_000)
+	g, at := newGrants(8), time.UnixMilli(1_762_848_000_000)
 	answered := func(id string, coupon int64) (before int64, found bool) {
 		g.note(id, at)
 		return g.another(id, coupon)
@@ -71,7 +73,7 @@ func TestRecordIsNoRepeatOfItself(t *testing.T) {
 		"called here, and it": {[]func(*grants){called, recalled("store/0/1")}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := newGrants(64)
+			g := newGrants(8)
 			for _, step := range row.steps {
 				step(g)
 			}
@@ -85,28 +87,55 @@ func TestRecordIsNoRepeatOfItself(t *testing.T) {
 	}
 }
 
-// What is read back of long ago takes no place of what was called here a moment ago.
-func TestOlderRecordTakesNoPlaceOfANewer(t *testing.T) {
+// What is read back of long ago pushes out none that was called here a moment ago.
+func TestOlderRecordPushesOutNoNewer(t *testing.T) {
 	at := time.UnixMilli(1_762_848_000_000)
 	g := newGrants(1)
 	knows := func(id string) bool {
 		_, known := g.since(&task{request: schemas.Request{RequestID: id}, record: &kgo.Record{}})
 		return known
 	}
-	g.note("new", at)
+	for i := range setPlaces {
+		g.note(fmt.Sprint("new ", i), at)
+	}
 	g.noteRecord(earlier{requestID: "old", origin: "store/0/1", since: at.Add(-time.Minute)})
-	require.True(t, knows("new"))
+	require.False(t, knows("old"))
+	require.True(t, knows("new 0"))
 	g.noteRecord(earlier{requestID: "newer", origin: "store/0/2", since: at.Add(time.Minute)})
 	require.True(t, knows("newer"))
+	require.False(t, knows("new 0"))
 	g.note("newest", at)
 	require.True(t, knows("newest"))
+	require.True(t, knows("newer"))
+}
+
+// A repeat that comes soon is known whoever else has come between: a table in which an id may take
+// the place of the one just before it forgets some of these.
+func TestGrantIsNotForgottenForWhatComesNext(t *testing.T) {
+	at := time.UnixMilli(1_762_848_000_000)
+	g := newGrants(idSets)
+	const ids, between = 200_000, 100
+	id := func(i int) string { return "checkout-" + strconv.Itoa(i) }
+	for i := range ids {
+		if i%2 == 0 {
+			g.note(id(i), at)
+		} else {
+			g.noteRecord(earlier{requestID: id(i), origin: id(i), since: at})
+		}
+		if i < between {
+			continue
+		}
+		if _, known := g.since(&task{request: schemas.Request{RequestID: id(i - between)}, record: &kgo.Record{}}); !known {
+			t.Fatalf("%s is forgotten", id(i-between))
+		}
+	}
 }
 
 // A session is thrown away while a call is out: its answer counts for whoever comes
 // with the same id, though nobody is told of it.
 func TestAnswersOfASessionThatIsThrownAwayAreRemembered(t *testing.T) {
 	topics := DefaultConfig().Topics
-	s := &scheduler{turns: newTurns(4, topics), results: make(chan answered, 2), grants: newGrants(64)}
+	s := &scheduler{turns: newTurns(4, topics), results: make(chan answered, 2), grants: newGrants(8)}
 	for id, err := range map[string]*topclient.Error{"granted": nil, "refused": {About: topclient.AboutRequest}} {
 		it := &task{assignment: assignment{partition: partition{topics.Store, 0}}, request: schemas.Request{RequestID: id}}
 		s.turns.push(it)
@@ -126,7 +155,7 @@ func TestParkedRepeatIsInDoubt(t *testing.T) {
 	for _, meanwhile := range []bool{true, false} {
 		a := assignment{partition{"store", 0}, 1}
 		s := &scheduler{
-			cfg: DefaultConfig(), supplies: map[assignment]*supply{a: newSupply(a, 10)}, lanes: lanes{}, grants: newGrants(64),
+			cfg: DefaultConfig(), supplies: map[assignment]*supply{a: newSupply(a, 10)}, lanes: lanes{}, grants: newGrants(8),
 			reports: newMailbox[report](newBell()), sight: new(sight), recent: newRecent(DefaultConfig().Topics, 1),
 		}
 		it := &task{assignment: a, request: schemas.Request{RequestID: "id"}, record: &kgo.Record{}}

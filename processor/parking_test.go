@@ -34,7 +34,7 @@ func TestOnlyALaneThatCrowdsTheOthersOutIsParkedBehind(t *testing.T) {
 				gate: &gate{guard: new(guard)},
 				cfg:  cfg, policy: policy{cfg: cfg}, breaker: breaker.New(breaker.DefaultConfig(), nil), reports: newMailbox[report](newBell()),
 				supplies: map[assignment]*supply{a: newSupply(assignment{}, 0)}, lanes: lanes{}, answered: time.Now(),
-				sight: new(sight), recent: newRecent(cfg.Topics, 1), grants: newGrants(64), calling: map[string]struct{}{},
+				sight: new(sight), recent: newRecent(cfg.Topics, 1), grants: newGrants(8), calling: map[string]struct{}{},
 			}
 			s.grants.note("granted", time.Now())
 			if row.called {

@@ -79,7 +79,7 @@ func New(cfg Config, d Deps) (*Processor, error) {
 		gate:   &gate{guard: &guard{accept: cfg.AcceptRefusals}},
 		sight:  new(sight),
 		recent: newRecent(cfg.Topics, recentPasts),
-		grants: newGrants(askedPlaces),
+		grants: newGrants(idSets),
 	}
 	p.contact = newContact(cfg, p.holds)
 	progress := newProgress(cfg, p.holds)

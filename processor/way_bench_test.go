@@ -63,7 +63,7 @@ func newWay(tb testing.TB, keys int) *way {
 		sight: new(sight), recent: newRecent(cfg.Topics, recentPasts),
 	}}
 	w.scheduler = newScheduler(cfg, deps, surroundings{
-		kept:    kept{gate: &gate{guard: new(guard)}, sight: w.sight, recent: w.recent, grants: newGrants(askedPlaces)},
+		kept:    kept{gate: &gate{guard: new(guard)}, sight: w.sight, recent: w.recent, grants: newGrants(idSets)},
 		metrics: m, holds: w.holds, reports: w.reports, lease: newLease(cfg.SessionTimeout),
 	})
 	w.owned = w.windows.Assign(partition{cfg.Topics.Store, 0}, position{})

@@ -302,7 +302,7 @@ func TestDoctorWarnsOfWhatTravelsInClear(t *testing.T) {
 		"elsewhere by TLS": {[]string{"kafka-1:9092"}, true, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			found := lookEncryption(t.Context(), &doctor{cfg: Config{Brokers: tt.brokers, Security: kafkaSecurity{TLS: tt.tls}}})
+			found := lookEncryption(&doctor{cfg: Config{Brokers: tt.brokers, Security: kafkaSecurity{TLS: tt.tls}}})
 			require.Len(t, found, tt.warned)
 		})
 	}

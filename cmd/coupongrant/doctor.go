@@ -64,7 +64,7 @@ type finding struct {
 type check struct {
 	name  string // fixed: scripts may go by it
 	about string // what is fine when there is no finding
-	look  func(context.Context, *doctor) []finding
+	look  func(*doctor) []finding
 }
 
 // checkSection is what is looked at together.
@@ -137,7 +137,7 @@ func (c *cli) doctor(ctx context.Context, cfg Config, broken error, asJSON bool)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		report.Findings = append(report.Findings, d.examine(ctx)...)
+		report.Findings = append(report.Findings, d.examine()...)
 	}
 	line.close()
 	var err error
@@ -158,7 +158,7 @@ func (c *cli) doctor(ctx context.Context, cfg Config, broken error, asJSON bool)
 	return nil
 }
 
-func (d *doctor) examine(ctx context.Context) []finding {
+func (d *doctor) examine() []finding {
 	var all []finding
 	for _, s := range checkSections() {
 		cannot := ""
@@ -172,7 +172,7 @@ func (d *doctor) examine(ctx context.Context) []finding {
 			case cannot != "" && c.name != s.teller:
 				found = []finding{unseen(cannot, "")}
 			default:
-				found = c.look(ctx, d)
+				found = c.look(d)
 			}
 			for _, f := range found {
 				f.Check = c.name

@@ -317,7 +317,7 @@ func TestDoctorJudgesWhatRealBrokersMaySay(t *testing.T) {
 				if c.name != row.check {
 					continue
 				}
-				found := c.look(t.Context(), d)
+				found := c.look(d)
 				at := slices.IndexFunc(found, func(f finding) bool { return strings.Contains(f.Says, row.says) })
 				require.GreaterOrEqual(t, at, 0, "%+v", found)
 				require.Equal(t, row.level, found[at].Level)
@@ -367,10 +367,10 @@ func TestDoctorTakesTheLargestSettings(t *testing.T) {
 		settings: map[string]string{"offsets.retention.minutes": most},
 		topics:   map[string]topicFacts{topicsOf.Store: facts(topicsOf.Store, most), topicsOf.Retry: facts(topicsOf.Retry, most)},
 	}}
-	require.Empty(t, lookOffsetsRetention(t.Context(), d))
-	require.Empty(t, lookSizes(t.Context(), d))
+	require.Empty(t, lookOffsetsRetention(d))
+	require.Empty(t, lookSizes(d))
 	d.kafka.topics[topicsOf.Retry] = facts(topicsOf.Retry, "1000")
-	found := lookSizes(t.Context(), d)
+	found := lookSizes(d)
 	require.Len(t, found, 1)
 	require.Contains(t, found[0].Mend, keyMaxMessage+"="+most)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"strconv"
 	"time"
@@ -32,7 +31,7 @@ const (
 	standstillLeast = day
 )
 
-func lookBrokers(_ context.Context, d *doctor) []finding {
+func lookBrokers(d *doctor) []finding {
 	if err := d.kafka.err; err != nil {
 		return []finding{wrong(err.Error(), "check kafka.brokers, the cluster, and the way to it")}
 	}
@@ -47,7 +46,7 @@ func lookBrokers(_ context.Context, d *doctor) []finding {
 	return all
 }
 
-func lookTransactionVersion(_ context.Context, d *doctor) []finding {
+func lookTransactionVersion(d *doctor) []finding {
 	if d.kafka.versionsErr != nil {
 		return []finding{unseen("the brokers did not say it", "")}
 	}
@@ -62,7 +61,7 @@ func lookTransactionVersion(_ context.Context, d *doctor) []finding {
 	return []finding{warning(says, mend)}
 }
 
-func lookGroupProtocol(_ context.Context, d *doctor) []finding {
+func lookGroupProtocol(d *doctor) []finding {
 	if d.kafka.versionsErr != nil {
 		return []finding{unseen("the brokers did not say it", "")}
 	}
@@ -72,7 +71,7 @@ func lookGroupProtocol(_ context.Context, d *doctor) []finding {
 	return nil
 }
 
-func lookSessionTimeout(_ context.Context, d *doctor) []finding {
+func lookSessionTimeout(d *doctor) []finding {
 	if all := d.needSettings(); all != nil {
 		return all
 	}
@@ -89,7 +88,7 @@ func lookSessionTimeout(_ context.Context, d *doctor) []finding {
 	return nil
 }
 
-func lookTransactionTimeout(_ context.Context, d *doctor) []finding {
+func lookTransactionTimeout(d *doctor) []finding {
 	if all := d.needSettings(); all != nil {
 		return all
 	}
@@ -100,7 +99,7 @@ func lookTransactionTimeout(_ context.Context, d *doctor) []finding {
 	return nil
 }
 
-func lookCommitMetadata(_ context.Context, d *doctor) []finding {
+func lookCommitMetadata(d *doctor) []finding {
 	if all := d.needSettings(); all != nil {
 		return all
 	}
@@ -117,7 +116,7 @@ func lookCommitMetadata(_ context.Context, d *doctor) []finding {
 	}
 }
 
-func lookOffsetsRetention(_ context.Context, d *doctor) []finding {
+func lookOffsetsRetention(d *doctor) []finding {
 	if all := d.needSettings(); all != nil {
 		return all
 	}

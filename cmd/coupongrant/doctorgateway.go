@@ -24,7 +24,7 @@ const (
 	clockWarned  = time.Minute
 )
 
-func lookGatewayURL(_ context.Context, d *doctor) []finding {
+func lookGatewayURL(d *doctor) []finding {
 	at, err := url.Parse(d.cfg.Gateway.URL)
 	if err != nil || private(at) { // what is no URL is a matter of the settings
 		return nil
@@ -32,7 +32,7 @@ func lookGatewayURL(_ context.Context, d *doctor) []finding {
 	return []finding{warning("gateway.url is "+d.cfg.Gateway.URL+": session and open_id travel readable for everybody on the way", "use https://"+at.Host+at.Path)}
 }
 
-func lookCredentials(_ context.Context, d *doctor) (all []finding) {
+func lookCredentials(d *doctor) (all []finding) {
 	const mend = "write the secret into the file that is named, readable for the user that the processor runs as"
 	for _, err := range d.cfg.emptyCredentials() {
 		all = append(all, wrong(apart(err, mend)))
@@ -49,7 +49,7 @@ func lookCredentials(_ context.Context, d *doctor) (all []finding) {
 }
 
 // lookCredentialFiles finds what `run` refuses, and warns where it was told to accept it.
-func lookCredentialFiles(_ context.Context, d *doctor) []finding {
+func lookCredentialFiles(d *doctor) []finding {
 	var all []finding
 	for _, file := range d.cfg.secretFiles() {
 		err := file.guarded()
@@ -74,7 +74,7 @@ func apart(err error, otherwise string) (says, mend string) {
 	return err.Error(), otherwise
 }
 
-func lookSessionExpiry(_ context.Context, d *doctor) []finding {
+func lookSessionExpiry(d *doctor) []finding {
 	at := d.cfg.SessionExpiresAt
 	if at.IsZero() {
 		return nil
@@ -123,7 +123,7 @@ func (d *doctor) askGateway(ctx context.Context) (a gatewayAnswer) {
 	return a
 }
 
-func lookGateway(_ context.Context, d *doctor) []finding {
+func lookGateway(d *doctor) []finding {
 	a := d.gateway
 	var dns *net.DNSError
 	switch {
@@ -138,7 +138,7 @@ func lookGateway(_ context.Context, d *doctor) []finding {
 	}
 }
 
-func lookClock(_ context.Context, d *doctor) []finding {
+func lookClock(d *doctor) []finding {
 	a := d.gateway
 	if a.err != nil || a.date.IsZero() {
 		return []finding{unseen("the gateway says no time", "")}
@@ -174,14 +174,14 @@ func (d *doctor) askRegistry(ctx context.Context) registryAnswer {
 	return registryAnswer{err, subjects}
 }
 
-func lookRegistry(_ context.Context, d *doctor) []finding {
+func lookRegistry(d *doctor) []finding {
 	if d.schemas.err == nil {
 		return nil
 	}
 	return []finding{wrong(fmt.Sprintf("registry.url is %s: %v", d.cfg.Registry.URL, d.schemas.err), "check the address, and registry.user and its password if it asks for them")}
 }
 
-func lookSchemas(_ context.Context, d *doctor) []finding {
+func lookSchemas(d *doctor) []finding {
 	var all []finding
 	for _, s := range d.schemas.subjects {
 		switch {
@@ -194,7 +194,7 @@ func lookSchemas(_ context.Context, d *doctor) []finding {
 	return all
 }
 
-func lookCompatibility(_ context.Context, d *doctor) []finding {
+func lookCompatibility(d *doctor) []finding {
 	var all []finding
 	for _, s := range d.schemas.subjects {
 		if s.Latest > 0 && s.Compatibility != "" && s.Compatibility != schemas.FullTransitive {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -29,7 +28,7 @@ func groupChecks() []check {
 func isNoGroup(err error) bool       { return errors.Is(err, kerr.GroupIDNotFound) }
 func isNoTransaction(err error) bool { return errors.Is(err, kerr.TransactionalIDNotFound) }
 
-func lookRights(_ context.Context, d *doctor) []finding {
+func lookRights(d *doctor) []finding {
 	group := d.cfg.Processor.Group
 	all := d.eachTopic(func(topic string, t topicFacts) []finding {
 		var missing []kadm.ACLOperation
@@ -64,7 +63,7 @@ func transactionalMend(id, group string) string {
 	return mend
 }
 
-func lookMembers(_ context.Context, d *doctor) []finding {
+func lookMembers(d *doctor) []finding {
 	switch {
 	case errors.Is(d.kafka.group.err, kerr.GroupAuthorizationFailed):
 		return []finding{unseen("this user may not see the group", "")}
@@ -91,7 +90,7 @@ func lookMembers(_ context.Context, d *doctor) []finding {
 
 // lookOtherGroups finds this program in another group. What else reads the inputs is
 // nobody's harm.
-func lookOtherGroups(_ context.Context, d *doctor) []finding {
+func lookOtherGroups(d *doctor) []finding {
 	inputs := d.cfg.Processor.Topics.Inputs()
 	var all []finding
 	if err := d.kafka.othersErr; err != nil {
@@ -111,7 +110,7 @@ func lookOtherGroups(_ context.Context, d *doctor) []finding {
 	return all
 }
 
-func lookCommits(_ context.Context, d *doctor) []finding {
+func lookCommits(d *doctor) []finding {
 	switch {
 	case isNoGroup(d.kafka.commitsErr):
 		return nil // nothing was committed so far
@@ -149,7 +148,7 @@ func lookCommits(_ context.Context, d *doctor) []finding {
 	return all
 }
 
-func lookReplicaName(_ context.Context, d *doctor) []finding {
+func lookReplicaName(d *doctor) []finding {
 	if d.cfg.Origins[keyTransactionalID] != "" {
 		return nil
 	}
@@ -164,7 +163,7 @@ func lookReplicaName(_ context.Context, d *doctor) []finding {
 
 // lookTransactionalID finds signs of somebody else: who has it open, and how it
 // was set up. Nobody can see who uses it right now.
-func lookTransactionalID(_ context.Context, d *doctor) []finding {
+func lookTransactionalID(d *doctor) []finding {
 	t, id := d.kafka.transaction, d.cfg.Processor.TransactionalID
 	if t == nil {
 		return nil

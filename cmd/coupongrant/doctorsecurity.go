@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/x509"
 	"fmt"
 	"net"
@@ -10,7 +9,7 @@ import (
 	"time"
 )
 
-func lookEncryption(_ context.Context, d *doctor) []finding {
+func lookEncryption(d *doctor) []finding {
 	if d.cfg.Security.TLS {
 		return nil
 	}
@@ -28,7 +27,7 @@ func lookEncryption(_ context.Context, d *doctor) []finding {
 // certificateWarned is how long before its end a certificate is warned of.
 const certificateWarned = 14 * day
 
-func lookCertificates(_ context.Context, d *doctor) (all []finding) {
+func lookCertificates(d *doctor) (all []finding) {
 	if d.cfg.access == nil {
 		return nil
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -40,7 +39,7 @@ func (d *doctor) eachTopic(look func(topic string, t topicFacts) []finding) []fi
 	return all
 }
 
-func lookTopics(_ context.Context, d *doctor) []finding {
+func lookTopics(d *doctor) []finding {
 	keys := topicKeys(d.cfg)
 	var all []finding
 	for _, topic := range d.cfg.Processor.Topics.All() {
@@ -69,7 +68,7 @@ func lookTopics(_ context.Context, d *doctor) []finding {
 	return all
 }
 
-func lookTopicSettings(_ context.Context, d *doctor) []finding {
+func lookTopicSettings(d *doctor) []finding {
 	return d.eachTopic(func(topic string, t topicFacts) []finding {
 		if t.settingsErr == nil {
 			return nil
@@ -78,7 +77,7 @@ func lookTopicSettings(_ context.Context, d *doctor) []finding {
 	})
 }
 
-func lookPartitions(_ context.Context, d *doctor) []finding {
+func lookPartitions(d *doctor) []finding {
 	topics := d.cfg.Processor.Topics
 	granted, failed := len(d.kafka.topics[topics.Granted].Partitions), len(d.kafka.topics[topics.Failed].Partitions)
 	switch {
@@ -92,7 +91,7 @@ func lookPartitions(_ context.Context, d *doctor) []finding {
 		"give both as many, before anyone relies on them")}
 }
 
-func lookReplication(_ context.Context, d *doctor) []finding {
+func lookReplication(d *doctor) []finding {
 	var single []string
 	found := d.eachTopic(func(topic string, t topicFacts) []finding {
 		var all []finding
@@ -129,7 +128,7 @@ func alterTopic(topic, key string, to any) string {
 	return fmt.Sprintf("kafka-configs.sh --bootstrap-server BROKER --alter --topic %s --add-config %s=%v", shellWord(topic), key, to)
 }
 
-func lookCleanup(_ context.Context, d *doctor) []finding {
+func lookCleanup(d *doctor) []finding {
 	return d.eachTopic(func(topic string, t topicFacts) []finding {
 		if !strings.Contains(t.settings[keyCleanup], "compact") {
 			return nil
@@ -140,7 +139,7 @@ func lookCleanup(_ context.Context, d *doctor) []finding {
 	})
 }
 
-func lookRetention(_ context.Context, d *doctor) []finding {
+func lookRetention(d *doctor) []finding {
 	topics := d.cfg.Processor.Topics
 	giveUp := d.cfg.Processor.Retry.GiveUpAfter
 	return d.eachTopic(func(topic string, t topicFacts) []finding {
@@ -168,7 +167,7 @@ func lookRetention(_ context.Context, d *doctor) []finding {
 	})
 }
 
-func lookSizes(_ context.Context, d *doctor) []finding {
+func lookSizes(d *doctor) []finding {
 	topics := d.cfg.Processor.Topics
 	largest := int64(0)
 	for _, topic := range []string{topics.Store, topics.Loyalty} {
@@ -188,7 +187,7 @@ func lookSizes(_ context.Context, d *doctor) []finding {
 	})
 }
 
-func lookElections(_ context.Context, d *doctor) []finding {
+func lookElections(d *doctor) []finding {
 	return d.eachTopic(func(topic string, t topicFacts) []finding {
 		if t.settings[keyUncleanElection] != "true" {
 			return nil

@@ -85,16 +85,17 @@ func hasSocket(pid int, inode string) bool {
 // A local port is given anew while an older socket of it still waits for its end.
 func TestOwnerIsToldByBothEndsOfAConnection(t *testing.T) {
 	var first, second net.Conn
+	// Bound before it connects, a port is nobody else's: one that the system chooses as it connects is shared with
+	// connections to elsewhere, and cannot be bound again if one of those does not allow it.
+	var from net.Addr = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}
 	for _, conn := range []*net.Conn{&first, &second} {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = listener.Close() })
-		dialer := net.Dialer{Control: reusesItsPort}
-		if first != nil {
-			dialer.LocalAddr = first.LocalAddr()
-		}
+		dialer := net.Dialer{Control: reusesItsPort, LocalAddr: from}
 		*conn, err = dialer.Dial("tcp", listener.Addr().String())
 		require.NoError(t, err)
+		from = (*conn).LocalAddr()
 		t.Cleanup(func() { _ = (*conn).Close() })
 		accepted, err := listener.Accept()
 		require.NoError(t, err)

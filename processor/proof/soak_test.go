@@ -3,6 +3,9 @@
 package proof_test
 
 import (
+	"net"
+	"os"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -73,6 +76,27 @@ func soakControl(patch string) form {
 		name: "control of the soak, " + patch + ", on kfake", rate: 150, load: 150 * time.Second, drain: shortDrain, control: patch,
 		survivor: slotName(0), pace: 15 * time.Second, mix: mix{lostAnswers: 3, gatewayFlaps: 3},
 	}
+}
+
+// TestEverySignIsOfATimeUnderLoad: what rests would flatten the end of every line.
+func TestEverySignIsOfATimeUnderLoad(t *testing.T) {
+	gateway, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = gateway.Close() })
+	self, err := os.FindProcess(os.Getpid())
+	require.NoError(t, err)
+	m := &member{slot: slotName(0), cmd: &exec.Cmd{Process: self}, calls: &callLine{listener: gateway}}
+	s := &scraper{survivor: m.slot}
+	for range soakSlices {
+		s.note(m, nil)
+	}
+	require.Len(t, s.signs, soakSlices)
+
+	s.loadEnded()
+	s.note(m, nil)
+
+	require.Len(t, s.signs, soakSlices)
+	require.Equal(t, soakSlices+1, s.scrapes, "it is looked at all the same")
 }
 
 // runSoak is one run, whose promises must have held and whose survivor must have
