@@ -36,11 +36,11 @@ type survivor struct {
 	Process  string    `json:"process"`
 	Seconds  float64   `json:"seconds"`
 	Memory   []float64 `json:"resident_mib"`
-	HeapGoal []float64 `json:"heap_goal_mib,omitempty"` // missing: of a run before it was read
+	HeapGoal []float64 `json:"heap_goal_mib"`
 	Routines []float64 `json:"goroutines"`
 	Files    []float64 `json:"file_descriptors"`
-	OfCalls  []float64 `json:"goroutines_of_calls,omitempty"` // missing: of a run before they were told apart
-	Calling  []float64 `json:"gateway_connections,omitempty"` // missing: of a run before they were counted
+	OfCalls  []float64 `json:"goroutines_of_calls"`
+	Calling  []float64 `json:"gateway_connections"`
 }
 
 // vitals are its lines, by name. The heap's goal is twice what the last collection left, and
@@ -48,23 +48,19 @@ type survivor struct {
 // and connections to the gateway come with the faults, as many as calls wait, and go again. So
 // what there is beyond them is looked at: that they go, chaos.rest sees.
 func (s survivor) vitals() []vital {
-	all := []vital{{"resident set, MiB", "#1a73e8", s.Memory, mean(s.Memory)}}
-	beyond := func(name, color string, values, come []float64) {
-		if come == nil {
-			return
-		}
+	beyond := func(name, color string, values, come []float64) vital {
 		rest := slices.Clone(values)
 		for i := range rest {
 			rest[i] -= come[i]
 		}
-		all = append(all, vital{name, color, rest, mean(values)})
+		return vital{name, color, rest, mean(values)}
 	}
-	if s.HeapGoal != nil {
-		all = append(all, vital{"heap goal, MiB", "#9334e6", s.HeapGoal, mean(s.HeapGoal)})
+	return []vital{
+		{"resident set, MiB", "#1a73e8", s.Memory, mean(s.Memory)},
+		{"heap goal, MiB", "#9334e6", s.HeapGoal, mean(s.HeapGoal)},
+		beyond("goroutines beyond those of calls", "#e8710a", s.Routines, s.OfCalls),
+		beyond("file descriptors beyond the gateway's connections", "#188038", s.Files, s.Calling),
 	}
-	beyond("goroutines beyond those of calls", "#e8710a", s.Routines, s.OfCalls)
-	beyond("file descriptors beyond the gateway's connections", "#188038", s.Files, s.Calling)
-	return all
 }
 
 type vital struct {
@@ -80,26 +76,34 @@ type drift struct{ mean, growth, margin float64 }
 
 func (d drift) flat() bool { return d.growth+d.margin <= flatBelow }
 
-func (v vital) drift() drift {
-	measured := v.values[int(unmeasured*float64(len(v.values))):]
-	means := sliced(measured, soakBlocks, mean)
-	n := float64(len(means))
-	var sum, sumX, sumXX, sumXY float64
-	for i, y := range means {
-		x := (float64(i) + 0.5) / n // 0 to 1 over what is measured
-		sum, sumX, sumXX, sumXY = sum+y, sumX+x, sumXX+x*x, sumXY+x*y
+func (v vital) drift() drift { return together([]vital{v}) }
+
+// together is the growth that several runs have in common: one slope of the lines through
+// the blocks of each, which have levels of their own.
+func together(runs []vital) drift {
+	var spread, along, levels, residual float64
+	offs := func(visit func(x, y float64)) { // from the middle of what is measured, and from the level of the run
+		for _, v := range runs {
+			means := sliced(v.values[int(unmeasured*float64(len(v.values))):], soakBlocks, mean)
+			level := mean(means)
+			for i, y := range means {
+				visit((float64(i)+0.5)/soakBlocks-0.5, (y-level)/v.all)
+			}
+			levels += level
+		}
 	}
-	spread := sumXX - sumX*sumX/n
-	slope := (sumXY - sumX*sum/n) / spread
-	level := sum / n
-	var residual float64
-	for i, y := range means {
-		x := (float64(i) + 0.5) / n
-		off := y - level - slope*(x-sumX/n)
-		residual += off * off
-	}
-	const student = 2.365 // 97.5% of Student's t with soakBlocks-2 degrees of freedom
-	return drift{level, slope / v.all, student * math.Sqrt(residual/(n-2)/spread) / v.all}
+	offs(func(x, y float64) { spread, along = spread+x*x, along+x*y })
+	slope, level := along/spread, levels/float64(len(runs))
+	offs(func(x, y float64) { residual += (y - slope*x) * (y - slope*x) })
+	free := (soakBlocks-1)*len(runs) - 1
+	return drift{level, slope, student(len(runs)) * math.Sqrt(residual/float64(free)/spread)}
+}
+
+// student is the 97.5% quantile of Student's t with the degrees of freedom that as many runs
+// leave; of more than it knows it is that of the most, which is on the safe side.
+func student(runs int) float64 {
+	quantiles := []float64{2.365, 2.131, 2.069, 2.040} // 7, 15, 23, 31
+	return quantiles[min(runs, len(quantiles))-1]
 }
 
 // sliced is what each of n equal parts comes to.
@@ -123,13 +127,23 @@ func renderSoak(results []chaosResult) string {
 	fmt.Fprint(&b, "![What a process holds over the time of a soak](soak.svg)\n\n")
 	fmt.Fprintln(&b, "| run | what | mean | growth while measured, of all, 95% confidence | an hour | bound of the interval's upper end | held |")
 	fmt.Fprintln(&b, "|---|---|---|---|---|---|---|")
+	row := func(run string, hours float64, name string, d drift) {
+		fmt.Fprintf(&b, "| %s | %s | %s | %+.2f%% ± %.2f%% in %.2f h | %+.2f%% ± %.2f%% | %.0f%% | %s |\n", run, name,
+			figure.Text(d.mean), 100*d.growth, 100*d.margin, hours, 100*d.growth/hours, 100*d.margin/hours, 100*flatBelow,
+			map[bool]string{true: "yes", false: "**no**"}[d.flat()])
+	}
+	all, hours := map[string][]vital{}, 0.0
 	for _, r := range results {
 		measured := r.Survivor.Seconds / 3600 * (1 - unmeasured)
+		hours += measured / float64(len(results))
 		for _, v := range r.Survivor.vitals() {
-			d := v.drift()
-			fmt.Fprintf(&b, "| %s, %s, %s | %s | %s | %+.2f%% ± %.2f%% in %.2f h | %+.2f%% ± %.2f%% | %.0f%% | %s |\n", r.Form, r.Version,
-				r.Began.UTC().Format("2006-01-02"), v.name, figure.Text(d.mean), 100*d.growth, 100*d.margin, measured,
-				100*d.growth/measured, 100*d.margin/measured, 100*flatBelow, map[bool]string{true: "yes", false: "**no**"}[d.flat()])
+			row(fmt.Sprintf("%s, %s, %s", r.Form, r.Version, r.Began.UTC().Format("2006-01-02")), measured, v.name, v.drift())
+			all[v.name] = append(all[v.name], v)
+		}
+	}
+	if len(results) > 1 {
+		for _, v := range results[0].Survivor.vitals() {
+			row(fmt.Sprintf("these %d runs together", len(results)), hours, v.name, together(all[v.name]))
 		}
 	}
 	for _, r := range results {
@@ -211,6 +225,31 @@ func TestSoakFiguresTellEveryVitalSign(t *testing.T) {
 		require.Contains(t, text, "| soak, , 0001-01-01 | "+name+" | 50 | +0.00% ± 0.00% in 1.33 h | +0.00% ± 0.00% | 5% | yes |")
 	}
 	require.Contains(t, soakPlot(r), "113 min")
+	require.NotContains(t, text, "together")
+	require.Contains(t, renderSoak([]chaosResult{r, r}), "| these 2 runs together | resident set, MiB | 50 | +0.00% ± 0.00% in 1.33 h | +0.00% ± 0.00% | 5% | yes |")
+}
+
+// More runs tell a small growth from none, where one cannot; what each grows stays.
+func TestDriftOfRunsTogether(t *testing.T) {
+	run := func(level, growth, phase float64) vital {
+		v := vital{all: level}
+		for i := range soakSlices {
+			x := (float64(i)/soakSlices - unmeasured) / (1 - unmeasured)
+			v.values = append(v.values, level*(1+growth*x+0.04*math.Sin(float64(i)/5+phase)))
+		}
+		return v
+	}
+	still := []vital{run(90, 0, 0), run(110, 0, 2), run(100, 0, 4)}
+	growing := []vital{run(90, 0.1, 0), run(110, 0.1, 2), run(100, 0.1, 4)}
+
+	require.Equal(t, still[0].drift(), together(still[:1]))
+	for _, v := range still {
+		require.False(t, v.drift().flat(), "alone it cannot be told")
+	}
+	require.True(t, together(still).flat())
+	require.False(t, together(growing).flat())
+	require.InDelta(t, 0.1, together(growing).growth, 0.01)
+	require.InDelta(t, 100, together(still).mean, 2)
 }
 
 // What comes and goes with the faults hides no leak, and looks like none.
