@@ -32,6 +32,7 @@ func TestPlantedBugsAreSeen(t *testing.T) {
 		{"nothing-lent", "TestHotKeyLeavesTheOthersOfItsPartitionAlone"},
 		{"heartbeat", "TestReplicaThatGetsNowhereIsNotReady"},
 		{"recollection", "TestRefusedRepeatOfWhatAnotherWasGrantedIsNotFailed"},
+		{"one-place", "TestGrantIsNotForgottenForWhatComesNext"},
 	} {
 		t.Run(control.patch, func(t *testing.T) {
 			t.Parallel() // each is a build and one test

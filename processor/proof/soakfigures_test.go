@@ -76,11 +76,11 @@ type drift struct{ mean, growth, margin float64 }
 
 func (d drift) flat() bool { return d.growth+d.margin <= flatBelow }
 
-func (v vital) drift() drift { return together([]vital{v}) }
+func (v vital) drift() drift { return commonDrift([]vital{v}) }
 
-// together is the growth that several runs have in common: one slope of the lines through
+// commonDrift is the growth that several runs have in common: one slope of the lines through
 // the blocks of each, which have levels of their own.
-func together(runs []vital) drift {
+func commonDrift(runs []vital) drift {
 	var spread, along, levels, residual float64
 	offs := func(visit func(x, y float64)) { // from the middle of what is measured, and from the level of the run
 		for _, v := range runs {
@@ -143,7 +143,7 @@ func renderSoak(results []chaosResult) string {
 	}
 	if len(results) > 1 {
 		for _, v := range results[0].Survivor.vitals() {
-			row(fmt.Sprintf("these %d runs together", len(results)), hours, v.name, together(all[v.name]))
+			row(fmt.Sprintf("these %d runs together", len(results)), hours, v.name, commonDrift(all[v.name]))
 		}
 	}
 	for _, r := range results {
@@ -242,14 +242,14 @@ func TestDriftOfRunsTogether(t *testing.T) {
 	still := []vital{run(90, 0, 0), run(110, 0, 2), run(100, 0, 4)}
 	growing := []vital{run(90, 0.1, 0), run(110, 0.1, 2), run(100, 0.1, 4)}
 
-	require.Equal(t, still[0].drift(), together(still[:1]))
+	require.Equal(t, still[0].drift(), commonDrift(still[:1]))
 	for _, v := range still {
 		require.False(t, v.drift().flat(), "alone it cannot be told")
 	}
-	require.True(t, together(still).flat())
-	require.False(t, together(growing).flat())
-	require.InDelta(t, 0.1, together(growing).growth, 0.01)
-	require.InDelta(t, 100, together(still).mean, 2)
+	require.True(t, commonDrift(still).flat())
+	require.False(t, commonDrift(growing).flat())
+	require.InDelta(t, 0.1, commonDrift(growing).growth, 0.01)
+	require.InDelta(t, 100, commonDrift(still).mean, 2)
 }
 
 // What comes and goes with the faults hides no leak, and looks like none.
