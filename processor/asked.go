@@ -44,25 +44,18 @@ func (a *asked) fingerprint(q *schemas.Request, written time.Time) fingerprint {
 
 // recall notes what was read back.
 func (a *asked) recall(of fingerprint) {
-	switch before := a.ids.find(of.id); {
-	case before == nil:
-		a.ids.add(of.id, of.asking)
-	case of.written < before.written:
-		*before = of.asking
+	if known, before := a.ids.come(of.id); !before || of.written < known.written {
+		*known = of.asking
 	}
 }
 
 // differs notes a request that comes, and says that its id has asked for something else
 // before: then that stands.
 func (a *asked) differs(of fingerprint) bool {
-	before, came := a.ids.find(of.id), asking{content: of.content}
-	switch {
-	case before == nil:
-		a.ids.add(of.id, came)
-	case before.content != of.content && of.written > before.written:
+	known, before := a.ids.come(of.id)
+	if before && known.content != of.content && of.written > known.written {
 		return true
-	default:
-		*before = came
 	}
+	*known = asking{content: of.content}
 	return false
 }

@@ -40,15 +40,15 @@ func (g *grants) note(requestID string, since time.Time) {
 // that is newer.
 func (g *grants) noteRecord(e earlier) {
 	id, since := maphash.String(g.seed, e.requestID), e.since.UnixMilli()
-	if g.ids.find(id) != nil || g.ids.next(id).since <= since {
+	if g.ids.find(id) != nil || g.ids.last(id).since <= since {
 		g.keep(id, maphash.String(g.seed, e.origin), since)
 	}
 }
 
 func (g *grants) keep(id, only uint64, since int64) {
-	known := g.ids.find(id)
-	if known == nil {
-		g.ids.add(id, granting{only: only, since: since})
+	known, before := g.ids.come(id)
+	if !before {
+		*known = granting{only: only, since: since}
 		return
 	}
 	if known.only != only {

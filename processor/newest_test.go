@@ -19,7 +19,8 @@ func TestNewestKeepsTheNewest(t *testing.T) {
 	for i := range ids {
 		came[i] = random.Uint64()
 		require.Nil(t, n.find(came[i]))
-		n.add(came[i], i)
+		known, _ := n.come(came[i])
+		*known = i
 		if i >= sooner && gone(i-sooner) {
 			t.Fatalf("%d is gone", i-sooner)
 		}
@@ -30,19 +31,27 @@ func TestNewestKeepsTheNewest(t *testing.T) {
 	require.LessOrEqual(t, goneLately, 2, "one in 3,600,000 was reckoned")
 }
 
-func TestNewOnePushesOutWhoHasBeenThereForLongest(t *testing.T) {
+func TestNewOnePushesOutWhoCameTheLongestTimeAgo(t *testing.T) {
 	n := newNewest[string](1)
-	for id := range uint64(setPlaces) {
-		require.Zero(t, n.next(id), "there is room")
-		n.add(id+1, string(rune('a'+id)))
+	come := func(id uint64, known string) {
+		at, before := n.come(id)
+		require.False(t, before)
+		require.Empty(t, *at)
+		*at = known
 	}
-	*n.find(1) = "A"
-	require.Equal(t, "A", n.next(99))
+	for id := range uint64(setPlaces) {
+		require.Empty(t, n.last(id), "there is room")
+		come(id+1, string(rune('a'+id)))
+	}
+	known, before := n.come(1) // again: it outlasts those that came since it did first
+	require.True(t, before)
+	require.Equal(t, "a", *known)
+	require.Equal(t, "b", n.last(99))
 
-	n.add(99, "z")
+	come(99, "z")
 
-	require.Nil(t, n.find(1))
-	require.Equal(t, "b", n.next(100))
-	require.Equal(t, "b", *n.find(2))
+	require.Nil(t, n.find(2))
+	require.Equal(t, "c", n.last(100))
+	require.Equal(t, "a", *n.find(1))
 	require.Equal(t, "z", *n.find(99))
 }
