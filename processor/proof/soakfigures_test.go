@@ -81,21 +81,25 @@ func (v vital) drift() drift { return commonDrift([]vital{v}) }
 // commonDrift is the growth that several runs have in common: one slope of the lines through
 // the blocks of each, which have levels of their own.
 func commonDrift(runs []vital) drift {
-	var spread, along, levels, residual float64
-	offs := func(visit func(x, y float64)) { // from the middle of what is measured, and from the level of the run
-		for _, v := range runs {
-			means := sliced(v.values[int(unmeasured*float64(len(v.values))):], soakBlocks, mean)
-			level := mean(means)
-			for i, y := range means {
-				visit((float64(i)+0.5)/soakBlocks-0.5, (y-level)/v.all)
-			}
-			levels += level
+	var level, spread, along, residual float64
+	var offs []float64 // of each block from the level of its run
+	for _, v := range runs {
+		means := sliced(v.values[int(unmeasured*float64(len(v.values))):], soakBlocks, mean)
+		own := mean(means)
+		level += own / float64(len(runs))
+		for _, y := range means {
+			offs = append(offs, (y-own)/v.all)
 		}
 	}
-	offs(func(x, y float64) { spread, along = spread+x*x, along+x*y })
-	slope, level := along/spread, levels/float64(len(runs))
-	offs(func(x, y float64) { residual += (y - slope*x) * (y - slope*x) })
-	free := (soakBlocks-1)*len(runs) - 1
+	at := func(i int) float64 { return (float64(i%soakBlocks)+0.5)/soakBlocks - 0.5 } // from the middle of what is measured
+	for i, y := range offs {
+		spread, along = spread+at(i)*at(i), along+at(i)*y
+	}
+	slope := along / spread
+	for i, y := range offs {
+		residual += (y - slope*at(i)) * (y - slope*at(i))
+	}
+	free := len(offs) - len(runs) - 1
 	return drift{level, slope, student(len(runs)) * math.Sqrt(residual/float64(free)/spread)}
 }
 
