@@ -39,7 +39,7 @@ func (c *callers) start(ctx context.Context, next call) {
 }
 
 // work makes a call, and then those that are handed over. Between two of them it
-// holds on to neither: a task keeps its record, and that the fetch it came with.
+// holds on to neither.
 func (c *callers) work(ctx context.Context, first call) {
 	c.call(ctx, first)
 	for next := range c.calls {

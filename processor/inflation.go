@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -18,11 +18,15 @@ import (
 //
 // Beyond the bound a batch is refused for the moment, and comes again with the next
 // fetch. Only one that no fetch could hold is refused for good.
+//
+// A client has it as its decompressor and as a hook; kgo calls both from its goroutines.
 type inflation struct {
-	batches   kgo.Decompressor
-	most      int64
-	spent     atomic.Int64
-	stretched atomic.Int64 // when last, in nanoseconds of Unix; 0: nothing that has not been polled
+	batches kgo.Decompressor
+	most    int64
+
+	mu          sync.Mutex
+	older, held int64     // what was decompressed and is not known to be gone: before since, and in all
+	since       time.Time // a while ago
 }
 
 // MaxDecompressed is what a batch may grow to, in bytes, for anybody who reads the
@@ -37,7 +41,6 @@ const (
 	recordCost  = 200 // a kgo.Record and the places it stands in
 	headerCost  = 40
 	handedOver  = time.Second // within which kgo has put what it has decompressed where polls find it
-	stretch     = 8           // by how much requests, which differ, can be compressed
 )
 
 // newInflation bounds what fetches grow to by most bytes.
@@ -57,7 +60,7 @@ func newInflation(most int64) (*inflation, error) {
 
 // Decompress implements kgo.Decompressor.
 func (i *inflation) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
-	if i.spent.Load() >= i.most {
+	if !i.take(0) {
 		return nil, errInflated
 	}
 	out, err := i.batches.Decompress(src, codec)
@@ -68,28 +71,52 @@ func (i *inflation) Decompress(src []byte, codec kgo.CompressionCodecType) ([]by
 	if cost > i.most {
 		return nil, kgo.ErrMaxDecompress
 	}
-	if i.spent.Add(cost) > i.most {
-		i.spent.Add(-cost)
+	if !i.take(cost) {
 		return nil, errInflated
-	}
-	if len(out) > stretch*len(src) {
-		i.stretched.Store(time.Now().UnixNano())
 	}
 	return out, nil
 }
 
-// polled is told of each poll, and whether it left nothing behind. Its records hold
-// on to far more than their own bytes if it says so: to the batches they came in. What
-// was decompressed a moment ago may come with a later poll, so it says so for longer.
-func (i *inflation) polled(everything bool) (stretched bool) {
-	last := i.stretched.Load()
-	if everything {
-		i.spent.Store(0)
-		if time.Since(time.Unix(0, last)) > handedOver {
-			i.stretched.CompareAndSwap(last, 0)
-		}
+// take makes room for a batch, if there is some.
+func (i *inflation) take(cost int64) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.held >= i.most || i.held+cost > i.most {
+		return false
 	}
-	return last != 0
+	i.held += cost
+	return true
+}
+
+// OnFetchRecordUnbuffered implements kgo.HookFetchRecordUnbuffered: a record has been
+// polled, or dropped, as those of a partition that is paused.
+func (i *inflation) OnFetchRecordUnbuffered(r *kgo.Record, _ bool) {
+	cost := costOfRecord(r)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.older, i.held = max(i.older-cost, 0), max(i.held-cost, 0)
+}
+
+// polled is told of each poll, and whether it left nothing behind. That it brought nothing
+// does not say that nothing is held: kgo hands over the batches of a fetch when it has
+// decompressed all of them. But what no poll has brought a while later, as records of
+// aborted transactions, is gone.
+func (i *inflation) polled(everything bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if everything && time.Since(i.since) > handedOver {
+		i.held -= i.older
+		i.older, i.since = i.held, time.Now()
+	}
+}
+
+// costOfRecord is what costOf counted for a record, or a few bytes less.
+func costOfRecord(r *kgo.Record) int64 {
+	cost := recordCost + len(r.Key) + len(r.Value) + headerCost*len(r.Headers)
+	for _, h := range r.Headers {
+		cost += len(h.Key) + len(h.Value)
+	}
+	return int64(cost)
 }
 
 // bombed is what a person reads of a batch that is refused for good.
@@ -135,9 +162,10 @@ func headersOf(record []byte) int64 {
 	return max(0, min(count, int64(len(record)-max(n, 0))/2)) // none takes less than two bytes
 }
 
-// moved is a record without the batch that it came in, bytes and records. It leaves
-// nothing of itself there: a batch can go as soon as its last record is moved, while
-// the rest of the poll still is.
+// moved is a record without the fetch that it came in, bytes and records: kgo's records
+// point into the answer of the broker, or into what a batch of it was decompressed to, and one
+// that waits would hold on to all of that. It leaves nothing of itself there: a batch can
+// go as soon as its last record is moved, while the rest of the poll still is.
 func moved(r *kgo.Record) *kgo.Record {
 	own := *r
 	own.Key, own.Value = bytes.Clone(r.Key), bytes.Clone(r.Value)

@@ -3,11 +3,15 @@ package processor
 import (
 	"bytes"
 	"encoding/binary"
+	"runtime"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupongrant/coupongrant/breaker"
 )
 
 // rawRecord is one as it stands in a batch.
@@ -66,16 +70,24 @@ func TestAttackBatchesThatGrowAreRefusedForTheMomentOrForGood(t *testing.T) {
 		require.NoError(t, grow(large))
 	}
 	require.ErrorIs(t, grow(large), errInflated)
-	require.NotZero(t, i.stretched.Load())
-	stretchedAt := func(ago time.Duration) { i.stretched.Store(time.Now().Add(-ago).UnixNano()) }
-	stretchedAt(-time.Hour) // a slow machine takes longer than handedOver between two lines
-	require.True(t, i.polled(false), "they hold on to more than their bytes")
+	i.polled(true) // from now on it must have been polled after handedOver
+	i.since = time.Now().Add(time.Hour)
+	i.polled(true)
+	require.ErrorIs(t, grow(large), errInflated, "kgo may not have handed over what it has decompressed")
+	i.OnFetchRecordUnbuffered(&kgo.Record{Value: make([]byte, MaxDecompressed-1000)}, true)
+	require.NoError(t, grow(large), "one has been polled")
+	require.ErrorIs(t, grow(large), errInflated)
+	gone := func() { // of aborted transactions, say
+		for range 2 {
+			i.since = time.Now().Add(-2 * handedOver)
+			i.polled(true)
+		}
+	}
+	i.since = time.Now().Add(-2 * handedOver)
+	i.polled(false)
 	require.ErrorIs(t, grow(large), errInflated, "there is more to poll")
-	require.True(t, i.polled(true))
-	require.True(t, i.polled(true), "another may be on its way to where polls find it")
-	stretchedAt(2 * handedOver)
-	require.True(t, i.polled(true), "until it must have come")
-	require.False(t, i.polled(true))
+	gone()
+	require.Zero(t, i.held)
 	require.NoError(t, grow(large))
 
 	for name, bomb := range map[string][]byte{
@@ -83,18 +95,53 @@ func TestAttackBatchesThatGrowAreRefusedForTheMomentOrForGood(t *testing.T) {
 		"records": bytes.Repeat(rawRecord(nil, 0), maxInflated/recordCost),
 		"headers": rawRecord(nil, maxInflated/headerCost),
 	} {
-		i.polled(true)
+		gone()
 		require.ErrorIs(t, grow(bomb), kgo.ErrMaxDecompress, name)
 		require.NoError(t, grow(large), "it costs the others nothing: %s", name)
 	}
-	stretchedAt(2 * handedOver)
-	i.polled(true)
-	var unlike []byte // requests are that
-	for n := range 1000 {
-		unlike = append(unlike, rawRecord(bytes.Repeat([]byte{byte(n), byte(n >> 2), byte(n * 7)}, 3), 0)...)
-	}
-	require.NoError(t, grow(unlike))
-	require.False(t, i.polled(true), "ordinary batches are not copied")
+}
+
+// What a record is counted for when it is decompressed, it gives back when it is polled,
+// but for the few bytes in which a batch says how long its parts are.
+func TestPolledRecordsGiveBackWhatTheirBatchTook(t *testing.T) {
+	raw := rawRecord(make([]byte, 300), 3)
+	record := &kgo.Record{Value: make([]byte, 300), Headers: make([]kgo.RecordHeader, 3)}
+	left := costOf(bytes.Repeat(raw, 1000)) - 1000*costOfRecord(record)
+	require.GreaterOrEqual(t, left, int64(0))
+	require.LessOrEqual(t, left, int64(1000*20))
+}
+
+// Producers that do not compress send batches whose records are read where they stand in
+// the answer of a broker, which is megabytes.
+func TestRecordThatWaitsDoesNotKeepItsFetch(t *testing.T) {
+	s := leaving()
+	m, err := newMetrics(prometheus.NewRegistry(), breaker.New(breaker.DefaultConfig(), nil), nil)
+	require.NoError(t, err)
+	s.metrics, s.undecoded = m, newUndecoded()
+	o := s.windows.Assign(partition{"store", 0}, position{})
+	gone := make(chan struct{})
+	func() {
+		answer := make([]byte, 4<<20)
+		runtime.AddCleanup(&answer[0], func(gone chan struct{}) { close(gone) }, gone)
+		copy(answer[100:], "key and value")
+		record := &kgo.Record{Topic: "store", Key: answer[100:103], Value: answer[108:113], Headers: []kgo.RecordHeader{{Key: "h", Value: answer[104:107]}}}
+		require.NoError(t, s.admit(kgo.Fetches{{Topics: []kgo.FetchTopic{{Topic: "store", Partitions: []kgo.FetchPartition{{Records: []*kgo.Record{record}}}}}}}))
+	}()
+	require.Eventually(t, func() bool {
+		runtime.GC()
+		select {
+		case <-gone:
+			return true
+		default:
+			return false
+		}
+	}, time.Minute, time.Millisecond)
+	waiting := s.undecoded.take(1)
+	require.Len(t, waiting, 1)
+	require.Equal(t, "key", string(waiting[0].record.Key))
+	require.Equal(t, "value", string(waiting[0].record.Value))
+	require.Equal(t, "and", string(waiting[0].record.Headers[0].Value))
+	require.Equal(t, o.assignment, waiting[0].assignment)
 }
 
 func TestMovedRecordLeavesNothingBehindAndSharesNothing(t *testing.T) {

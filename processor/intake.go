@@ -15,9 +15,8 @@ import (
 
 // What the session does with a poll.
 
-// admit takes polled records into their windows; those of batches that were stretched
-// are moved out of their batch.
-func (s *session) admit(fetches kgo.Fetches, stretched bool) error {
+// admit takes polled records into their windows, out of the fetch that they came in.
+func (s *session) admit(fetches kgo.Fetches) error {
 	var stray error
 	now := time.Now()
 	fetches.EachPartition(func(ftp kgo.FetchTopicPartition) {
@@ -42,10 +41,7 @@ func (s *session) admit(fetches kgo.Fetches, stretched bool) error {
 					continue
 				}
 				s.metrics.polled.WithLabelValues(ftp.Topic).Inc()
-				if stretched {
-					r = moved(r)
-				}
-				s.admitRecord(o, r, now)
+				s.admitRecord(o, moved(r), now)
 			}
 		}
 	})

@@ -264,7 +264,7 @@ func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error)
 	p.know.cuts = s.cuts
 	s.assigned = assigned
 	opts := slices.Concat(p.deps.Kafka, p.options(ctx, c, member), assigned.options(),
-		[]kgo.Opt{kgo.WithHooks(client), kgo.WithDecompressor(s.inflation)})
+		[]kgo.Opt{kgo.WithHooks(client, s.inflation), kgo.WithDecompressor(s.inflation)})
 	kafka, err := kgo.NewGroupTransactSession(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("preparing the Kafka session: %w", err)

@@ -96,7 +96,7 @@ func (r *recollection) read(ctx context.Context, reaches map[partition]reach) (m
 		starts[p.topic][p.number] = kgo.NewOffset().At(at.from)
 	}
 	client, err := kgo.NewClient(slices.Concat(r.kafka, reading(), []kgo.Opt{
-		kgo.WithContext(ctx), kgo.MetadataMinAge(metadataMinAge), kgo.ConsumePartitions(starts), kgo.WithDecompressor(inflation),
+		kgo.WithContext(ctx), kgo.MetadataMinAge(metadataMinAge), kgo.ConsumePartitions(starts), kgo.WithDecompressor(inflation), kgo.WithHooks(inflation),
 		kgo.DisableClientMetrics(), // Close would wait for brokers to take them
 	})...)
 	if err != nil {

@@ -280,14 +280,14 @@ func (s *session) poll(ctx context.Context, wait bool) (polled int, err error) {
 		cancel()
 	}
 	polled = fetches.NumRecords()
-	stretched := s.inflation.polled(polled < pollRecords)
+	s.inflation.polled(polled < pollRecords)
 	if err := s.applyEvents(ctx); err != nil { // partitions that were opened right before these records
 		return 0, err
 	}
 	if err := s.fetchErrors(fetches); err != nil {
 		return 0, err
 	}
-	return polled, s.admit(fetches, stretched)
+	return polled, s.admit(fetches)
 }
 
 // pollTimeout is how long a pass may wait for news.
