@@ -37,6 +37,7 @@ const (
 	whereBrokers = "brokers" // of kafka: none answers
 	whereGroup   = "group"   // it cannot be joined
 	whereRights  = "rights"  // this user lacks some
+	whereOffsets = "offsets" // those of partitions that came to us are not given
 	whereQuota   = "quota"   // our share of the rate is no longer known to be ours
 	whereResults = "results" // of topic: those that outcomes go to
 	whereSchemas = "schemas" // of registry: writers' schemas

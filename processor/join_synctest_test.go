@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -194,6 +195,94 @@ func TestOffsetsAreAskedForWithRequireStable(t *testing.T) {
 			})
 		})
 	}
+}
+
+// pendingOffsets has the brokers say of every offset, until the function that it returns is
+// called, that a transaction with it is open.
+func (s *shop) pendingOffsets() (ends func()) {
+	var ended atomic.Bool
+	s.kafka.ControlKey(int16(kmsg.OffsetFetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		if ended.Load() {
+			return nil, nil, false
+		}
+		s.kafka.KeepControl()
+		resp := req.ResponseKind().(*kmsg.OffsetFetchResponse) //nolint:forcetypeassert // ControlKey's
+		for _, group := range req.(*kmsg.OffsetFetchRequest).Groups {
+			answer := kmsg.OffsetFetchResponseGroup{Group: group.Group}
+			for _, topic := range group.Topics {
+				of := kmsg.OffsetFetchResponseGroupTopic{Topic: topic.Topic, TopicID: topic.TopicID}
+				for _, number := range topic.Partitions {
+					of.Partitions = append(of.Partitions, kmsg.OffsetFetchResponseGroupTopicPartition{
+						Partition: number, Offset: -1, LeaderEpoch: -1, ErrorCode: kerr.UnstableOffsetCommit.Code,
+					})
+				}
+				answer.Topics = append(answer.Topics, of)
+			}
+			resp.Groups = append(resp.Groups, answer)
+		}
+		return resp, nil, true
+	})
+	return func() { ended.Store(true) }
+}
+
+// A transaction on the offsets of partitions that came to us does not end: of these nothing
+// is known, not even that something waits in them.
+func TestOffsetsThatAreNotGivenAreAHold(t *testing.T) {
+	for _, protocol := range []GroupProtocol{Classic, Consumer} {
+		t.Run(string(protocol), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newShop(t, 2, always(grantsAlways))
+				ends := s.pendingOffsets()
+				cfg := s.config("r1")
+				cfg.GroupProtocol = protocol
+				r := s.start(cfg)
+				s.spread("id", 10, 2)
+				time.Sleep(endsByItself(cfg))
+				require.Empty(t, r.Health().Holds, "until then it may end by itself")
+				time.Sleep(10 * time.Second)
+				require.Contains(t, reasons(r.Health().Holds, holdKafka), "the brokers do not end a transaction on their offsets")
+				time.Sleep(10 * time.Minute)
+				require.Len(t, r.Health().Holds, 1)
+				ends()
+				onceEach(t, 10, s.settled(10))
+				require.Empty(t, r.Health().Holds)
+				require.NoError(t, r.stopped())
+			})
+		})
+	}
+}
+
+// Partitions that have left before they could be opened hold nobody up, whether or not we
+// were told that they left.
+func TestWaitingForOffsetsEndsWhenNobodyAsksForThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := new(awaited)
+		ask := func(times int) {
+			for range times {
+				w.OnBrokerWrite(kgo.BrokerMetadata{}, int16(kmsg.OffsetFetch), 0, 0, 0, nil)
+				time.Sleep(time.Second)
+			}
+		}
+		ask(10)
+		require.Zero(t, w.waits(time.Now()), "a look at offsets of our own")
+		w.given()
+		ask(20)
+		require.Equal(t, 30*time.Second, w.waits(time.Now()))
+		time.Sleep(askedAgain)
+		require.Zero(t, w.waits(time.Now()))
+		ask(5)
+		require.Equal(t, 5*time.Second, w.waits(time.Now()))
+		w.fetched()
+		time.Sleep(time.Minute)
+		require.Equal(t, time.Minute+5*time.Second, w.waits(time.Now()), "their logs are looked at")
+		w.looked(false)
+		require.Zero(t, w.waits(time.Now()))
+		ask(1)
+		w.fetched()
+		w.looked(true)
+		ask(10)
+		require.Zero(t, w.waits(time.Now()))
+	})
 }
 
 // dice are thrown by many goroutines.
