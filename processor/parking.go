@@ -63,6 +63,19 @@ func (s *scheduler) sweep(now time.Time) {
 		s.touch(sup)
 		s.conclude(e.task, e.verdict, answered{})
 	}
+	if s.turns.inFlight == 0 && s.nobodyWaits() { // the next call that fails says so again
+		s.holds.Clear(holdGateway, "")
+	}
+}
+
+// nobodyWaits says that everybody who was handed over has an end, or has left us.
+func (s *scheduler) nobodyWaits() bool {
+	for _, sup := range s.supplies {
+		if sup.roll.size > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // overdue says that a task has kept others waiting for too long. Not to be asked

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -79,6 +80,32 @@ func TestOutageIsNotAnOutcome(t *testing.T) {
 		require.Empty(t, r.Health().Holds)
 		require.NoError(t, r.stopped())
 	})
+}
+
+// Who waited has expired, and nobody calls who could find that the gateway works again.
+func TestHoldOfTheGatewayEndsWithTheLastWhoWaits(t *testing.T) {
+	for name, requests := range map[string]int{"few failures": 1, "the breaker is open": 100} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newShop(t, 1, always(func(*http.Request) (*http.Response, error) { return nil, syscall.ECONNREFUSED }))
+				r := s.start(s.config("r1"))
+				expiring := s.requests("id", requests)
+				for i := range expiring {
+					expiring[i].ExpiresAt = time.Now().Add(time.Minute)
+				}
+				s.produce(0, nil, expiring...)
+				time.Sleep(30 * time.Second)
+				require.Contains(t, reasons(r.Health().Holds, holdGateway), "the gateway is in trouble")
+				time.Sleep(time.Minute)
+				require.Len(t, on(s.topics.Failed, s.allEnds()), requests)
+				require.Empty(t, r.Health().Holds, "nobody waits")
+				s.produce(0, nil, s.request("next"))
+				time.Sleep(3 * time.Second)
+				require.Contains(t, reasons(r.Health().Holds, holdGateway), "the gateway is in trouble", "it was not forgotten")
+				require.NoError(t, r.stopped())
+			})
+		})
+	}
 }
 
 func TestRefusedAppStopsAllCalls(t *testing.T) {
