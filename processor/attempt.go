@@ -20,7 +20,7 @@ type attempter struct {
 // answered is what one attempt came to.
 type answered struct {
 	task   *task
-	at     time.Time // when the call began
+	at     time.Time // when the call began, with its monotonic reading: a wall clock may be set meanwhile
 	took   time.Duration
 	coupon topclient.Coupon
 	err    *topclient.Error // nil: granted
@@ -33,7 +33,7 @@ func (a *attempter) Attempt(ctx context.Context, t *task) answered {
 	defer cancel()
 	began := time.Now()
 	coupon, err := a.client.Send(ctx, a.credentials.Current(), grant(&t.request))
-	ans := answered{task: t, at: began.UTC(), took: time.Since(began), coupon: coupon}
+	ans := answered{task: t, at: began, took: time.Since(began), coupon: coupon}
 	if err != nil && !errors.As(err, &ans.err) {
 		// Send promises an *Error. Anything else was not understood, and what
 		// is not understood leaves doubt.
@@ -57,12 +57,13 @@ func grant(r *schemas.Request) topclient.Grant {
 
 // logged is the attempt as outcomes carry it.
 func (a answered) logged() schemas.Attempt {
+	at := a.at.UTC()
 	if a.err == nil {
-		return schemas.Attempt{At: a.at}
+		return schemas.Attempt{At: at}
 	}
 	code := a.err.Code
 	if a.err.Business != "" {
 		code = a.err.Business
 	}
-	return schemas.Attempt{At: a.at, About: a.err.About.String(), Code: code}
+	return schemas.Attempt{At: at, About: a.err.About.String(), Code: code}
 }

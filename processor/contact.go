@@ -16,7 +16,8 @@ import (
 // retries in silence.
 type contact struct {
 	holds     *holds
-	lastRead  atomic.Int64              // Unix nanoseconds of the last answer
+	began     time.Time                 // with its monotonic reading: no wall clock that is set makes silence
+	lastRead  atomic.Int64              // nanoseconds after that, of the last answer
 	unreached atomic.Pointer[unreached] // the first since then; nil: none
 	bound     time.Duration             // of silence
 	silent    atomic.Bool               // the hold stands
@@ -41,7 +42,7 @@ const (
 )
 
 func newContact(cfg Config, h *holds) *contact {
-	return &contact{holds: h, bound: max(silence, cfg.HeartbeatInterval+2*time.Second)}
+	return &contact{holds: h, began: time.Now(), bound: max(silence, cfg.HeartbeatInterval+2*time.Second)}
 }
 
 // OnBrokerConnect implements kgo.HookBrokerConnect.
@@ -63,7 +64,7 @@ func (c *contact) look(now time.Time, member bool) {
 		c.since = now
 	}
 	c.looked = now
-	if last := time.Unix(0, c.lastRead.Load()); last.After(c.since) {
+	if last := c.began.Add(time.Duration(c.lastRead.Load())); last.After(c.since) {
 		c.since = last
 	}
 	why, quiet := c.unreached.Load(), now.Sub(c.since)
@@ -90,7 +91,7 @@ func (c *contact) OnBrokerE2E(_ kgo.BrokerMetadata, _ int16, e2e kgo.BrokerE2E) 
 }
 
 func (c *contact) answered() {
-	c.lastRead.Store(time.Now().UnixNano())
+	c.lastRead.Store(int64(time.Since(c.began)))
 	c.unreached.Store(nil)
 	if c.silent.Load() { // rarely: answers come by the thousand
 		c.telling.Lock()

@@ -48,4 +48,6 @@ func TestSilenceOfBrokersIsToldInItsTime(t *testing.T) {
 	require.Equal(t, before.Since, h.Current()[0].Since)
 	c.answered()
 	require.Empty(t, h.Current())
+	c.look(time.Now(), true)
+	require.NotEqual(t, c.since.Round(0), c.since, "it is counted by the monotonic clock: a wall clock may be set")
 }

@@ -100,13 +100,13 @@ func (g *gate) look(now time.Time, holds *holds) {
 // ended notes an answer: a grant, or one about the request, shows that the app is
 // accepted again.
 func (g *gate) ended(answer *topclient.Error, holds *holds) {
+	g.watch(answer, holds)
 	if unsent(answer) { // if it was to be the probe, another is
 		if g.probes() {
 			g.nextProbe = time.Time{}
 		}
 		return
 	}
-	g.watch(answer, holds)
 	if g.trouble != nil && (answer == nil || answer.About == topclient.AboutRequest) {
 		g.trouble = nil
 		holds.Clear(holdApp, "")

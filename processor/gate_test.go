@@ -95,6 +95,27 @@ func TestWhatShowsThatTheAppIsAcceptedAgain(t *testing.T) {
 	}
 }
 
+// What is refused here was never sent: it is no sign that the app is accepted again, and
+// if it was to be the probe, another is. But that what we send is wrong it does show.
+func TestWhatIsRefusedHereEndsNoTrouble(t *testing.T) {
+	g := gate{guard: new(guard)}
+	h, _ := loggedHolds()
+	refusedHere := &topclient.Error{About: topclient.AboutRequest, Code: topclient.CodeNotSendable}
+	now := time.Now()
+	g.pause(answers()["app refused"], now, now.Add(probeApp), h)
+	g.started(now)
+	g.ended(refusedHere, h)
+	require.Equal(t, []string{"app "}, named(h.Current()))
+	_, ok := g.open(now, 0)
+	require.True(t, ok, "another probes")
+	for range guardAnswers {
+		g.ended(refusedHere, h)
+	}
+	require.Equal(t, []string{"app ", "app refusals"}, named(h.Current()))
+	_, ok = g.open(now, 0)
+	require.True(t, ok)
+}
+
 func TestNewCredentialsAreProbedAtOnce(t *testing.T) {
 	g := gate{guard: new(guard)}
 	h, _ := loggedHolds()

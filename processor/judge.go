@@ -190,7 +190,7 @@ func (s *scheduler) conclude(t *task, v verdict, ans answered) {
 	}
 	switch v.action {
 	case actGrant:
-		e.kind, e.coupon, e.at = endGranted, ans.coupon, ans.at.Add(ans.took)
+		e.kind, e.coupon, e.at = endGranted, ans.coupon, ans.at.Add(ans.took).UTC()
 	case actFail:
 		e.kind, e.failure = endFailed, v.failure
 	case actDeadLetter:

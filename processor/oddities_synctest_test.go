@@ -4,7 +4,6 @@ package processor
 
 import (
 	"encoding/binary"
-	"fmt"
 	"net/http"
 	"path"
 	"strconv"
@@ -20,29 +19,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
-
-// What is refused here was never sent: it is no sign that the app is accepted again.
-func TestWhatIsRefusedHereEndsNoTrouble(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var calls atomic.Int64
-		s := newShop(t, 1, always(func(*http.Request) (*http.Response, error) {
-			calls.Add(1)
-			return refused("isv.permission-denied"), nil
-		}))
-		r := s.start(s.config("r1"))
-		time.Sleep(5 * time.Second)
-		for i := range 150 {
-			s.produce(0, nil, s.requests(fmt.Sprint("id", i), 3)...)
-			s.produce(0, nil, s.request(strings.Repeat(" ", 1+i%60)))
-		}
-		time.Sleep(30 * time.Second)
-		before := calls.Load()
-		time.Sleep(10 * time.Minute)
-		require.InDelta(t, 20, calls.Load()-before, 3, "one every 30 seconds")
-		require.NotEmpty(t, reasons(r.Health().Holds, holdApp))
-		require.NoError(t, r.stopped())
-	})
-}
 
 // Garbage may name more schemas than the registry's answers are remembered of. Each
 // still becomes a dead letter, and what follows is called.
