@@ -22,11 +22,17 @@ const maxAbsent = 1000
 // else of it than the Checker does. Not safe for concurrent use.
 type Reader struct {
 	*Source
-	absent map[int]error // schema ids that the registry does not know, asked for once
+	absent map[absence]error // schemas that the registry does not know, asked for once
+}
+
+// absence of a schema: sure if Registry believes in it, else it was only denied.
+type absence struct {
+	id   int
+	sure bool
 }
 
 // NewReader does no I/O.
-func NewReader(s *Source) *Reader { return &Reader{Source: s, absent: map[int]error{}} }
+func NewReader(s *Source) *Reader { return &Reader{Source: s, absent: map[absence]error{}} }
 
 // Stable says what can be read of topics at this moment: of each partition from
 // its start to its last stable offset, so that an open transaction holds nobody
@@ -90,25 +96,31 @@ func (r *Reader) Scan(ctx context.Context, ranges []Range, each func(*kgo.Record
 // Request reads the value of a request record. bad says that it cannot be read,
 // or that the request breaks a rule and comes back nevertheless; err that the
 // registry gave no answer.
+//
+// It believes a denial before Registry is sure, or every id that a producer has made
+// up would cost seconds: a request that cannot be read is no breach, and costs the
+// audit a comparison.
 func (r *Reader) Request(ctx context.Context, value []byte) (q schemas.Request, bad, err error) {
-	return decode(ctx, r, r.Codec.Decode, value)
+	return decode(ctx, r, r.Codec.Decode, value, false)
 }
 
-// Outcome reads the value of a record of the granted or the failed topic.
+// Outcome reads the value of a record of the granted or the failed topic. One that
+// cannot be read is a breach, so it waits until Registry is sure of an absence.
 func (r *Reader) Outcome(ctx context.Context, value []byte) (o schemas.Outcome, bad, err error) {
-	return decode(ctx, r, r.Codec.DecodeOutcome, value)
+	return decode(ctx, r, r.Codec.DecodeOutcome, value, true)
 }
 
 // decode fetches the schema when the codec asks for it. bad says that the value
 // cannot be read, err that the registry gave no answer.
-func decode[T any](ctx context.Context, r *Reader, read func([]byte) (T, error), value []byte) (v T, bad, err error) {
+func decode[T any](ctx context.Context, r *Reader, read func([]byte) (T, error), value []byte, sure bool) (v T, bad, err error) {
 	v, bad = read(value)
 	missing, ok := errors.AsType[*schemas.NotFetchedError](bad)
 	if !ok {
 		return v, bad, nil
 	}
-	if r.absent[missing.ID] == nil {
-		if err := r.fetch(ctx, missing.ID); err != nil {
+	known := absence{missing.ID, sure}
+	if r.absent[known] == nil {
+		if err := r.fetch(ctx, missing.ID, sure); err != nil {
 			return v, nil, fmt.Errorf("fetching schema %d: %w", missing.ID, err)
 		}
 		v, bad = read(value)
@@ -118,27 +130,25 @@ func decode[T any](ctx context.Context, r *Reader, read func([]byte) (T, error),
 		if len(r.absent) >= maxAbsent {
 			clear(r.absent) // whoever makes up ids has us ask again, and takes no memory
 		}
-		r.absent[missing.ID] = bad
+		r.absent[known] = bad
 	}
-	return v, r.absent[missing.ID], nil
+	return v, r.absent[known], nil
 }
 
-// fetch returns once the codec knows the schema, or the registry answers but
-// does not give this one. It does not wait until Registry is sure of the
-// absence: here that costs a comparison, not a dead letter, and every id that a
-// producer has made up would cost seconds.
-func (r *Reader) fetch(ctx context.Context, id int) error {
+// fetch returns once the codec knows the schema, or the registry has denied it: so
+// often that Registry is sure, or else twice at once. A failure is no denial, though
+// the registry may answer everything else: one server of several may be down.
+func (r *Reader) fetch(ctx context.Context, id int, sure bool) error {
 	ctx, cancel := context.WithTimeout(ctx, r.patience())
 	defer cancel()
 	again := time.NewTicker(fetchEvery)
 	defer again.Stop()
 	for {
 		err := r.Registry.Fetch(ctx, id)
-		if err == nil {
-			return nil
+		if !sure && errors.Is(err, schemas.ErrDenied) {
+			err = r.Registry.Fetch(ctx, id) // another server may know it already
 		}
-		if r.registryAnswers(ctx) {
-			_ = r.Registry.Fetch(ctx, id) // the first may have met a short failure
+		if err == nil || !sure && errors.Is(err, schemas.ErrDenied) {
 			return nil
 		}
 		select {
@@ -147,10 +157,4 @@ func (r *Reader) fetch(ctx context.Context, id int) error {
 		case <-again.C:
 		}
 	}
-}
-
-func (r *Reader) registryAnswers(ctx context.Context) bool {
-	err := r.Registry.FetchOwn(ctx, schemas.Topics{Granted: r.Topics.Granted, Failed: r.Topics.Failed})
-	_, missing := errors.AsType[*schemas.MissingSubjectsError](err)
-	return err == nil || missing
 }

@@ -3,7 +3,9 @@ package proof
 import (
 	"context"
 	"encoding/binary"
+	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -127,4 +129,91 @@ func TestReaderRemembersFewAbsentSchemas(t *testing.T) {
 		require.LessOrEqual(t, len(r.absent), maxAbsent)
 	}
 	require.NotEmpty(t, r.absent)
+}
+
+// flaky is a registry in this process that answers questions for schemas as it is
+// told, the last way for ever: 200 is what it knows.
+type flaky struct {
+	http.Handler
+	told  []int
+	asked int
+}
+
+func (f *flaky) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer := httptest.NewRecorder()
+	status := http.StatusOK
+	if strings.HasPrefix(r.URL.Path, "/schemas/ids/") {
+		status = f.told[min(f.asked, len(f.told)-1)]
+		f.asked++
+	}
+	switch status {
+	case http.StatusOK:
+		f.ServeHTTP(answer, r)
+	case http.StatusNotFound:
+		answer.WriteHeader(status)
+		_, _ = answer.WriteString(`{"error_code":40403}`)
+	default:
+		answer.WriteHeader(status)
+	}
+	return answer.Result(), nil
+}
+
+// The registry stands behind a balancer, and not every server of it is well.
+func TestReaderTakesNoFailureOfTheRegistryForAnAbsence(t *testing.T) {
+	const (
+		fails, denies, knows = http.StatusInternalServerError, http.StatusNotFound, http.StatusOK
+		patience             = enough - fetchEvery/2 // ends while nothing is asked
+	)
+	for name, row := range map[string]struct {
+		told    []int
+		outcome bool
+		bad     schemas.DeadLetterReason
+		err     error
+		asked   int
+		takes   time.Duration
+	}{
+		"it fails twice":                         {told: []int{fails, fails, knows}, outcome: true, asked: 3, takes: 2 * fetchEvery},
+		"it fails twice, for a request":          {told: []int{fails, fails, knows}, asked: 3, takes: 2 * fetchEvery},
+		"it denies and fails, for a request":     {told: []int{denies, fails, knows}, asked: 3, takes: fetchEvery},
+		"it fails for ever":                      {told: []int{fails}, outcome: true, err: schemas.ErrRegistryDown, asked: 60, takes: patience},
+		"it fails for ever, for a request":       {told: []int{fails}, err: schemas.ErrRegistryDown, asked: 60, takes: patience},
+		"one server lags behind":                 {told: []int{denies, denies, knows}, outcome: true, asked: 3, takes: 2 * fetchEvery},
+		"one server lags behind, for a request":  {told: []int{denies, knows}, asked: 2},
+		"it is absent":                           {told: []int{denies}, outcome: true, bad: schemas.UnknownSchema, asked: 3, takes: 2 * fetchEvery},
+		"it is absent, and one server fails":     {told: []int{fails, denies}, outcome: true, bad: schemas.UnknownSchema, asked: 4, takes: 3 * fetchEvery},
+		"it is absent, for a request":            {told: []int{denies}, bad: schemas.UnknownSchema, asked: 2},
+		"it is absent, and fails, for a request": {told: []int{fails, denies}, bad: schemas.UnknownSchema, asked: 3, takes: fetchEvery},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				road := &flaky{Handler: srfake.NewRegistry().Handler(), told: row.told}
+				registry := func() *schemas.Registry {
+					r, err := schemas.NewRegistry(schemas.RegistryConfig{URL: "http://registry", Transport: road})
+					require.NoError(t, err)
+					return r
+				}
+				writer := registry()
+				require.NoError(t, writer.Register(t.Context(), schemas.Topics{Inputs: []string{"store"}, Failed: "failed"}))
+				codec := schemas.NewCodec(writer, schemas.Rules{})
+				reader := registry()
+				r := NewReader(&Source{Registry: reader, Codec: schemas.NewCodec(reader, schemas.Rules{}), Patience: patience})
+
+				began := time.Now()
+				var bad, err error
+				if row.outcome {
+					value, failure := codec.EncodeOutcome(&schemas.Failed{Ending: ending(0), Reason: schemas.ReasonLimitReached})
+					require.NoError(t, failure)
+					_, bad, err = r.Outcome(t.Context(), value)
+				} else {
+					value, failure := codec.EncodeRequest("store", request(0))
+					require.NoError(t, failure)
+					_, bad, err = r.Request(t.Context(), value)
+				}
+				require.ErrorIs(t, err, row.err)
+				require.Equal(t, row.bad, reasonOf(bad))
+				require.Equal(t, row.asked, road.asked)
+				require.Equal(t, row.takes, time.Since(began))
+			})
+		})
+	}
 }
