@@ -53,7 +53,7 @@ ids, about 45 bytes each, are kept on disk, in --state or else in TMPDIR.
 
 What --json prints is described in docs/audit.md.
 
-Exit code 0: balanced, 3: violated, 4: not finished yet.`,
+Exit code 0: balanced as far as can be checked, 3: violated, 4: not finished yet.`,
 		Example: `  coupongrant audit
   coupongrant audit --wait 1m --ledger http://127.0.0.1:8089
   coupongrant audit --json --state /var/lib/coupongrant-audit    every few minutes`,

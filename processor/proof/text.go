@@ -80,6 +80,9 @@ func (r Report) sentence() string {
 	case Unfinished:
 		return "not finished yet, and nothing violated so far"
 	default:
+		if r.NotCheckable > 0 {
+			return fmt.Sprintf("balanced as far as could be checked: %d requests have no end, which retention may have taken", r.NotCheckable)
+		}
 		return "balanced: every request record ended exactly once"
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -30,6 +31,19 @@ attempts                   3  at least
 
 balanced: every request record ended exactly once
 `, text(t, s.Report()))
+}
+
+// Of a request whose end may be gone nobody knows that it ended.
+func TestReportTextSaysHowManyCouldNotBeChecked(t *testing.T) {
+	s := newSystem(3)
+	s.grant(2)
+	s.Trimmed(start.Add(90*time.Second - ClockMargin))
+	r := s.Report()
+	require.Equal(t, Balanced, r.Verdict())
+	got := text(t, r)
+	require.Contains(t, got, "\nnot checkable              2  requests whose end retention may have taken\n")
+	require.True(t, strings.HasSuffix(got, "\nbalanced as far as could be checked: 2 requests have no end, which retention may have taken\n"), got)
+	require.NotContains(t, got, "every request record")
 }
 
 func TestReportTextNamesBreachesAndWhatCouldNotBeRead(t *testing.T) {
