@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/coupongrant/coupongrant/schemas"
@@ -69,6 +71,53 @@ func TestCommandsNameTheRightThatIsLacking(t *testing.T) {
 			require.Equal(t, exitFailed, run(t.Context(), append(strings.Fields(command), s.reach...), strings.NewReader(""), new(output), &stderr))
 			require.Contains(t, stderr.String(), "this user lacks "+lacks[0]+": `kafka-acls.sh --bootstrap-server BROKER --add --allow-principal User:NAME "+lacks[1]+"` gives it")
 			require.Equal(t, 1, strings.Count(stderr.String(), "\n"), "one sentence")
+		})
+	}
+}
+
+// Where retention has taken ends, an audit has to know how long they are kept, or it
+// would find no loss any more. The rights are those of role read.
+func TestAuditNamesTheRightToKnowHowLongEndsAreKept(t *testing.T) {
+	topics := defaultConfig().Processor.Topics
+	ends := []string{topics.Granted, topics.Failed, topics.DeadLetter}
+	for _, lacking := range append([]string{""}, ends...) {
+		t.Run(lacking, func(t *testing.T) {
+			var acls []kfake.ACL
+			allow := func(resource kmsg.ACLResourceType, name string, operations ...kmsg.ACLOperation) {
+				for _, op := range operations {
+					acls = append(acls, kfake.ACL{Resource: resource, Name: name, Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: op, Allow: true})
+				}
+			}
+			for _, topic := range topics.All() {
+				allow(kmsg.ACLResourceTypeTopic, topic, kmsg.ACLOperationRead)
+			}
+			allow(kmsg.ACLResourceTypeGroup, "coupongrant", kmsg.ACLOperationDescribe)
+			for _, topic := range ends {
+				allow(kmsg.ACLResourceTypeTopic, topic, kmsg.ACLOperationWrite, kmsg.ACLOperationDelete) // for the test itself
+				if topic != lacking {
+					allow(kmsg.ACLResourceTypeTopic, topic, kmsg.ACLOperationDescribeConfigs)
+				}
+			}
+			s := newSite(t, kfake.SeedTopics(1, topics.All()...), kfake.EnableACLs(), kfake.User("PLAIN", "ANONYMOUS", "x", acls...))
+			var gone kadm.Offsets
+			for _, topic := range ends {
+				require.NoError(t, s.client.ProduceSync(t.Context(), &kgo.Record{Topic: topic}).FirstErr())
+				gone.Add(kadm.Offset{Topic: topic, At: 1})
+			}
+			deleted, err := s.admin.DeleteRecords(t.Context(), gone)
+			require.NoError(t, err)
+			require.NoError(t, deleted.Error())
+
+			got := s.run("", "audit")
+			if lacking == "" {
+				require.Equal(t, exitDone, got.code, got.stderr)
+				require.Contains(t, got.stdout, "balanced")
+				return
+			}
+			require.Equal(t, exitFailed, got.code, got.stdout)
+			require.Contains(t, got.stderr, "reading how long "+lacking+" keeps its records, of which some are gone: this user lacks DESCRIBE_CONFIGS on topic "+lacking+
+				": `kafka-acls.sh --bootstrap-server BROKER --add --allow-principal User:NAME --operation DescribeConfigs --topic "+lacking+"` gives it")
+			require.NotContains(t, got.stdout, "balanced")
 		})
 	}
 }

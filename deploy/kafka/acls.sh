@@ -57,6 +57,7 @@ produce)
     ;;
 read)
     every_topic Read
+    allow DescribeConfigs --topic "$granted" --topic "$failed" --topic "$dead_letter"
     allow Describe --group "$group"
     ;;
 replay)

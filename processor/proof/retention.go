@@ -22,7 +22,7 @@ func (l *look) moved(ctx context.Context, ranges []Range, spans map[topicPartiti
 			sp.next = max(sp.next, min(start.Offset, sp.end))
 		}
 	}
-	kept := map[string]time.Time{} // asked for once a topic, and only if anything is gone
+	var gone []Range // of the topics of ends, where something was not read before
 	for _, r := range ranges {
 		tp := topicPartition{r.Topic, r.Partition}
 		start, ok := starts.Lookup(r.Topic, r.Partition)
@@ -31,15 +31,12 @@ func (l *look) moved(ctx context.Context, ranges []Range, spans map[topicPartiti
 		}
 		if p := l.checker.inputs[tp]; p != nil {
 			p.Start = max(p.Start, start.Offset)
-			continue
+		} else if r.Topic != l.Topics.Retry {
+			gone = append(gone, r)
 		}
-		if r.Topic == l.Topics.Retry {
-			continue
-		}
-		if kept[r.Topic].IsZero() {
-			kept[r.Topic] = l.keptSince(ctx, r.Topic)
-		}
-		l.checker.Trimmed(trimmedBefore(spans[tp], kept[r.Topic]))
+	}
+	if err := l.trimmed(ctx, gone); err != nil {
+		return err
 	}
 	return l.unread(ctx, spans)
 }
@@ -53,33 +50,69 @@ func topicsOf(ranges []Range) (topics []string) {
 	return topics
 }
 
-// trimmedBefore: what retention took is older than what is left, and older than
-// the topic's retention.
-func trimmedBefore(sp *span, kept time.Time) time.Time {
-	if sp == nil || sp.firstAt.IsZero() || kept.Before(sp.firstAt) {
-		return kept
+// trimmed tells the checker how new the ends may be that are gone of partitions. It
+// has to know how long they are kept: else any request without an end might have had
+// one, and none would be seen to be lost.
+func (l *look) trimmed(ctx context.Context, gone []Range) error {
+	if len(gone) == 0 {
+		return nil
 	}
-	return sp.firstAt
+	oldest, err := l.listed(ctx, l.admin, after(0), topicsOf(gone)...)
+	if err != nil {
+		return err
+	}
+	kept := map[string]retention{}
+	for _, topic := range topicsOf(gone) {
+		if kept[topic], err = l.retention(ctx, topic); err != nil {
+			return fmt.Errorf("reading how long %s keeps its records, of which some are gone: %w", topic, OnTopic(kadm.OpDescribeConfigs, topic).OrLacks(err))
+		}
+	}
+	now := time.Now()
+	for _, r := range gone {
+		var left time.Time
+		if at, ok := oldest.Lookup(r.Topic, r.Partition); ok && at.Timestamp > 0 {
+			left = time.UnixMilli(at.Timestamp)
+		}
+		l.checker.Trimmed(kept[r.Topic].tookBefore(left, now))
+	}
+	return nil
 }
 
-// keptSince is the time from which on the topic keeps everything; now, if that
-// cannot be known, since a limit by size can take any record.
-func (l *look) keptSince(ctx context.Context, topic string) time.Time {
-	now := time.Now()
+// retention of a topic; -1: it keeps records however old or however many they are.
+type retention struct {
+	ms    int64
+	bytes int64 // of a partition
+}
+
+// retention is such that it may take any record where brokers do not tell.
+func (l *look) retention(ctx context.Context, topic string) (retention, error) {
 	described, err := l.admin.DescribeTopicConfigs(ctx, topic)
-	if err != nil || len(described) != 1 || described[0].Err != nil {
-		return now
+	if err != nil {
+		return retention{}, err
 	}
 	values := map[string]int64{"retention.ms": -1, "retention.bytes": 0}
-	for _, c := range described[0].Configs {
+	one, err := described.On(topic, func(r *kadm.ResourceConfig) error { return r.Err })
+	for _, c := range one.Configs {
 		if n, err := strconv.ParseInt(c.MaybeValue(), 10, 64); err == nil {
 			values[c.Key] = n
 		}
 	}
-	if values["retention.ms"] < 0 || values["retention.bytes"] >= 0 {
-		return now
+	return retention{values["retention.ms"], values["retention.bytes"]}, err
+}
+
+// tookBefore is a moment before which all was written that retention took of a
+// partition. Records go in the order in which they came, so it is older than what is
+// left. What goes by age is older than that lets it be. By size may go what is newer,
+// but never all, unless nothing may stay: where nothing is left the last went by age.
+func (k retention) tookBefore(left, now time.Time) time.Time {
+	before := now
+	if k.ms >= 0 && (k.bytes < 0 || k.bytes > 0 && left.IsZero()) {
+		before = time.UnixMilli(now.UnixMilli() - k.ms)
 	}
-	return time.UnixMilli(now.UnixMilli() - values["retention.ms"])
+	if !left.IsZero() && left.Before(before) {
+		before = left
+	}
+	return before
 }
 
 // unread tells the checker of partitions that did not reach their end, and why.

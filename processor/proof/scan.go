@@ -33,7 +33,6 @@ type scan struct {
 // span is one partition of a scan: start <= next <= end while it is open.
 type span struct {
 	next, end int64
-	firstAt   time.Time // timestamp of the first record handed over; zero: none
 }
 
 // scanRanges hands every committed record of the ranges to each, in the order
@@ -117,9 +116,6 @@ func (s *scan) take(r *kgo.Record, each func(*kgo.Record) error) (int64, error) 
 		return 0, nil
 	}
 	if !r.Attrs.IsControl() && r.Offset < sp.end {
-		if sp.firstAt.IsZero() {
-			sp.firstAt = r.Timestamp
-		}
 		if err := each(r); err != nil {
 			return 0, err
 		}

@@ -16,8 +16,9 @@ import (
 // kafka is an in-process broker with one-partition topics.
 type kafka struct {
 	testing.TB
-	opts  []kgo.Opt
-	admin *kadm.Client
+	cluster *kfake.Cluster
+	opts    []kgo.Opt
+	admin   *kadm.Client
 }
 
 func newKafka(t testing.TB, topics ...string) *kafka {
@@ -26,7 +27,7 @@ func newKafka(t testing.TB, topics ...string) *kafka {
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, topics...))
 	require.NoError(t, err)
 	t.Cleanup(cluster.Close)
-	k := &kafka{TB: t, opts: []kgo.Opt{kgo.SeedBrokers(cluster.ListenAddrs()...)}}
+	k := &kafka{TB: t, cluster: cluster, opts: []kgo.Opt{kgo.SeedBrokers(cluster.ListenAddrs()...)}}
 	k.admin = kadm.NewClient(k.client())
 	return k
 }
