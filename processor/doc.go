@@ -146,6 +146,7 @@
 //	intake.go       polled records into windows, then decoded; what a poll complains of
 //	inflation.go    what fetched batches may grow to
 //	unread.go       what is not read although it could be
+//	awaited.go      what came to us and cannot be opened
 //	decode.go       record to request or dead letter; the resolver
 //	asked.go        whether a request id has asked for something else before
 //	grants.go       whether one may have been granted before, and which coupon
