@@ -23,7 +23,8 @@ grants nothing and fences nobody, so it may run beside replicas: on the host and
 user that the processor runs as, or else it looks at other files and other rights.
 
 An error keeps 'run' from working, or would break a promise sooner or later. A warning is
-about what makes it slower to get over a fault.
+about what makes it slower to get over a fault. Unseen is what could not be looked at:
+it may be well or not.
 
 What it cannot see: whether Tmall accepts secret and session, which only a grant shows;
 and the right to write under the transactional id, which only 'run' shows.
@@ -279,6 +280,8 @@ func (d *diagnosis) summary() string {
 		return text + "; the rest is looked at when the settings are mended"
 	case errs > 0:
 		return text + "; mend the first error first, others may come of it"
+	case d.count(levelUnseen) > 0:
+		return text + "; as far as was seen, `coupongrant run` can start"
 	default:
 		return text + "; `coupongrant run` can start"
 	}

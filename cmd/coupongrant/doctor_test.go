@@ -268,6 +268,68 @@ func TestDoctorSaysThatGroupsWereNotTold(t *testing.T) {
 	require.Contains(t, d.Findings[0].Says, "GROUP_AUTHORIZATION_FAILED")
 }
 
+// Who may not see the settings of the topics is told so, with the mend once for each
+// topic, and not that they are fine. The control: who may see them is told what is wrong.
+func TestDoctorCallsNoSettingFineThatItMayNotSee(t *testing.T) {
+	p := newPatient(t)
+	p.alter(topicsOf.Retry, keyCleanup, "compact,delete")
+	p.alter(topicsOf.Retry, keyRetention, "3600000")
+	p.alter(topicsOf.Retry, keyUncleanElection, "true")
+	p.alter(topicsOf.Retry, keyMaxMessage, "100000")
+	p.alter(topicsOf.Retry, keyMinInSync, "1")
+	checks := []string{"replication", "cleanup", "retention", "sizes", "elections"}
+	d, _ := p.examined()
+	for _, name := range checks {
+		require.True(t, slices.ContainsFunc(d.Findings, func(f finding) bool { return f.Check == name && f.Level != levelUnseen }), name)
+	}
+
+	p.kafka.ControlKey(kmsg.NewPtrDescribeConfigsRequest().Key(), func(asked kmsg.Request) (kmsg.Response, error, bool) {
+		p.kafka.KeepControl()
+		describe, ok := asked.(*kmsg.DescribeConfigsRequest)
+		if !ok || describe.Resources[0].ResourceType != kmsg.ConfigResourceTypeTopic {
+			return nil, nil, false
+		}
+		response, ok := asked.ResponseKind().(*kmsg.DescribeConfigsResponse)
+		require.True(t, ok)
+		for _, r := range describe.Resources {
+			resource := kmsg.NewDescribeConfigsResponseResource()
+			resource.ResourceType, resource.ResourceName, resource.ErrorCode = r.ResourceType, r.ResourceName, kerr.TopicAuthorizationFailed.Code
+			response.Resources = append(response.Resources, resource)
+		}
+		return response, nil, true
+	})
+	d, text := p.examined()
+	require.Equal(t, exitDone, text.code)
+	mends := 0
+	for _, f := range d.Findings {
+		require.Equal(t, levelUnseen, f.Level, f.Check)
+		if f.Check == "topic-settings" {
+			mends++
+			require.Contains(t, f.Mend, "--operation DescribeConfigs --topic ")
+			continue
+		}
+		require.Contains(t, checks, f.Check)
+		require.Contains(t, f.Says, topicsOf.Retry)
+		require.Empty(t, f.Mend)
+	}
+	require.Equal(t, 6, mends)
+	for _, name := range checks {
+		require.NotContains(t, text.stdout, "ok       "+name)
+	}
+	require.Contains(t, text.stdout, "0 errors, 0 warnings, 11 not looked at; as far as was seen, `coupongrant run` can start")
+}
+
+// Of a topic that brokers say nothing of, no check says that it is fine.
+func TestDoctorCallsNoTopicFineThatItCannotSee(t *testing.T) {
+	d := &doctor{cfg: defaultConfig(), kafka: kafkaFacts{topics: map[string]topicFacts{
+		topicsOf.Store: {TopicDetail: kadm.TopicDetail{Topic: topicsOf.Store}},
+		topicsOf.Retry: {TopicDetail: kadm.TopicDetail{Topic: topicsOf.Retry, Err: kerr.LeaderNotAvailable}},
+	}}}
+	for _, c := range slices.Concat(topicChecks(), groupChecks()[:1]) {
+		require.True(t, slices.ContainsFunc(c.look(d), func(f finding) bool { return f.Level == levelUnseen }), c.name)
+	}
+}
+
 // A broker that tells a wrong address of itself is found by going there.
 func TestDoctorGoesToEveryBroker(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -309,6 +371,7 @@ func TestDoctorJudgesWhatRealBrokersMaySay(t *testing.T) {
 		"metadata that does not fit":   {kafkaFacts{settings: map[string]string{"offset.metadata.max.bytes": "63"}}, "commit-metadata", levelError, "no commit fits"},
 		"offsets forgotten in days":    {kafkaFacts{settings: map[string]string{"offsets.retention.minutes": "2880"}}, "offsets-retention", levelWarning, "stand still for 48h0m0s"},
 		"groups that are not told":     {kafkaFacts{othersErr: kerr.CoordinatorNotAvailable}, "other-groups", levelUnseen, "the other groups are not told, or not all of them"},
+		"a commit that is not told":    {kafkaFacts{commits: kadm.OffsetResponses{topicsOf.Store: {1: {Offset: kadm.Offset{Topic: topicsOf.Store, Partition: 1, At: -1}, Err: kerr.UnstableOffsetCommit}}}}, "commits", levelUnseen, "what is committed of " + topicsOf.Store + "/1 cannot be compared"},
 		"a group that does not answer": {kafkaFacts{group: groupFacts{err: kerr.CoordinatorNotAvailable}}, "group-members", levelError, "cannot be looked at"},
 	} {
 		t.Run(name, func(t *testing.T) {

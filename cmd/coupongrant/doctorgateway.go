@@ -196,12 +196,20 @@ func lookSchemas(d *doctor) []finding {
 
 func lookCompatibility(d *doctor) []finding {
 	var all []finding
+	var untold []string
 	for _, s := range d.schemas.subjects {
-		if s.Latest > 0 && s.Compatibility != "" && s.Compatibility != schemas.FullTransitive {
+		switch {
+		case s.Latest == 0 || s.Compatibility == schemas.FullTransitive:
+		case s.Compatibility == "":
+			untold = append(untold, s.Name)
+		default:
 			all = append(all, warning(
 				fmt.Sprintf("the compatibility of %s is %s: somebody can register a schema that readers of the topic cannot read", s.Name, s.Compatibility),
 				"run `coupongrant topics create`, which sets "+schemas.FullTransitive))
 		}
+	}
+	if len(untold) > 0 {
+		all = append(all, unseen("the registry does not tell the compatibility of "+strings.Join(untold, ", "), "try again; if it lasts, see whether this user may read it, and look at the registry"))
 	}
 	return all
 }

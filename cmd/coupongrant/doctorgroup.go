@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -17,7 +18,7 @@ import (
 
 func groupChecks() []check {
 	return []check{
-		{"rights", "this user may read, write and commit", lookRights},
+		{"rights", "this user may read, write and commit, as far as can be seen", lookRights},
 		{"group-members", "every member of the group is this program", lookMembers},
 		{"other-groups", "no other fleet ends the same requests, as far as can be seen", lookOtherGroups},
 		{"commits", "the group's commits can be gone on from", lookCommits},
@@ -118,6 +119,8 @@ func lookCommits(d *doctor) []finding {
 		return []finding{unseen(fmt.Sprintf("the group's offsets are not told: %v", d.kafka.commitsErr), "")}
 	}
 	var all []finding
+	var untold []string // partitions
+	var reason error    // of the first of them
 	for _, o := range d.kafka.commits.Sorted() {
 		if !slices.Contains(d.cfg.Processor.Topics.Inputs(), o.Topic) {
 			continue
@@ -128,6 +131,8 @@ func lookCommits(d *doctor) []finding {
 		reached, err := processor.Reached(o.At, o.Metadata)
 		_, later := errors.AsType[*processor.LaterMetadataError](err)
 		switch {
+		case o.Err != nil:
+			untold, reason = append(untold, where), cmp.Or(reason, o.Err)
 		case later:
 			all = append(all, wrong(fmt.Sprintf("the commit of %s at offset %d: %v", where, o.At, err), "run the version that made the commit, or a newer one"))
 		case err != nil:
@@ -143,7 +148,14 @@ func lookCommits(d *doctor) []finding {
 				fmt.Sprintf("%s is committed up to offset %d, and ends at %d: the topic was made again, or truncated", where, reached, end.Offset),
 				fmt.Sprintf("stop all replicas; if nothing of what is in it was ended before (it was made again), kafka-consumer-groups.sh --bootstrap-server BROKER --group %s --topic %s:%d --reset-offsets --to-earliest --execute; if all of it was (it was cut short, or restored), `coupongrant run --accept-lost-input` goes on at its end",
 					shellWord(d.cfg.Processor.Group), shellWord(o.Topic), o.Partition)))
+		case !hasStart || !hasEnd || start.Err != nil || end.Err != nil:
+			untold, reason = append(untold, where), cmp.Or[error](reason, start.Err, end.Err, d.kafka.offsetsErr, kerr.UnknownTopicOrPartition)
 		}
+	}
+	if len(untold) > 0 {
+		all = append(all, unseen(
+			fmt.Sprintf("what is committed of %s cannot be compared with what the topics hold: %v", strings.Join(untold, ", "), reason),
+			"try again; if it lasts, look at the brokers"))
 	}
 	return all
 }
@@ -165,8 +177,13 @@ func lookReplicaName(d *doctor) []finding {
 // was set up. Nobody can see who uses it right now.
 func lookTransactionalID(d *doctor) []finding {
 	t, id := d.kafka.transaction, d.cfg.Processor.TransactionalID
-	if t == nil {
-		return nil
+	switch err := d.kafka.txErr; {
+	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
+		return []finding{unseen("this user may not see the transactional id", "")}
+	case err != nil:
+		return []finding{unseen(fmt.Sprintf("the transactional id %s cannot be looked at: %v", id, err), "try again; if it lasts, look at the brokers")}
+	case t == nil:
+		return nil // it was never used
 	}
 	const mend = "give every replica of every group a kafka.transactional_id of its own"
 	for topic := range t.Topics {

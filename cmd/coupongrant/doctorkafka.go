@@ -33,8 +33,9 @@ type kafkaFacts struct {
 	othersErr   error                    // why some of them are not told, or all: the first reason
 	commits     kadm.OffsetResponses
 	commitsErr  error
-	starts      kadm.ListedOffsets // nil: not told
+	starts      kadm.ListedOffsets
 	ends        kadm.ListedOffsets
+	offsetsErr  error                      // why starts or ends are not told
 	transaction *kadm.DescribedTransaction // of our transactional id; nil: it was never used, or is not told
 	txErr       error
 }
@@ -94,8 +95,10 @@ func askKafka(ctx context.Context, cfg Config) (f kafkaFacts) {
 	f.askCommits(asking, admin, cfg.Processor.Group)
 	f.group = askGroup(asking, admin, cfg.Processor.Group)
 	if inputs := f.present(cfg.Processor.Topics.Inputs()); len(inputs) > 0 {
-		f.starts, _ = admin.ListStartOffsets(asking, inputs...)
-		f.ends, _ = admin.ListEndOffsets(asking, inputs...)
+		var startsErr, endsErr error
+		f.starts, startsErr = admin.ListStartOffsets(asking, inputs...)
+		f.ends, endsErr = admin.ListEndOffsets(asking, inputs...)
+		f.offsetsErr = cmp.Or(startsErr, endsErr)
 	}
 	f.askTransaction(asking, admin, cfg.Processor.TransactionalID)
 	f.askOthers(asking, admin, cfg.Processor.Group)
@@ -172,6 +175,16 @@ func (f *kafkaFacts) present(names []string) (some []string) {
 	return some
 }
 
+// hidden are those of topics that may exist, and cannot be seen.
+func (f *kafkaFacts) hidden(names []string) (some []string) {
+	for _, name := range names {
+		if err := f.topics[name].Err; err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) {
+			some = append(some, name)
+		}
+	}
+	return some
+}
+
 func (f *kafkaFacts) askSettings(ctx context.Context, admin *kadm.Client, brokers kadm.BrokerDetails) {
 	if len(brokers) == 0 {
 		return
@@ -185,23 +198,31 @@ func (f *kafkaFacts) askSettings(ctx context.Context, admin *kadm.Client, broker
 	}
 }
 
-// askCommits waits for the coordinator, so that askGroup finds it.
-func (f *kafkaFacts) askCommits(ctx context.Context, admin *kadm.Client, name string) {
+// coordinated asks until there is a coordinator to answer.
+func coordinated(ctx context.Context, ask func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, coordinatorPatience)
 	defer cancel()
 	again := time.NewTicker(time.Second / 4)
 	defer again.Stop()
 	for {
-		f.commits, f.commitsErr = admin.FetchOffsets(ctx, name)
-		if !errors.Is(f.commitsErr, kerr.CoordinatorNotAvailable) && !errors.Is(f.commitsErr, kerr.CoordinatorLoadInProgress) {
-			return
+		err := ask(ctx)
+		if !errors.Is(err, kerr.CoordinatorNotAvailable) && !errors.Is(err, kerr.CoordinatorLoadInProgress) {
+			return err
 		}
 		select {
 		case <-again.C:
 		case <-ctx.Done():
-			return
+			return err
 		}
 	}
+}
+
+// askCommits waits for the coordinator, so that askGroup finds it.
+func (f *kafkaFacts) askCommits(ctx context.Context, admin *kadm.Client, name string) {
+	f.commitsErr = coordinated(ctx, func(ctx context.Context) (err error) {
+		f.commits, err = admin.FetchOffsets(ctx, name)
+		return err
+	})
 }
 
 func askGroup(ctx context.Context, admin *kadm.Client, name string) (found groupFacts) {
@@ -271,16 +292,16 @@ func (f *kafkaFacts) addOther(name string, members []memberFacts, err error) {
 }
 
 func (f *kafkaFacts) askTransaction(ctx context.Context, admin *kadm.Client, id string) {
-	described, err := admin.DescribeTransactions(ctx, id)
-	if err != nil {
-		f.txErr = err
-		return
-	}
-	found := described[id]
+	var found kadm.DescribedTransaction
+	err := coordinated(ctx, func(ctx context.Context) error {
+		described, err := admin.DescribeTransactions(ctx, id)
+		found = described[id]
+		return cmp.Or(err, found.Err)
+	})
 	switch {
-	case isNoTransaction(found.Err):
-	case found.Err != nil:
-		f.txErr = found.Err
+	case isNoTransaction(err):
+	case err != nil:
+		f.txErr = err
 	default:
 		f.transaction = &found
 	}

@@ -2,13 +2,20 @@ package main
 
 import (
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
+	"strings"
+	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 	"github.com/twmb/franz-go/pkg/sr"
 	"github.com/twmb/franz-go/pkg/sr/srfake"
@@ -29,6 +36,41 @@ type brokenSetUp struct {
 var topicsOf = defaultConfig().Processor.Topics
 
 const envelope = `{"error_response":{"code":21,"msg":"Missing Method"}}`
+
+// withoutCompatibility is a registry that keeps that to itself.
+func withoutCompatibility(t *testing.T, registry string) string {
+	at, err := url.Parse(registry)
+	require.NoError(t, err)
+	proxy := httputil.NewSingleHostReverseProxy(at)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/config") {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// refusedOffsets is a broker's answer that tells no offset.
+func refusedOffsets(t *testing.T, asked kmsg.Request) kmsg.Response {
+	list, ok := asked.(*kmsg.ListOffsetsRequest)
+	require.True(t, ok)
+	response, ok := asked.ResponseKind().(*kmsg.ListOffsetsResponse)
+	require.True(t, ok)
+	for _, in := range list.Topics {
+		topic := kmsg.NewListOffsetsResponseTopic()
+		topic.Topic = in.Topic
+		for _, p := range in.Partitions {
+			partition := kmsg.NewListOffsetsResponseTopicPartition()
+			partition.Partition, partition.ErrorCode = p.Partition, kerr.UnknownServerError.Code
+			topic.Partitions = append(topic.Partitions, partition)
+		}
+		response.Topics = append(response.Topics, topic)
+	}
+	return response
+}
 
 var brokenSetUps = map[string]brokenSetUp{
 	"a setting that cannot be": {
@@ -123,6 +165,10 @@ var brokenSetUps = map[string]brokenSetUp{
 			require.NoError(p, client.SetCompatibility(p.Context(), sr.SetCompatibility{Level: sr.CompatNone}, topicsOf.Granted+"-value")[0].Err)
 		},
 		check: "compatibility", level: levelWarning, says: "the compatibility of " + topicsOf.Granted + "-value is NONE", mend: "sets FULL_TRANSITIVE",
+	},
+	"a registry that does not tell the compatibility": {
+		do:    func(p *patient) { p.reach[3] = withoutCompatibility(p.T, p.reach[3]) },
+		check: "compatibility", level: levelUnseen, says: "does not tell the compatibility of " + topicsOf.Store + "-value, ", mend: "see whether this user may read it",
 	},
 	"no brokers": {
 		do:    func(p *patient) { p.reach[1] = "127.0.0.1:1" },
@@ -242,6 +288,16 @@ var brokenSetUps = map[string]brokenSetUp{
 		do:    func(p *patient) { p.commit(0, finishedMetadata()) },
 		check: "commits", level: levelError, says: topicsOf.Store + "/0 is committed up to offset 2, and ends at 0", mend: "stop all replicas",
 	},
+	"ends of the topics that are not told": {
+		do: func(p *patient) {
+			p.commit(0, "")
+			p.kafka.ControlKey(kmsg.NewPtrListOffsetsRequest().Key(), func(asked kmsg.Request) (kmsg.Response, error, bool) {
+				p.kafka.KeepControl()
+				return refusedOffsets(p.T, asked), nil, true
+			})
+		},
+		check: "commits", level: levelUnseen, says: "what is committed of " + topicsOf.Store + "/0 cannot be compared with what the topics hold: UNKNOWN_SERVER_ERROR", mend: "look at the brokers",
+	},
 	"input has vanished": {
 		do: func(p *patient) {
 			p.commit(0, "")
@@ -259,6 +315,20 @@ var brokenSetUps = map[string]brokenSetUp{
 			}
 		},
 		check: "commits", level: levelError, says: "is committed up to offset 0, and begins at 3", mend: "--accept-lost-input",
+	},
+	"a transactional id that is not told": {
+		do: func(p *patient) {
+			p.kafka.ControlKey(kmsg.NewPtrDescribeTransactionsRequest().Key(), func(asked kmsg.Request) (kmsg.Response, error, bool) {
+				p.kafka.KeepControl()
+				response, ok := asked.ResponseKind().(*kmsg.DescribeTransactionsResponse)
+				require.True(p, ok)
+				state := kmsg.NewDescribeTransactionsResponseTransactionState()
+				state.TransactionalID, state.ErrorCode = "replica-1", kerr.UnknownServerError.Code
+				response.TransactionStates = append(response.TransactionStates, state)
+				return response, nil, true
+			})
+		},
+		check: "transactional-id", level: levelUnseen, says: "the transactional id replica-1 cannot be looked at: UNKNOWN_SERVER_ERROR", mend: "look at the brokers",
 	},
 	"a transactional id of somebody else": {
 		do: func(p *patient) {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,17 +27,32 @@ func topicChecks() []check {
 
 const keyUncleanElection = "unclean.leader.election.enable"
 
-// eachTopic looks at the topics that are there.
+// eachTopic looks at the topics that are there, and says which cannot be seen. What is
+// missing is told by the check of the topics alone.
 func (d *doctor) eachTopic(look func(topic string, t topicFacts) []finding) []finding {
-	present := d.kafka.present(d.cfg.Processor.Topics.All())
-	if len(present) == 0 {
+	topics := d.cfg.Processor.Topics.All()
+	present, hidden := d.kafka.present(topics), d.kafka.hidden(topics)
+	if len(present)+len(hidden) == 0 {
 		return []finding{unseen("there is none of the topics", "")}
 	}
 	var all []finding
 	for _, topic := range present {
 		all = append(all, look(topic, d.kafka.topics[topic])...)
 	}
+	if len(hidden) > 0 {
+		all = append(all, unseen(strings.Join(hidden, ", ")+" cannot be seen", ""))
+	}
 	return all
+}
+
+// untoldSettings is what a check says that would look at settings of these topics and
+// cannot. Why, and what mends it, lookTopicSettings says once for all checks.
+func (d *doctor) untoldSettings(topics ...string) []finding {
+	untold := slices.DeleteFunc(d.kafka.present(topics), func(topic string) bool { return d.kafka.topics[topic].settingsErr == nil })
+	if len(untold) == 0 {
+		return nil
+	}
+	return []finding{unseen("the settings of "+strings.Join(untold, ", ")+" are not told", "")}
 }
 
 func lookTopics(d *doctor) []finding {
@@ -120,7 +136,7 @@ func lookReplication(d *doctor) []finding {
 			fmt.Sprintf("there is one copy of %s: with its broker the records are gone, or out of reach", strings.Join(single, ", ")),
 			"give them 3 replicas (kafka-reassign-partitions.sh), and "+keyMinInSync+" 2"))
 	}
-	return found
+	return append(found, d.untoldSettings(d.cfg.Processor.Topics.All()...)...)
 }
 
 // alterTopic is the command that changes a setting of a topic.
@@ -129,7 +145,7 @@ func alterTopic(topic, key string, to any) string {
 }
 
 func lookCleanup(d *doctor) []finding {
-	return d.eachTopic(func(topic string, t topicFacts) []finding {
+	found := d.eachTopic(func(topic string, t topicFacts) []finding {
 		if !strings.Contains(t.settings[keyCleanup], "compact") {
 			return nil
 		}
@@ -137,12 +153,13 @@ func lookCleanup(d *doctor) []finding {
 			fmt.Sprintf("%s of %s is %s: of records with one key only the last stays, and the others are lost", keyCleanup, topic, t.settings[keyCleanup]),
 			alterTopic(topic, keyCleanup, "delete"))}
 	})
+	return append(found, d.untoldSettings(d.cfg.Processor.Topics.All()...)...)
 }
 
 func lookRetention(d *doctor) []finding {
 	topics := d.cfg.Processor.Topics
 	giveUp := d.cfg.Processor.Retry.GiveUpAfter
-	return d.eachTopic(func(topic string, t topicFacts) []finding {
+	found := d.eachTopic(func(topic string, t topicFacts) []finding {
 		if topic == topics.Granted || topic == topics.Failed || topic == topics.DeadLetter {
 			return nil // how long those are kept is the readers' business
 		}
@@ -165,6 +182,7 @@ func lookRetention(d *doctor) []finding {
 		}
 		return all
 	})
+	return append(found, d.untoldSettings(topics.Inputs()...)...)
 }
 
 func lookSizes(d *doctor) []finding {
@@ -176,7 +194,7 @@ func lookSizes(d *doctor) []finding {
 		}
 	}
 	wanted := withHeaders(largest)
-	return d.eachTopic(func(topic string, t topicFacts) []finding {
+	found := d.eachTopic(func(topic string, t topicFacts) []finding {
 		n, ok := number(t.settings, keyMaxMessage)
 		if topic != topics.Retry && topic != topics.DeadLetter || !ok || largest == 0 || n >= wanted {
 			return nil
@@ -185,10 +203,11 @@ func lookSizes(d *doctor) []finding {
 			fmt.Sprintf("%s of %s is %d, and the inputs take %d: a large request that should go there becomes a dead letter without its value", keyMaxMessage, topic, n, largest),
 			alterTopic(topic, keyMaxMessage, wanted))}
 	})
+	return append(found, d.untoldSettings(append(topics.Inputs(), topics.DeadLetter)...)...)
 }
 
 func lookElections(d *doctor) []finding {
-	return d.eachTopic(func(topic string, t topicFacts) []finding {
+	found := d.eachTopic(func(topic string, t topicFacts) []finding {
 		if t.settings[keyUncleanElection] != "true" {
 			return nil
 		}
@@ -196,4 +215,5 @@ func lookElections(d *doctor) []finding {
 			fmt.Sprintf("%s of %s is true: after a fault, records that were acknowledged can vanish", keyUncleanElection, topic),
 			alterTopic(topic, keyUncleanElection, false))}
 	})
+	return append(found, d.untoldSettings(d.cfg.Processor.Topics.All()...)...)
 }
