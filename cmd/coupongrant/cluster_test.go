@@ -275,6 +275,22 @@ func TestTailShowsOutcomesAndDeadLettersWithoutTheirValues(t *testing.T) {
 	require.NotContains(t, lines.stdout, "canaryOpenId")
 }
 
+// A consumer would wait for a topic that is missing, and say nothing.
+func TestTailNamesATopicThatIsMissing(t *testing.T) {
+	s := newSite(t).ready()
+	topics := defaultConfig().Processor.Topics
+	s.end(topics.Granted, topics.Store+"/0/1", s.granted("r"))
+	all := s.run("", "tail", "--from-start", "--limit", "1")
+	require.Equal(t, exitDone, all.code, all.stderr)
+
+	_, err := s.admin.DeleteTopic(t.Context(), topics.Failed)
+	require.NoError(t, err)
+	got := s.run("", "tail", "--from-start")
+	require.Equal(t, exitFailed, got.code)
+	require.Contains(t, got.stderr, "the topic "+topics.Failed+" (topics.failed) is missing: run `coupongrant topics create`; if it has another name, set topics.failed\n")
+	require.Empty(t, got.stdout)
+}
+
 func TestAuditExitCodes(t *testing.T) {
 	s := newSite(t).ready()
 	empty := s.run("", "audit")

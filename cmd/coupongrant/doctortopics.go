@@ -68,7 +68,8 @@ func lookTopics(d *doctor) []finding {
 			all = append(all, unseen(fmt.Sprintf("the topic %s (%s) cannot be looked at: %v", topic, keys[topic], t.Err), "try again; if it lasts, look at the brokers"))
 			continue
 		case t.Err != nil || t.Topic != topic:
-			all = append(all, wrong(fmt.Sprintf("the topic %s (%s) is missing", topic, keys[topic]), "run `coupongrant topics create`; if it has another name, set "+keys[topic]))
+			missing := missingTopic(d.cfg, topic)
+			all = append(all, wrong(missing.says, missing.mend))
 			continue
 		}
 		var leaderless []string

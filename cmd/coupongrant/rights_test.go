@@ -121,3 +121,21 @@ func TestAuditNamesTheRightToKnowHowLongEndsAreKept(t *testing.T) {
 		})
 	}
 }
+
+// What `tail` may not see yet it waits for, since it goes on when it may.
+func TestTailWaitsForTopicsThatItMayNotSee(t *testing.T) {
+	topics := defaultConfig().Processor.Topics
+	s := newSite(t, kfake.SeedTopics(1, topics.All()...), kfake.EnableACLs(), kfake.User("PLAIN", "ANONYMOUS", "x"))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var stderr output
+	code := make(chan int, 1)
+	go func() {
+		code <- run(ctx, append([]string{"tail"}, s.reach...), strings.NewReader(""), new(output), &stderr)
+	}()
+	require.Eventually(t, func() bool {
+		return strings.Contains(stderr.String(), "waiting: "+topics.Granted+" cannot be read: this user lacks READ on topic "+topics.Granted)
+	}, 20*time.Second, 10*time.Millisecond, "%s", &stderr)
+	cancel()
+	require.Equal(t, exitDone, <-code, stderr.String())
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/coupongrant/coupongrant/processor/proof"
@@ -87,6 +88,9 @@ func (c *cli) tail(ctx context.Context, cfg Config, f tailFlags) error {
 		return err
 	}
 	defer client.Close()
+	if err := v.present(ctx, kadm.NewClient(client), shown...); err != nil {
+		return unlessOver(ctx, err)
+	}
 	return v.follow(ctx, client, f.limit)
 }
 
@@ -95,6 +99,23 @@ type viewer struct {
 	*topicReader
 	told io.Writer
 	show func(view) error
+}
+
+// present finds a topic that is missing, for which a consumer waits without a word. Of
+// one that may not be seen follow tells, and goes on when it may. Brokers are asked for one
+// after the other: such a one would hide the others.
+func (v *viewer) present(ctx context.Context, admin *kadm.Client, topics ...string) error {
+	for _, topic := range topics {
+		found, err := admin.ListTopics(ctx, topic)
+		switch {
+		case errors.Is(err, kerr.TopicAuthorizationFailed):
+		case err != nil:
+			return fmt.Errorf("looking at the topic %s: %w", topic, err)
+		case errors.Is(found[topic].Err, kerr.UnknownTopicOrPartition):
+			return missingTopic(v.cfg, topic)
+		}
+	}
+	return nil
 }
 
 // follow ends, without error, with ctx or after limit records.

@@ -53,6 +53,12 @@ func withoutTopic(err error) error {
 	return err
 }
 
+// missingTopic names the setting too, which may be what is wrong.
+func missingTopic(cfg Config, topic string) *mendableError {
+	key := topicKeys(cfg)[topic]
+	return &mendableError{fmt.Sprintf("the topic %s (%s) is missing", topic, key), "run `coupongrant topics create`; if it has another name, set " + key}
+}
+
 // request reads the value of a request record, a parked copy or a dead letter.
 // bad says that it is none, or breaks a rule.
 func (t *topicReader) request(ctx context.Context, value []byte) (q schemas.Request, bad, err error) {
