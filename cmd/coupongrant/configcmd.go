@@ -47,6 +47,9 @@ func (c *cli) configCheck(cmd *cobra.Command) error {
 	if err := errors.Join(cfg.CheckCredentials(), cfg.CheckSecretFiles()); err != nil {
 		return usage(err)
 	}
+	if inClear := cfg.gatewayInClear(); inClear != nil {
+		fmt.Fprintln(c.stderr, "warning:", inClear)
+	}
 	_, err = fmt.Fprintln(c.stdout, "ok")
 	return err
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -25,11 +24,10 @@ const (
 )
 
 func lookGatewayURL(d *doctor) []finding {
-	at, err := url.Parse(d.cfg.Gateway.URL)
-	if err != nil || private(at) { // what is no URL is a matter of the settings
-		return nil
+	if inClear := d.cfg.gatewayInClear(); inClear != nil {
+		return []finding{warning(inClear.says, inClear.mend)}
 	}
-	return []finding{warning("gateway.url is "+d.cfg.Gateway.URL+": session and open_id travel readable for everybody on the way", "use https://"+at.Host+at.Path)}
+	return nil
 }
 
 func lookCredentials(d *doctor) (all []finding) {

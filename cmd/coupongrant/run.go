@@ -34,6 +34,9 @@ and in the metric coupongrant_holds. A second signal ends it at once; nothing is
 			for _, accepted := range cfg.Accept {
 				log.Warn("insecure.accept accepts what is refused otherwise", "risk", accepted)
 			}
+			if inClear := cfg.gatewayInClear(); inClear != nil {
+				log.Warn("session and open_id travel readable for everybody on the way to the gateway", "gateway_url", cfg.Gateway.URL, "mend", inClear.mend)
+			}
 			end := newEnding()
 			timeout := stopTimeout(cfg)
 			app := fx.New(runGraph(cfg, log, end), fx.StopTimeout(timeout))

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -57,6 +60,61 @@ func TestSecretsOfTheEnvironmentAreNeverPrinted(t *testing.T) {
 	shown := runWith(t, "", "config", "print").stdout
 	require.Contains(t, shown, "# app_secret: [redacted]")
 	require.Contains(t, shown, "# session: [redacted]")
+}
+
+// Session and open_id that everybody on the way can read are told at each start, and
+// refuse nothing.
+func TestGatewayWithoutEncryptionIsWarnedOf(t *testing.T) {
+	t.Setenv("COUPONGRANT_GATEWAY_APP_SECRET", canary)
+	t.Setenv("COUPONGRANT_GATEWAY_SESSION", canary)
+	for url, warned := range map[string]bool{
+		"http://gw.api.taobao.com/router/rest": true,
+		"http://gateway:8089/router/rest":      true,
+		"http://10.0.0.1:8089/router/rest":     true,
+		"https://eco.taobao.com/router/rest":   false,
+		"http://127.0.0.1:8089/router/rest":    false,
+		"http://[::1]:8089/router/rest":        false,
+		"http://localhost:8089/router/rest":    false,
+		"http://localhost.example/router/rest": true,
+	} {
+		t.Run(url, func(t *testing.T) {
+			const says = "session and open_id travel readable for everybody on the way"
+			mend := "use https" + strings.TrimPrefix(url, "http")
+			checked := runWith(t, "", "config", "check", "--gateway.app_key=1", "--gateway.url="+url)
+			require.Equal(t, exitDone, checked.code)
+			require.Equal(t, "ok\n", checked.stdout)
+			want := ""
+			if warned {
+				want = "warning: gateway.url is " + url + ": " + says + ": " + mend + "\n"
+			}
+			require.Equal(t, want, checked.stderr)
+
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			var log output
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				run(ctx, []string{
+					"run", "--gateway.app_key=1", "--gateway.url=" + url, "--log.format=json", "--admin.listen=127.0.0.1:0",
+					"--kafka.brokers=127.0.0.1:1", "--registry.url=http://127.0.0.1:1",
+				}, strings.NewReader(""), new(output), &log)
+			}()
+			require.Eventually(t, func() bool { return strings.Contains(log.String(), "no broker answers") }, 20*time.Second, 10*time.Millisecond, "%s", &log)
+			cancel()
+			<-ended
+			lines := 0
+			for line := range strings.Lines(log.String()) {
+				if strings.Contains(line, says) {
+					lines++
+					require.Contains(t, line, `"level":"WARN"`)
+					require.Contains(t, line, url)
+					require.Contains(t, line, mend)
+				}
+			}
+			require.Equal(t, warned, lines == 1, "%s", &log)
+		})
+	}
 }
 
 func TestPrintedSettingsGiveTheSameAgain(t *testing.T) {

@@ -168,6 +168,16 @@ func (c Config) validateRegistry() error {
 	return errors.Join(errs...)
 }
 
+// gatewayInClear is what everybody on the way to the gateway can read; nil: nobody can.
+// It is told and not refused: the way may be a network of one's own, as between containers.
+func (c Config) gatewayInClear() *mendableError {
+	at, err := url.Parse(c.Gateway.URL)
+	if err != nil || private(at) { // what is no URL is refused elsewhere
+		return nil
+	}
+	return &mendableError{"gateway.url is " + c.Gateway.URL + ": session and open_id travel readable for everybody on the way", "use https://" + at.Host + at.Path}
+}
+
 // private says that nobody on the way can read: there is TLS, or no way.
 func private(u *url.URL) bool {
 	ip := net.ParseIP(u.Hostname())
