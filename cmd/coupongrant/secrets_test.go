@@ -62,6 +62,37 @@ func TestSecretsOfTheEnvironmentAreNeverPrinted(t *testing.T) {
 	require.Contains(t, shown, "# session: [redacted]")
 }
 
+// No blank is taken off a secret in silence: it may belong to it.
+func TestSecretsOfTheEnvironmentAreReadAsThoseOfFiles(t *testing.T) {
+	variables := map[string]func(Config) string{
+		"gateway.app_secret":  func(c Config) string { return c.Credentials.AppSecret.Reveal() },
+		"gateway.session":     func(c Config) string { return c.Credentials.Session.Reveal() },
+		"registry.password":   func(c Config) string { return c.Registry.Password.Reveal() },
+		"kafka.sasl.password": func(c Config) string { return c.Security.SASL.Password.Reveal() },
+	}
+	others := []string{"--registry.user=u", "--kafka.sasl.mechanism=SCRAM-SHA-256", "--kafka.sasl.user=u"}
+	for key, read := range variables {
+		t.Run(key, func(t *testing.T) {
+			environ := []string{"COUPONGRANT_KAFKA_SASL_PASSWORD=any"}
+			for text, want := range map[string]string{"a b": "a b", "secret\n": "secret", "\ufeffsecret\r\n": "secret"} {
+				cfg, err := load(t, "", append(environ, variableOf(key)+"="+text), others...)
+				require.NoError(t, err)
+				require.Equal(t, want, read(cfg), "%q", text)
+			}
+			for text, says := range map[string]string{
+				" " + canary:           "has blanks before or after the secret: write it without them",
+				canary + "\t":          "has blanks before or after the secret: write it without them",
+				canary + " \n":         "has blanks before or after the secret: write it without them",
+				canary + "\n" + canary: "holds more than one line: write the secret into it, and nothing else",
+			} {
+				_, err := load(t, "", append(environ, variableOf(key)+"="+text), others...)
+				require.ErrorContains(t, err, key+" (environment) "+says, "%q", text)
+				require.NotContains(t, err.Error(), canary)
+			}
+		})
+	}
+}
+
 // Session and open_id that everybody on the way can read are told at each start, and
 // refuse nothing.
 func TestGatewayWithoutEncryptionIsWarnedOf(t *testing.T) {

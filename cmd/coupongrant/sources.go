@@ -78,7 +78,7 @@ func (f source) set(s setting, raw any) error {
 		return nil
 	}
 	if s.secret {
-		return fmt.Errorf("%s (%s): %w", s.key, f.name, err)
+		return fmt.Errorf("%s (%s) %w", s.key, f.name, err)
 	}
 	return fmt.Errorf("%s is %q (%s): %w", s.key, text, f.name, err)
 }

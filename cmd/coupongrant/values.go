@@ -9,10 +9,13 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/coupongrant/coupongrant/topclient"
 )
 
 // value is one setting as text, which is what every source of settings can say.
-// The error of Set is the mend, and does not repeat the text.
+// The error of Set is the mend, of a secret after what is wrong with it, and does not
+// repeat the text.
 type value interface {
 	Set(text string) error
 	String() string
@@ -199,7 +202,24 @@ func risksValue(to *[]risk) value {
 	}}
 }
 
-// secretValue makes the type that prints as redacted.
-func secretValue[T any](to *T, hide func(string) T) value {
-	return scalar[T]{to, func(s string) (T, error) { return hide(s), nil }}
+// secretText is a value that prints as redacted. It is read as a secret's file is, so
+// that no blank is taken off a secret that may have it.
+type secretText[T any] struct {
+	to   *T
+	hide func(string) T
 }
+
+func (s secretText[T]) Set(text string) error {
+	secret, err := topclient.SecretIn([]byte(text))
+	if err != nil {
+		return err
+	}
+	*s.to = s.hide(secret.Reveal())
+	return nil
+}
+
+func (s secretText[T]) String() string { return fmt.Sprint(*s.to) }
+
+func (s secretText[T]) YAML() string { return quoted(s.String()) }
+
+func secretValue[T any](to *T, hide func(string) T) value { return secretText[T]{to, hide} }
