@@ -172,6 +172,9 @@ func (in requestLine) request(now time.Time) schemas.Request {
 	}
 	if in.ExpiresAt != nil {
 		r.ExpiresAt = in.ExpiresAt.Time
+		if r.ExpiresAt.IsZero() { // a time that is given, and not "never": as the reader of records has it
+			r.ExpiresAt = r.ExpiresAt.Add(-1)
+		}
 	}
 	if t := in.Trigger; t != nil {
 		r.Trigger = &schemas.Trigger{

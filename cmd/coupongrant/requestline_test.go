@@ -39,6 +39,9 @@ func TestParseRequestDefaults(t *testing.T) {
 	require.Equal(t, now.Truncate(time.Millisecond), r.OccurredAt)
 	require.True(t, r.ExpiresAt.IsZero())
 	require.Nil(t, r.Trigger)
+	_, r, err = parseRequest([]byte(`{"request_id":"r","expires_at":null,"biz_code":"b","open_id":"o","channel":"c","coupon_code":"u","coupon_type":247}`), now, schemas.Rules{})
+	require.NoError(t, err)
+	require.True(t, r.ExpiresAt.IsZero())
 	key, _, err = parseRequest([]byte(`{"request_id":"r","biz_code":"b","open_id":"o","channel":"c","coupon_code":"u","coupon_type":247,"key":""}`), now, schemas.Rules{})
 	require.NoError(t, err)
 	require.NotNil(t, key, "an empty key is a key")
@@ -65,6 +68,9 @@ func TestParseRequestSaysWhatIsWrongAndShowsNoValue(t *testing.T) {
 		"time a fraction":    {with("1800000000000", "1.5"), "expires_at is neither RFC 3339"},
 		"other time":         {with(`"2026-01-31T12:00:00.123456+08:00"`, `"canaryOpenId"`), "occurred_at is neither RFC 3339"},
 		"time negative":      {with("1800000000000", "-1"), "expires_at is before the year 1970"},
+		"time of no time":    {with("1800000000000", `"0001-01-01T00:00:00Z"`), "expires_at is before the year 1970"},
+		"and below a milli":  {with("1800000000000", `"0001-01-01T00:00:00.0009Z"`), "expires_at is before the year 1970"},
+		"and as a number":    {with("1800000000000", "-62135596800000"), "expires_at is before the year 1970"},
 		"trigger a text":     {with(`{"kind":"store-checkout","store_id":"S1"}`, `"x"`), "trigger is a string, an object is asked for"},
 	} {
 		t.Run(name, func(t *testing.T) {
