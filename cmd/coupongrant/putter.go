@@ -73,7 +73,14 @@ func (p *putter) put(ctx context.Context, batch []replacement) error {
 	defer cancel()
 	if err != nil {
 		_ = p.client.AbortBufferedRecords(ending)
-		return explainPut(errors.Join(err, p.client.EndTransaction(ending, kgo.TryAbort)))
+		aborted := p.client.EndTransaction(ending, kgo.TryAbort)
+		if len(batch) > 1 && errors.Is(err, kerr.MessageTooLarge) {
+			if aborted == nil {
+				return errTooLargeTogether
+			}
+			err = fmt.Errorf("%w: the records are too large together: with --rate 10 they go one by one", err)
+		}
+		return explainPut(errors.Join(err, aborted))
 	}
 	if err := p.client.EndTransaction(ending, kgo.TryCommit); err != nil {
 		return explainPut(fmt.Errorf("whether the last %d were put back is not known, the same command without --yes tells: %w", len(batch), err))
@@ -81,12 +88,20 @@ func (p *putter) put(ctx context.Context, batch []replacement) error {
 	return nil
 }
 
-// firstRefusal is the first error, unless a topic was refused, which makes the others
-// fail too.
+// errTooLargeTogether: what is put to one partition goes there in one batch of Kafka's,
+// which the topic takes or refuses whole. The transaction is over, and nothing of it is
+// put back.
+var errTooLargeTogether = errors.New("the records are too large together")
+
+// firstRefusal is the first error, unless a topic was refused or a batch was too large,
+// which makes others fail too.
 func firstRefusal(results kgo.ProduceResults) error {
 	for _, r := range results {
-		if errors.Is(r.Err, kerr.TopicAuthorizationFailed) {
+		switch {
+		case errors.Is(r.Err, kerr.TopicAuthorizationFailed):
 			return proof.OnTopic(kadm.OpWrite, r.Record.Topic).OrLacks(r.Err)
+		case errors.Is(r.Err, kerr.MessageTooLarge):
+			return r.Err
 		}
 	}
 	return results.FirstErr()

@@ -203,8 +203,20 @@ func (r *replaying) run(ctx context.Context, plan []planned) error {
 	return err
 }
 
+// put goes on one by one, here and from then on, where a batch is too large for the
+// topic: each record was in it before, alone.
 func (r *replaying) put(ctx context.Context, batch []replacement) error {
-	if err := r.putter.put(ctx, batch); err != nil {
+	err := r.putter.put(ctx, batch)
+	if errors.Is(err, errTooLargeTogether) {
+		r.putter.batch = 1
+		for i := range batch {
+			if err := r.put(ctx, batch[i:i+1]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("putting back after %d of %d: %w", r.done, len(r.plan), err)
 	}
 	r.line.set("")

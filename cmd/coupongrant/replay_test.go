@@ -7,12 +7,17 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/coupongrant/coupongrant/processor/proof"
 	"github.com/coupongrant/coupongrant/topclient/topsim"
@@ -230,6 +235,103 @@ func TestSecondReplayTakesOverFromTheFirst(t *testing.T) {
 	require.Equal(t, exitFailed, <-code)
 	require.Contains(t, stderr.String(), "another `dead-letters replay --yes` of this group was begun meanwhile")
 	require.Equal(t, onceOf(sources), s.replayed())
+}
+
+// ends counts the transactions that are ended so. Those that are not to be ended are
+// refused.
+func (s *site) ends(refused func(commit bool) bool) (commits, aborts *atomic.Int64) {
+	s.Helper()
+	commits, aborts = new(atomic.Int64), new(atomic.Int64)
+	s.kafka.ControlKey(kmsg.NewPtrEndTxnRequest().Key(), func(asked kmsg.Request) (kmsg.Response, error, bool) {
+		s.kafka.KeepControl()
+		end, ok := asked.(*kmsg.EndTxnRequest)
+		require.True(s, ok)
+		if end.Commit {
+			commits.Add(1)
+		} else {
+			aborts.Add(1)
+		}
+		if !refused(end.Commit) {
+			return nil, nil, false
+		}
+		response, ok := asked.ResponseKind().(*kmsg.EndTxnResponse)
+		require.True(s, ok)
+		response.ErrorCode = kerr.InvalidTxnState.Code
+		return response, nil, true
+	})
+	return commits, aborts
+}
+
+func nothing(bool) bool { return false }
+
+func (s *site) limit(topic, bytes string) {
+	s.Helper()
+	altered, err := s.admin.AlterTopicConfigs(s.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: keyMaxMessage, Value: &bytes}}, topic)
+	require.NoError(s, err)
+	require.NoError(s, altered[0].Err)
+}
+
+const (
+	roomForOne = "400" // bytes; a replay of deadLetters has some 200
+	roomForAll = "1000000"
+)
+
+// Records that a topic takes one by one, but not in one batch, are put back one by one,
+// and what went to another topic with them is not put back twice.
+func TestReplayOfWhatIsTooLargeTogetherGoesOneByOne(t *testing.T) {
+	for name, opts := range map[string][]kfake.Opt{"Kafka 4": nil, "before": {kfake.MaxVersions(kversion.V3_5_0())}} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, opts...).ready().learn()
+			sources := s.deadLetters(30)
+			other := s.write(topicsOf.Loyalty, s.value("request-of-the-other-topic", 247))
+			s.dead(other, "unknown-schema", s.value("request-of-the-other-topic", 247))
+			s.limit(topicsOf.Store, roomForOne)
+			commits, aborts := s.ends(nothing)
+			got := s.run("", "dead-letters", "replay", "--yes", "--rate", "10000")
+			require.Equal(t, exitDone, got.code, got.stderr)
+			require.Contains(t, got.stdout, "31 of 31 put back")
+			require.Equal(t, onceOf(sources), s.replayed())
+			require.Len(t, s.visible(topicsOf.Loyalty), 2)
+			require.EqualValues(t, 31, commits.Load())
+			require.EqualValues(t, 1, aborts.Load())
+
+			// The control: where there is room they go together.
+			s.limit(topicsOf.Store, roomForAll)
+			commits.Store(0)
+			again := s.run("", "dead-letters", "replay", "--yes", "--again", "--rate", "10000")
+			require.Equal(t, exitDone, again.code, again.stderr)
+			require.EqualValues(t, 1, commits.Load())
+		})
+	}
+}
+
+// One that is too large alone is no matter of the batch.
+func TestReplayOfWhatIsTooLargeAloneSaysSo(t *testing.T) {
+	s := newSite(t).ready().learn()
+	s.deadLetters(2)
+	s.limit(topicsOf.Store, "100")
+	got := s.run("", "dead-letters", "replay", "--yes", "--rate", "10000")
+	require.Equal(t, exitFailed, got.code)
+	require.Contains(t, got.stderr, "putting back after 0 of 2: MESSAGE_TOO_LARGE")
+	require.NotContains(t, got.stderr, "--rate")
+	require.Empty(t, s.replayed())
+}
+
+// Whether an earlier transaction is over must be known before another one begins.
+func TestReplayBeginsNoTransactionBeforeTheLastIsOver(t *testing.T) {
+	s := newSite(t).ready().learn()
+	s.deadLetters(30)
+	s.limit(topicsOf.Store, roomForOne)
+	commits, aborts := s.ends(func(commit bool) bool { return !commit })
+	got := s.run("", "dead-letters", "replay", "--yes", "--rate", "10000")
+	require.Equal(t, exitFailed, got.code)
+	require.Contains(t, got.stderr, "MESSAGE_TOO_LARGE")
+	require.Contains(t, got.stderr, "too large together: with --rate 10 they go one by one")
+	require.EqualValues(t, 1, aborts.Load())
+	require.Zero(t, commits.Load())
+	require.Empty(t, s.replayed())
+	got = s.run("", "dead-letters", "replay", "--yes", "--rate", "10")
+	require.Equal(t, exitDone, got.code, got.stderr)
 }
 
 // What was put back behind another producer's open transaction is committed, and
