@@ -45,7 +45,7 @@ With --events N it sends N requests, waits for their ends, audits them and exits
 		GroupID: groupStart,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := c.config(cmd, devConfig())
+			cfg, err := c.config(cmd, f.base())
 			if refused := refuseAccess(cfg); refused != nil { // it says more than that a file of it is not there
 				return usage(refused)
 			}
@@ -108,6 +108,16 @@ func refuseOwn(cfg Config) error {
 		}
 	}
 	return nil
+}
+
+// base is what dev starts from. A script may have the simulator refuse what a call before
+// has had granted: such a refusal cannot be taken at its word.
+func (f *devFlags) base() Config {
+	cfg := devConfig()
+	if f.script != "" {
+		cfg.Processor.Retry.RefusalInDoubt = processor.ParkRefusal
+	}
+	return cfg
 }
 
 // devConfig is impatient: everything is near, and a person watches.

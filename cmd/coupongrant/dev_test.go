@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/coupongrant/coupongrant/processor"
 	"github.com/coupongrant/coupongrant/processor/proof"
 )
 
@@ -132,6 +133,22 @@ func TestDevKeepsEverythingInItsFolder(t *testing.T) {
 	require.Regexp(t, `requests +80`, second.stdout)
 	require.Regexp(t, `granted +[0-9]+`, second.stdout)
 	require.Contains(t, second.stdout, "balanced")
+}
+
+// A refusal by a script says nothing of a grant whose answer it has lost before.
+func TestDevTakesNoRefusalOfAScriptForTheTruth(t *testing.T) {
+	script := writeFile(t, "0s- lost-answers x1\n0s- business -7 x1\n")
+	args := []string{"dev", "--events", "1", "--script", script, "--log.format=json"}
+	got := runWith(t, "", args...)
+	require.Equal(t, exitDone, got.code, got.stdout+got.stderr)
+	require.Regexp(t, `granted +1`, got.stdout)
+	require.Contains(t, got.stdout, "balanced")
+
+	// The control: both have happened.
+	failed := runWith(t, "", append(args, "--retry.refusal_in_doubt=fail")...)
+	require.Equal(t, exitViolated, failed.code, failed.stdout+failed.stderr)
+	require.Contains(t, failed.stdout, "untrue")
+	require.Equal(t, processor.FailRefusal, (&devFlags{}).base().Processor.Retry.RefusalInDoubt)
 }
 
 func TestDevWaitsOutAnOutage(t *testing.T) {
