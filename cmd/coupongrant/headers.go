@@ -24,7 +24,8 @@ const (
 )
 
 // maxText bounds what is kept of a text of others, as memory has to hold many. All that
-// the program itself writes into headers is shorter.
+// the program itself writes into the headers above is shorter; its coupongrant-attempt-log,
+// which may take some KiB, is read by the processor alone.
 const maxText = 512
 
 // beginning holds nothing else of the text in memory.
