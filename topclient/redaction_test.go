@@ -162,6 +162,22 @@ func TestEchoInACouponIsNotRepeated(t *testing.T) {
 	require.Equal(t, "[redacted]", coupon.Host)
 }
 
+// The name of a coupon is as answered, also where it has a word of the extra; secrets and
+// the open_id are hidden in it all the same, and the extra in what is logged.
+func TestExtraIsNoReasonToHideANameOfACoupon(t *testing.T) {
+	grant := testGrant
+	grant.Extra = "满100减10"
+	gw := newGateway(t, func(w http.ResponseWriter, r *http.Request) {
+		require.NoError(t, r.ParseForm())
+		_, _ = fmt.Fprintf(w, `{"tmall_nrt_coupon_send_response":{"request_id":%q,"model":{"coupon_instance_id":1,"coupon_name":%q}}}`,
+			grant.Extra, "春节"+grant.Extra+"元 "+grant.OpenID+" "+r.PostForm.Get("session")+" "+r.PostForm.Get("sign"))
+	})
+	coupon, err := newTestClient(t, gw.URL, nil).Send(t.Context(), testCred, grant)
+	require.NoError(t, err)
+	require.Equal(t, "春节满100减10元 [redacted] [redacted] [redacted]", *coupon.Name)
+	require.Equal(t, "[redacted]", coupon.RequestID)
+}
+
 // Values that short are nobody's, and would spoil every text.
 func TestShortValuesAreLeftAlone(t *testing.T) {
 	s := newScrubber(Credentials{AppSecret: NewSecret("secret"), Session: NewSecret("session")}, Grant{OpenID: "me"}, "")

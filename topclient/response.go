@@ -156,7 +156,7 @@ func (rep reply) outcome(s scrubber) (Coupon, *Error) {
 		c := a.coupon
 		c.RequestID, c.Host = requestID, host
 		if c.Name != nil {
-			name := strings.Clone(visible(s.hide(*c.Name))) // not the whole answer
+			name := strings.Clone(visible(s.ofNames().hide(*c.Name))) // not the whole answer
 			c.Name = &name
 		}
 		return c, nil
