@@ -83,8 +83,8 @@ test: ## everything that needs only Go and a C compiler: vet, and all tests, but
 		xargs -r go test -race -timeout 20m -tags synctests -skip '^Test(PlantedBugsAreSeen|.*InRandomHistories|$(LONG))$$'
 	go test -timeout 20m -tags synctests -run '^Test($(LONG)|AttackAllAtOnceIn256MiB)$$' ./processor ./cmd/coupongrant
 
-lint: ## vet with every build tag, then the linters and formatters of .golangci.yml
-	go vet -tags '$(ALL_TAGS)' ./...
+lint: ## vet with every build tag, alone and together, then the linters and formatters of .golangci.yml
+	for tags in $(ALL_TAGS) '$(ALL_TAGS)'; do go vet -tags "$$tags" ./... || exit 1; done
 	$(GOLANGCI) run
 
 fuzz: ## every fuzz target for FUZZTIME (30s)

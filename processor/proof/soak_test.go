@@ -40,6 +40,11 @@ func soakMix() mix {
 	return m
 }
 
+// What is measured of a soak of two hours begins after a whole round.
+func TestPlanWarmsUpASoakForARound(t *testing.T) {
+	require.LessOrEqual(t, len(newPlan(7, soakMix())), int(unmeasured*120))
+}
+
 // TestSoakSeesALeak is a control: goroutines that nobody ends must be caught.
 func TestSoakSeesALeak(t *testing.T) {
 	r := runSoak(t, soakControl("goroutines-forgotten"))
