@@ -27,7 +27,7 @@ type assignments struct {
 	acceptForeign   bool
 	acceptLostInput bool
 	recollection    *recollection
-	awaited         *awaited
+	unopened        *unopened
 
 	mu      sync.Mutex
 	fetched map[partition]metadata // between OnOffsetsFetched and the adjusting that follows it
@@ -65,7 +65,7 @@ type opening struct {
 func newAssignments(events *mailbox[event], cfg Config, cuts map[partition]cut, unended map[partition]*span, recollection *recollection) *assignments {
 	return &assignments{
 		events: events, topics: cfg.Topics, protocol: cfg.GroupProtocol, acceptForeign: cfg.AcceptForeignOffsets, acceptLostInput: cfg.AcceptLostInput,
-		fetched: map[partition]metadata{}, foreign: map[partition]error{}, cuts: cuts, unended: unended, recollection: recollection, awaited: new(awaited),
+		fetched: map[partition]metadata{}, foreign: map[partition]error{}, cuts: cuts, unended: unended, recollection: recollection, unopened: new(unopened),
 	}
 }
 
@@ -90,7 +90,7 @@ func (as *assignments) options() []kgo.Opt {
 	var client *kgo.Client // AdjustFetchOffsetsFn is given none; OnOffsetsFetched runs right before it
 	return []kgo.Opt{
 		balancing,
-		kgo.WithHooks(as, as.awaited),
+		kgo.WithHooks(as, as.unopened),
 		kgo.OnPartitionsCallbackBlocked(func(context.Context, *kgo.Client) {
 			as.events.put(event{blocked: true})
 		}),
@@ -100,7 +100,7 @@ func (as *assignments) options() []kgo.Opt {
 			if len(added) == 0 { // else open counts them
 				e.inputs, _ = as.inputs(ctx, cl)
 			} else {
-				as.awaited.given()
+				as.unopened.given()
 			}
 			as.events.put(e)
 		}),
@@ -108,13 +108,13 @@ func (as *assignments) options() []kgo.Opt {
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, lost map[string][]int32) { dropped(lost, true) }),
 		kgo.OnOffsetsFetched(func(_ context.Context, cl *kgo.Client, resp *kmsg.OffsetFetchResponse) error {
 			client = cl
-			as.awaited.fetched()
+			as.unopened.fetched()
 			as.read(resp)
 			return nil
 		}),
 		kgo.AdjustFetchOffsetsFn(func(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 			adjusted, err := as.open(ctx, client, offsets)
-			as.awaited.looked(err == nil)
+			as.unopened.looked(err == nil)
 			return adjusted, err
 		}),
 	}

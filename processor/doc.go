@@ -85,7 +85,7 @@
 //	patience      transaction    it returns             nothing; asks whether the one before has ended
 //	inTime        unread, patience, session  its request returns nothing; one request to the brokers, which its asker does not wait for
 //	watchdog      Processor.Run  Run returns            nothing; sees a wedged session goroutine, and that nothing moves
-//	callbacks     kgo            return                 what they were told is committed (mutex); leave messages in the session's mailbox
+//	callbacks     kgo            return                 what they were told is committed, what is not open yet, what was decompressed (a mutex each); leave messages in the session's mailbox
 //
 // Session and scheduler share no state but what has a lock of its own (recent ends,
 // holds, traces): each has a mailbox, and a task belongs to the scheduler from the
@@ -146,7 +146,7 @@
 //	intake.go       polled records into windows, then decoded; what a poll complains of
 //	inflation.go    what fetched batches may grow to
 //	unread.go       what is not read although it could be
-//	awaited.go      what came to us and cannot be opened
+//	unopened.go     what came to us and cannot be opened
 //	decode.go       record to request or dead letter; the resolver
 //	asked.go        whether a request id has asked for something else before
 //	grants.go       whether one may have been granted before, and which coupon

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,8 +22,9 @@ import (
 //
 // A client has it as its decompressor and as a hook; kgo calls both from its goroutines.
 type inflation struct {
-	batches kgo.Decompressor
-	most    int64
+	batches    kgo.Decompressor
+	most       int64
+	handedOver time.Duration // within which kgo has put what it has decompressed where polls find it
 
 	mu          sync.Mutex
 	older, held int64     // what was decompressed and is not known to be gone: before since, and in all
@@ -40,11 +42,11 @@ const (
 	maxInflated = 64 << 20
 	recordCost  = 200 // a kgo.Record and the places it stands in
 	headerCost  = 40
-	handedOver  = time.Second // within which kgo has put what it has decompressed where polls find it
+	handedOver  = time.Second // of maxInflated
 )
 
-// newInflation bounds what fetches grow to by most bytes.
-func newInflation(most int64) (*inflation, error) {
+// newInflation bounds what fetches grow to by most bytes, which kgo hands over in time.
+func newInflation(most int64, handedOver time.Duration) (*inflation, error) {
 	// kgo bounds its own decompressor, and gives it out only to who asks a client for it.
 	client, err := kgo.NewClient(kgo.MaxDecompressBatchBytes(MaxDecompressed))
 	if err != nil {
@@ -55,7 +57,7 @@ func newInflation(most int64) (*inflation, error) {
 	if !ok {
 		return nil, errors.New("preparing to decompress: the Kafka client gives no decompressor")
 	}
-	return &inflation{batches: batches, most: most}, nil
+	return &inflation{batches: batches, most: most, handedOver: handedOver}, nil
 }
 
 // Decompress implements kgo.Decompressor.
@@ -89,8 +91,12 @@ func (i *inflation) take(cost int64) bool {
 }
 
 // OnFetchRecordUnbuffered implements kgo.HookFetchRecordUnbuffered: a record has been
-// polled, or dropped, as those of a partition that is paused.
+// polled, or dropped, as those of a partition that is paused. kgo may call it when the
+// poll has returned.
 func (i *inflation) OnFetchRecordUnbuffered(r *kgo.Record, _ bool) {
+	if r.Attrs.CompressionType() == 0 {
+		return // nobody decompressed it
+	}
 	cost := costOfRecord(r)
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -104,7 +110,7 @@ func (i *inflation) OnFetchRecordUnbuffered(r *kgo.Record, _ bool) {
 func (i *inflation) polled(everything bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if everything && time.Since(i.since) > handedOver {
+	if everything && time.Since(i.since) > i.handedOver {
 		i.held -= i.older
 		i.older, i.since = i.held, time.Now()
 	}
@@ -163,15 +169,14 @@ func headersOf(record []byte) int64 {
 }
 
 // moved is a record without the fetch that it came in, bytes and records: kgo's records
-// point into the answer of the broker, or into what a batch of it was decompressed to, and one
-// that waits would hold on to all of that. It leaves nothing of itself there: a batch can
-// go as soon as its last record is moved, while the rest of the poll still is.
+// point into the answer of the broker, or into what a batch of it was decompressed to, and
+// one that waits would hold on to all of that. It writes nothing to the other: kgo may
+// still read it.
 func moved(r *kgo.Record) *kgo.Record {
 	own := *r
-	own.Key, own.Value = bytes.Clone(r.Key), bytes.Clone(r.Value)
+	own.Key, own.Value, own.Headers = bytes.Clone(r.Key), bytes.Clone(r.Value), slices.Clone(r.Headers)
 	for i, h := range own.Headers {
 		own.Headers[i].Value = bytes.Clone(h.Value)
 	}
-	*r = kgo.Record{}
 	return &own
 }

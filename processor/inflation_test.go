@@ -49,7 +49,7 @@ func TestCostOfABatchIsWhatItsRecordsTakeInMemory(t *testing.T) {
 }
 
 func TestAttackBatchesThatGrowAreRefusedForTheMomentOrForGood(t *testing.T) {
-	i, err := newInflation(maxInflated)
+	i, err := newInflation(maxInflated, handedOver)
 	require.NoError(t, err)
 	zstd, err := kgo.DefaultCompressor(kgo.ZstdCompression())
 	require.NoError(t, err)
@@ -74,7 +74,11 @@ func TestAttackBatchesThatGrowAreRefusedForTheMomentOrForGood(t *testing.T) {
 	i.since = time.Now().Add(time.Hour)
 	i.polled(true)
 	require.ErrorIs(t, grow(large), errInflated, "kgo may not have handed over what it has decompressed")
-	i.OnFetchRecordUnbuffered(&kgo.Record{Value: make([]byte, MaxDecompressed-1000)}, true)
+	record := kgo.Record{Value: make([]byte, MaxDecompressed-1000)}
+	i.OnFetchRecordUnbuffered(&record, true)
+	require.ErrorIs(t, grow(large), errInflated, "it came as it is")
+	record.Attrs = kgo.NewRecordAttrs(kgo.RecordAttrsOpts{Codec: kgo.CodecZstd})
+	i.OnFetchRecordUnbuffered(&record, true)
 	require.NoError(t, grow(large), "one has been polled")
 	require.ErrorIs(t, grow(large), errInflated)
 	gone := func() { // of aborted transactions, say
@@ -120,12 +124,14 @@ func TestRecordThatWaitsDoesNotKeepItsFetch(t *testing.T) {
 	s.metrics, s.undecoded = m, newUndecoded()
 	o := s.windows.Assign(partition{"store", 0}, position{})
 	gone := make(chan struct{})
+	poll := kgo.Fetches{{Topics: []kgo.FetchTopic{{Topic: "store", Partitions: make([]kgo.FetchPartition, 1)}}}}
 	func() {
 		answer := make([]byte, 4<<20)
 		runtime.AddCleanup(&answer[0], func(gone chan struct{}) { close(gone) }, gone)
 		copy(answer[100:], "key and value")
 		record := &kgo.Record{Topic: "store", Key: answer[100:103], Value: answer[108:113], Headers: []kgo.RecordHeader{{Key: "h", Value: answer[104:107]}}}
-		require.NoError(t, s.admit(kgo.Fetches{{Topics: []kgo.FetchTopic{{Topic: "store", Partitions: []kgo.FetchPartition{{Records: []*kgo.Record{record}}}}}}}))
+		poll[0].Topics[0].Partitions[0].Records = []*kgo.Record{record}
+		require.NoError(t, s.admit(poll))
 	}()
 	require.Eventually(t, func() bool {
 		runtime.GC()
@@ -136,6 +142,7 @@ func TestRecordThatWaitsDoesNotKeepItsFetch(t *testing.T) {
 			return false
 		}
 	}, time.Minute, time.Millisecond)
+	require.Len(t, poll[0].Topics[0].Partitions[0].Records, 1, "nor does the poll, for as long as others of it are moved")
 	waiting := s.undecoded.take(1)
 	require.Len(t, waiting, 1)
 	require.Equal(t, "key", string(waiting[0].record.Key))
@@ -144,14 +151,17 @@ func TestRecordThatWaitsDoesNotKeepItsFetch(t *testing.T) {
 	require.Equal(t, o.assignment, waiting[0].assignment)
 }
 
-func TestMovedRecordLeavesNothingBehindAndSharesNothing(t *testing.T) {
-	slab := []kgo.Record{{Key: []byte("key"), Value: []byte("value"), Headers: []kgo.RecordHeader{{Key: "name", Value: []byte("of header")}}, Offset: 7}}
-	want := kgo.Record{Key: []byte("key"), Value: []byte("value"), Headers: []kgo.RecordHeader{{Key: "name", Value: []byte("of header")}}, Offset: 7}
-	key, value := slab[0].Key, slab[0].Value
-	own := moved(&slab[0])
-	require.Zero(t, slab[0], "or it would hold its batch for as long as another of its records is awaited")
-	clear(key)
-	clear(value)
-	require.Equal(t, want, *own)
+func TestMovedRecordSharesNothing(t *testing.T) {
+	as := func() *kgo.Record {
+		return &kgo.Record{Key: []byte("key"), Value: []byte("value"), Headers: []kgo.RecordHeader{{Key: "name", Value: []byte("of header")}}, Offset: 7}
+	}
+	there := as()
+	own := moved(there)
+	require.Equal(t, as(), there, "kgo may still read it")
+	clear(there.Key)
+	clear(there.Value)
+	clear(there.Headers[0].Value)
+	clear(there.Headers)
+	require.Equal(t, as(), own)
 	require.Nil(t, moved(&kgo.Record{}).Value, "a tombstone has no value")
 }

@@ -35,7 +35,8 @@ func (s *session) admit(fetches kgo.Fetches) error {
 				o.complained = time.Time{}
 			}
 			o.logEnd, o.newest = max(o.logEnd, ftp.LastStableOffset), now
-			for _, r := range ftp.Records {
+			for i, r := range ftp.Records {
+				ftp.Records[i] = nil // a batch can go as soon as its last record is moved, while the rest of the poll still is
 				if r.Attrs.IsControl() {
 					o.Pass(r.Offset, r.LeaderEpoch)
 					continue

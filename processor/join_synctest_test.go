@@ -256,7 +256,7 @@ func TestOffsetsThatAreNotGivenAreAHold(t *testing.T) {
 // were told that they left.
 func TestWaitingForOffsetsEndsWhenNobodyAsksForThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := new(awaited)
+		w := new(unopened)
 		ask := func(times int) {
 			for range times {
 				w.OnBrokerWrite(kgo.BrokerMetadata{}, int16(kmsg.OffsetFetch), 0, 0, 0, nil)
@@ -276,8 +276,8 @@ func TestWaitingForOffsetsEndsWhenNobodyAsksForThem(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.Equal(t, time.Minute+5*time.Second, w.waits(time.Now()), "their logs are looked at")
 		w.looked(false)
-		require.Zero(t, w.waits(time.Now()))
 		ask(1)
+		require.Equal(t, time.Minute+6*time.Second, w.waits(time.Now()), "and are looked at again")
 		w.fetched()
 		w.looked(true)
 		ask(10)

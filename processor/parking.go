@@ -63,19 +63,26 @@ func (s *scheduler) sweep(now time.Time) {
 		s.touch(sup)
 		s.conclude(e.task, e.verdict, answered{})
 	}
-	if s.turns.inFlight == 0 && s.nobodyWaits() { // the next call that fails says so again
+	if s.turns.inFlight > 0 || s.someWait() {
+		s.waited = now
+	} else if now.Sub(s.waited) > troubleLasts { // the next call that fails says so again
 		s.holds.Clear(holdGateway, "")
 	}
 }
 
-// nobodyWaits says that everybody who was handed over has an end, or has left us.
-func (s *scheduler) nobodyWaits() bool {
+// troubleLasts is how long the trouble of the gateway is believed in while nobody waits,
+// and so nobody finds that it is over. Requests that come now and then, and expire, keep it
+// up: it is longer than people are told after.
+const troubleLasts = 20 * time.Minute
+
+// someWait says that somebody who was handed over has no end, and has not left us.
+func (s *scheduler) someWait() bool {
 	for _, sup := range s.supplies {
 		if sup.roll.size > 0 {
-			return false
+			return true
 		}
 	}
-	return true
+	return false
 }
 
 // overdue says that a task has kept others waiting for too long. Not to be asked

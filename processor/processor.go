@@ -255,7 +255,7 @@ func (p *Processor) newSession(ctx context.Context, c cluster) (*session, error)
 	s.learnBan(p.gate.bannedUntil) // its commit may have failed
 	client := newClientMetrics()
 	var err error
-	if s.inflation, err = newInflation(maxInflated); err != nil {
+	if s.inflation, err = newInflation(maxInflated, handedOver); err != nil {
 		return nil, err
 	}
 	assigned := newAssignments(s.events, p.cfg, p.know.cuts, p.know.unended,

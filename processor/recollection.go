@@ -36,9 +36,12 @@ const (
 	recalledRecords  = 4096     // of one partition, in offsets below its watermark
 	recalledAtOnce   = 1 << 14  // of all that come together: they are decoded within a quarter of a second
 	recalledInflated = 16 << 20 // to which what is fetched may grow until it is polled
-	recalledSchemas  = 16       // that are asked for
-	recalledSchema   = time.Second
-	recalledFor      = 3 * time.Second
+	// recalledHandedOver is what it may take kgo to hand that over. What stands in a batch before the first that is
+	// read counts for as long, of each partition.
+	recalledHandedOver = 100 * time.Millisecond
+	recalledSchemas    = 16 // that are asked for
+	recalledSchema     = time.Second
+	recalledFor        = 3 * time.Second
 )
 
 // earlier is a record that may have been called, by others.
@@ -84,7 +87,7 @@ func (r *recollection) of(ctx context.Context, reaches map[partition]reach) map[
 
 // read returns what it has read with an error too; reaches keeps what could not be read.
 func (r *recollection) read(ctx context.Context, reaches map[partition]reach) (map[partition][]earlier, error) {
-	inflation, err := newInflation(recalledInflated)
+	inflation, err := newInflation(recalledInflated, recalledHandedOver)
 	if err != nil {
 		return nil, err
 	}

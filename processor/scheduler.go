@@ -50,6 +50,7 @@ type scheduler struct {
 	barrierUntil time.Time
 
 	nextSweep time.Time
+	waited    time.Time // when somebody last waited for a call, or for the end of one
 	answered  time.Time // when the gateway last granted or refused anyone
 	answering answering
 	words     words

@@ -130,7 +130,7 @@ func (s *session) loop(ctx context.Context) error {
 			return err
 		}
 		s.forgetComplaints()
-		s.tellAwaited()
+		s.tellUnopened()
 		s.pauseAndResume()
 		s.show()
 		if err := s.pollAll(ctx); err != nil {

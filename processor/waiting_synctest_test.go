@@ -82,8 +82,10 @@ func TestOutageIsNotAnOutcome(t *testing.T) {
 	})
 }
 
-// Who waited has expired, and nobody calls who could find that the gateway works again.
-func TestHoldOfTheGatewayEndsWithTheLastWhoWaits(t *testing.T) {
+// Who waited has expired, and nobody calls who could find that the gateway works again. But
+// those who come now and then, and expire, are an outage, of which people are told after a
+// quarter of an hour.
+func TestHoldOfTheGatewayOutlastsWhoWaitedOnlyForAWhile(t *testing.T) {
 	for name, requests := range map[string]int{"few failures": 1, "the breaker is open": 100} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -98,6 +100,14 @@ func TestHoldOfTheGatewayEndsWithTheLastWhoWaits(t *testing.T) {
 				require.Contains(t, reasons(r.Health().Holds, holdGateway), "the gateway is in trouble")
 				time.Sleep(time.Minute)
 				require.Len(t, on(s.topics.Failed, s.allEnds()), requests)
+				for range 10 {
+					time.Sleep(troubleLasts / 2)
+					require.Len(t, r.Health().Holds, 1)
+					soon := s.request("now and then")
+					soon.ExpiresAt = time.Now().Add(10 * time.Second)
+					s.produce(0, nil, soon)
+				}
+				time.Sleep(troubleLasts + 12*time.Second)
 				require.Empty(t, r.Health().Holds, "nobody waits")
 				s.produce(0, nil, s.request("next"))
 				time.Sleep(3 * time.Second)

@@ -46,10 +46,11 @@ const patience = time.Second
 // come in this time is markers, and records of aborted transactions.
 const fetched = 10 * fetchMaxWait
 
-// hold is the reason of the first hold of a kind, where one is given: there.
+// hold is the reason of the first hold of a kind, where one is given: there. Where none is
+// given, it is about partitions that are open.
 func (m *moment) hold(kind string, where ...string) string {
 	for _, h := range m.holds {
-		if h.Kind == kind && (len(where) == 0 || h.Where == where[0]) {
+		if h.Kind == kind && (len(where) == 0 && h.Where != whereOffsets || len(where) > 0 && h.Where == where[0]) {
 			return h.Reason
 		}
 	}

@@ -51,6 +51,7 @@ func TestWhyAPartitionWaits(t *testing.T) {
 			oldest: turn, holds: []Hold{hold(holdKafka, "brokers", "no broker answers (kafka-1:9092)")},
 			want: "no broker answers (kafka-1:9092)",
 		},
+		"another cannot be opened": {oldest: task(taskView{state: taskCalled, since: ago(10 * time.Millisecond)}), holds: []Hold{hold(holdKafka, "offsets", "not given")}, want: ""},
 		"no broker answers, and records are there": {
 			partition: partitionView{live: -1, next: 10, logEnd: 12, newest: ago(time.Minute)}, holds: []Hold{hold(holdKafka, "brokers", "no broker answers")},
 			want: "no broker answers",

@@ -181,7 +181,7 @@ func lookTransactionalID(d *doctor) []finding {
 	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
 		return []finding{unseen("this user may not see the transactional id", "")}
 	case err != nil:
-		return []finding{unseen(fmt.Sprintf("the transactional id %s cannot be looked at: %v", id, err), "try again; if it lasts, look at the brokers")}
+		return []finding{unseen(fmt.Sprintf("the transactional id %s cannot be looked at: %v", id, err), "try again; if it lasts, look at the brokers: those before Kafka 3.0 cannot tell")}
 	case t == nil:
 		return nil // it was never used
 	}

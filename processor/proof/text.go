@@ -81,7 +81,7 @@ func (r Report) sentence() string {
 		return "not finished yet, and nothing violated so far"
 	default:
 		if r.NotCheckable > 0 {
-			return fmt.Sprintf("balanced as far as could be checked: %d requests have no end, which retention may have taken", r.NotCheckable)
+			return fmt.Sprintf("balanced as far as could be checked; requests without an end, which retention may have taken: %d", r.NotCheckable)
 		}
 		return "balanced: every request record ended exactly once"
 	}
