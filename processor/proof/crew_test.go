@@ -311,18 +311,20 @@ func (m *member) goroutines() (r routines) {
 	return r
 }
 
-// rss is its resident memory in bytes; 0 once it is gone.
-func (m *member) rss() int64 {
+// memory is its resident memory in bytes, and how much of that are pages of files, its
+// program for one (proc_pid_statm(5)); 0 once it is gone.
+func (m *member) memory() (resident, ofFiles int64) {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(m.cmd.Process.Pid) + "/statm")
 	if err != nil {
-		return 0
+		return 0, 0
 	}
 	fields := bytes.Fields(text)
-	if len(fields) < 2 {
-		return 0
+	if len(fields) < 3 {
+		return 0, 0
 	}
-	pages, _ := strconv.ParseInt(string(fields[1]), 10, 64)
-	return pages * int64(os.Getpagesize())
+	all, _ := strconv.ParseInt(string(fields[1]), 10, 64)
+	shared, _ := strconv.ParseInt(string(fields[2]), 10, 64)
+	return all * int64(os.Getpagesize()), shared * int64(os.Getpagesize())
 }
 
 // files are the descriptors that it has open; 0 once it is gone.

@@ -52,8 +52,9 @@ func (g *gauges) look(m *member) (gaugeSample, bool) {
 	if err != nil {
 		return gaugeSample{}, false
 	}
+	resident, _ := m.memory()
 	s := gaugeSample{
-		at: time.Now(), who: m, resident: float64(m.rss()),
+		at: time.Now(), who: m, resident: float64(resident),
 		inFlight:    metricOf(text, "coupongrant_calls_in_flight"),
 		windowBytes: metricOf(text, "coupongrant_window_bytes"),
 		unfinished:  metricOf(text, "coupongrant_requests_unfinished"),

@@ -40,11 +40,12 @@ type scraper struct {
 
 // sign is what the survivor held at some time.
 type sign struct {
-	at                     time.Time
-	process                string
-	memory, files, calling int64
-	heapGoal               int64
-	routines               routines
+	at              time.Time
+	process         string
+	memory, ofFiles int64
+	files, calling  int64
+	heapGoal        int64
+	routines        routines
 }
 
 // loadEnded says that what is seen from now on is no sign any more: a process that rests
@@ -84,11 +85,12 @@ func (s *scraper) note(m *member, metrics []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.scrapes++
-	s.memory = max(s.memory, m.rss())
+	memory, ofFiles := m.memory()
+	s.memory = max(s.memory, memory)
 	s.routines = max(s.routines, gaugeOf(metrics, "go_goroutines"))
 	s.inFlight = max(s.inFlight, gaugeOf(metrics, "coupongrant_calls_in_flight"))
 	if m.slot == s.survivor && !s.unloaded {
-		s.signs = append(s.signs, sign{time.Now(), m.name, m.rss(), m.files(), m.calling(), gaugeOf(metrics, "go_memstats_next_gc_bytes"), m.goroutines()})
+		s.signs = append(s.signs, sign{time.Now(), m.name, memory, ofFiles, m.files(), m.calling(), gaugeOf(metrics, "go_memstats_next_gc_bytes"), m.goroutines()})
 	}
 }
 
@@ -105,16 +107,18 @@ func (s *scraper) survived() *survivor {
 		s.found.add("survivor", "%s ended, and %s took its place", first.process, last.process)
 	}
 	out := &survivor{Process: first.process, Seconds: last.at.Sub(first.at).Seconds()}
-	var memory, heapGoal, goroutines, ofCalls, files, calling []float64
+	var memory, ofFiles, heapGoal, goroutines, ofCalls, files, calling []float64
 	for _, v := range s.signs {
 		memory = append(memory, float64(v.memory)/(1<<20))
+		ofFiles = append(ofFiles, float64(v.ofFiles)/(1<<20))
 		heapGoal = append(heapGoal, float64(v.heapGoal)/(1<<20))
 		goroutines = append(goroutines, float64(v.routines.all))
 		ofCalls = append(ofCalls, float64(v.routines.callers+v.routines.wires))
 		files = append(files, float64(v.files))
 		calling = append(calling, float64(v.calling))
 	}
-	out.Memory, out.HeapGoal = rounded(sliced(memory, soakSlices, mean)), rounded(sliced(heapGoal, soakSlices, mean))
+	out.Memory, out.MemoryOfFiles = rounded(sliced(memory, soakSlices, mean)), rounded(sliced(ofFiles, soakSlices, mean))
+	out.HeapGoal = rounded(sliced(heapGoal, soakSlices, mean))
 	out.Routines, out.OfCalls = rounded(sliced(goroutines, soakSlices, mean)), rounded(sliced(ofCalls, soakSlices, mean))
 	out.Files, out.Calling = rounded(sliced(files, soakSlices, mean)), rounded(sliced(calling, soakSlices, mean))
 	return out
