@@ -80,7 +80,7 @@ allow.everyone.if.no.acl.found=false
 // script runs deploy/kafka/acls.sh with Kafka's own tool, for a user of a system.
 func (b *lockedBroker) script(s *system, role, user, action string) {
 	b.t.Helper()
-	tools, _ := filepath.Glob(filepath.Join(b.libs, "kafka-tools-*.jar"))
+	tools, _ := filepath.Glob(filepath.Join(b.libs, "kafka-tools-[0-9]*.jar"))
 	require.NotEmpty(b.t, tools, "REAL_KAFKA_LIBS lacks kafka-tools-*.jar, which is what kafka-acls.sh runs")
 	tool := filepath.Join(b.dir, "kafka-acls.sh")
 	require.NoError(b.t, os.WriteFile(tool, fmt.Appendf(nil, "#!/bin/sh\nexec %q -XX:TieredStopAtLevel=1 -cp %q org.apache.kafka.tools.AclCommand \"$@\"\n",
