@@ -19,7 +19,7 @@ type unopened struct {
 	mu      sync.Mutex
 	came    bool      // some have come that were not opened yet
 	looking bool      // at their logs
-	since   time.Time // when their offsets were asked for first; zero: not yet
+	since   time.Time // when their offsets were asked for first
 	asked   time.Time // and last, or a look at their logs failed: nobody asks for those that have left us again, which may not be told
 }
 

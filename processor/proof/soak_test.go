@@ -102,6 +102,13 @@ func TestEverySignIsOfATimeUnderLoad(t *testing.T) {
 
 	require.Len(t, s.signs, soakSlices)
 	require.Equal(t, soakSlices+1, s.scrapes, "it is looked at all the same")
+
+	held := s.survived()
+	require.Len(t, held.MemoryOfFiles, soakSlices)
+	for i, ofFiles := range held.MemoryOfFiles {
+		require.Positive(t, ofFiles, "its program at the least")
+		require.Less(t, ofFiles, held.Memory[i])
+	}
 }
 
 // runSoak is one run, whose promises must have held and whose survivor must have
