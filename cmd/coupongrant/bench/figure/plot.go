@@ -30,6 +30,7 @@ const (
 	plotTop, plotBottom         = 80, 50
 	plotSteps                   = 5 // of the scale
 	legendStart, legendBaseline = plotLeft + 20, 50
+	legendLine                  = 16      // from one line of names to the next
 	legendGap, charWidth        = 34, 6.7 // between two names, and what a letter takes on average
 	mostDots                    = 40      // of a line: what has more values is told by the line alone
 )
@@ -54,10 +55,13 @@ func (p Plot) SVG() string {
 		}
 		fmt.Fprintf(&b, `<text x="%.1f" y="%d" text-anchor="middle">%s</text>`+"\n", p.x(i), plotHeight-plotBottom+22, escaped(place))
 	}
-	legend := float64(legendStart)
+	legend, baseline := float64(legendStart), legendBaseline
 	for _, s := range p.Lines {
+		if legend > legendStart && legend+9+charWidth*float64(len(s.Name)) > plotWidth {
+			legend, baseline = legendStart, baseline+legendLine
+		}
 		fmt.Fprintf(&b, `<g fill="%s"><circle cx="%.0f" cy="%d" r="4"/><text x="%.0f" y="%d" fill="#202124">%s</text>`+"\n", s.Color,
-			legend, legendBaseline-4, legend+9, legendBaseline, escaped(s.Name))
+			legend, baseline-4, legend+9, baseline, escaped(s.Name))
 		fmt.Fprintln(&b, p.line(s, most)+"</g>")
 		legend += legendGap + charWidth*float64(len(s.Name))
 	}

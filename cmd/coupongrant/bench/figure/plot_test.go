@@ -18,15 +18,26 @@ func TestPlotIsWellFormedAndInItsFrame(t *testing.T) {
 }
 
 func TestLegendStaysInItsFrame(t *testing.T) {
-	p := Plot{Lines: []Series{{Name: "calls alone"}, {Name: "loop without promises"}, {Name: "coupongrant"}, {Name: "what the calls' time allows"}}}
-	places := regexp.MustCompile(`<text x="(\d+)" y="50" fill="#202124">([^<]*)`).FindAllStringSubmatch(p.SVG(), -1)
-	require.Len(t, places, len(p.Lines))
-	before := 0.0
-	for _, place := range places {
-		x, err := strconv.ParseFloat(place[1], 64)
-		require.NoError(t, err)
-		require.Greater(t, x, before, "beside the one before")
-		before = x + charWidth*float64(len(place[2]))
-		require.Less(t, before, float64(plotWidth))
+	short := []Series{{Name: "calls alone"}, {Name: "loop without promises"}, {Name: "coupongrant"}, {Name: "what the calls' time allows"}}
+	long := append(short[:2:2], Series{Name: "goroutines beyond those of calls"}, Series{Name: "file descriptors beyond the gateway's connections"})
+	for lines, series := range map[int][]Series{1: short, 2: long} {
+		p := Plot{Lines: series}
+		places := regexp.MustCompile(`<text x="(\d+)" y="(\d+)" fill="#202124">([^<]*)`).FindAllStringSubmatch(p.SVG(), -1)
+		require.Len(t, places, len(series))
+		before, rows := 0.0, map[float64]bool{}
+		for _, place := range places {
+			x, err := strconv.ParseFloat(place[1], 64)
+			require.NoError(t, err)
+			y, err := strconv.ParseFloat(place[2], 64)
+			require.NoError(t, err)
+			if !rows[y] {
+				before, rows[y] = 0, true
+			}
+			require.Greater(t, x, before, "beside the one before")
+			require.Less(t, y, float64(plotTop))
+			before = x + charWidth*float64(len(place[3]))
+			require.Less(t, before, float64(plotWidth))
+		}
+		require.Len(t, rows, lines)
 	}
 }
