@@ -85,7 +85,7 @@ func commonDrift(runs []vital) drift {
 	var level, spread, along, residual float64
 	var offs []float64 // of each block from the level of its run
 	for _, v := range runs {
-		means := sliced(v.values[int(unmeasured*float64(len(v.values))):], soakBlocks, mean)
+		means := blocks(v.values)
 		own := mean(means)
 		level += own / float64(len(runs))
 		for _, y := range means {
@@ -102,6 +102,11 @@ func commonDrift(runs []vital) drift {
 	}
 	free := len(offs) - len(runs) - 1
 	return drift{level, slope, student(len(runs)) * math.Sqrt(residual/float64(free)/spread)}
+}
+
+// blocks are the means of what is measured after the warm-up.
+func blocks(values []float64) []float64 {
+	return sliced(values[int(unmeasured*float64(len(values))):], soakBlocks, mean)
 }
 
 // student is the 97.5% quantile of Student's t with the degrees of freedom that as many runs
@@ -169,7 +174,7 @@ func (s survivor) pagesOfFiles() string {
 	if len(s.MemoryOfFiles) == 0 {
 		return ""
 	}
-	means := sliced(s.MemoryOfFiles[int(unmeasured*float64(len(s.MemoryOfFiles))):], soakBlocks, mean)
+	means := blocks(s.MemoryOfFiles)
 	return fmt.Sprintf("Of its resident set pages of files: %.1f MiB in the first ninth of what is measured, %.1f MiB in the last.\n", means[0], means[soakBlocks-1])
 }
 

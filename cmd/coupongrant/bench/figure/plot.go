@@ -57,13 +57,14 @@ func (p Plot) SVG() string {
 	}
 	legend, baseline := float64(legendStart), legendBaseline
 	for _, s := range p.Lines {
-		if legend > legendStart && legend+9+charWidth*float64(len(s.Name)) > plotWidth {
+		width := charWidth * float64(len(s.Name))
+		if legend+9+width > plotWidth {
 			legend, baseline = legendStart, baseline+legendLine
 		}
 		fmt.Fprintf(&b, `<g fill="%s"><circle cx="%.0f" cy="%d" r="4"/><text x="%.0f" y="%d" fill="#202124">%s</text>`+"\n", s.Color,
 			legend, baseline-4, legend+9, baseline, escaped(s.Name))
 		fmt.Fprintln(&b, p.line(s, most)+"</g>")
-		legend += legendGap + charWidth*float64(len(s.Name))
+		legend += legendGap + width
 	}
 	return b.String() + "</svg>\n"
 }
